@@ -1,0 +1,120 @@
+"""Sphinx extension of the book: execution cache, local scripts, citations."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import altair
+import vl_convert
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinxcontrib.bibtex.plugin import register_plugin
+from sphinxcontrib.bibtex.style.referencing import BracketStyle
+from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
+
+LIBRARIES = ("altair", "matplotlib", "myst-nb", "numpy", "pandas", "scikit-learn", "scipy", "torch")
+
+
+def _round() -> BracketStyle:
+    return BracketStyle(left="(", right=")")
+
+
+@dataclass
+class AuthorYearRound(AuthorYearReferenceStyle):
+    """Citations by author and year in round brackets."""
+
+    bracket_parenthetical: BracketStyle = field(default_factory=_round)
+    bracket_textual: BracketStyle = field(default_factory=_round)
+    bracket_author: BracketStyle = field(default_factory=_round)
+    bracket_year: BracketStyle = field(default_factory=_round)
+
+
+def results_key(book: Path) -> str:
+    """Hash what a chapter's outputs depend on besides its own cells.
+
+    Parameters
+    ----------
+    book : Path
+        Folder of the book; ``results/`` in it holds recorded results.
+
+    Returns
+    -------
+    str
+        Sixteen hexadecimal digits: sources of the installed ``causalpref``,
+        recorded results, versions of libraries, ``CAUSALPREF_DATA``.
+    """
+    digest = hashlib.sha256(os.environ.get("CAUSALPREF_DATA", "").encode())
+    for library in LIBRARIES:
+        try:
+            version = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            version = "-"
+        digest.update(f"\0{library} {version}".encode())
+    roots = [(book / "results", "*")]
+    spec = importlib.util.find_spec("causalpref")
+    if spec is not None and spec.origin is not None:
+        roots.append((Path(spec.origin).parent, "*.py"))
+    for root, pattern in roots:
+        for path in sorted(root.rglob(pattern)):
+            if path.is_file():
+                digest.update(f"\0{path.relative_to(root).as_posix()}\0".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def prepare(app: Sphinx, config: Config) -> None:
+    """Tell kernels that they run for the book; choose the execution cache."""
+    os.environ["CAUSALPREF_BOOK"] = "1"
+    cache = Path(app.outdir).parent / ".jupyter_cache" / results_key(Path(app.srcdir))
+    config.nb_execution_cache_path = str(cache)
+
+
+def add_static(app: Sphinx) -> None:
+    """Add MathJax and the Vega bundle to the static files, on no page yet."""
+    folder = Path(app.outdir).parent / ".vega" / vl_convert.__version__
+    bundle = folder / "vega.js"
+    if not bundle.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        script = vl_convert.javascript_bundle(vl_version=altair.VEGALITE_VERSION.rpartition(".")[0])
+        bundle.write_text(f"(function () {{\n{script}\n}})();\n", encoding="utf-8")
+    app.config.html_static_path += [str(Path(app.srcdir) / "_vendor"), str(folder)]
+
+
+def choose_scripts(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Load the chart scripts where a chart is; drop those of Thebe."""
+    charts = doctree is not None and any(
+        "vegaEmbed" in node.astext() for node in doctree.findall(nodes.raw)
+    )
+
+    def wanted(script: Any) -> bool:
+        name, body = str(script.filename or ""), script.attributes.get("body") or ""
+        return "thebe" not in (name + body).lower() and (charts or not name.endswith("charts.js"))
+
+    scripts = context["script_files"]
+    scripts[:] = [script for script in scripts if wanted(script)]
+    if charts:
+        versions = (
+            f'window.VEGA_DEBUG = {{vega_version: "{altair.VEGA_VERSION}", '
+            f'vegalite_version: "{altair.VEGALITE_VERSION}", '
+            f'vegaembed_version: "{altair.VEGAEMBED_VERSION}"}};'
+        )
+        app.add_js_file(None, body=versions)
+        app.add_js_file("vega.js", loading_method="defer")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect the extension."""
+    register_plugin("sphinxcontrib.bibtex.style.referencing", "author_year_round", AuthorYearRound)
+    app.connect("config-inited", prepare)
+    app.connect("builder-inited", add_static)
+    app.connect("html-page-context", choose_scripts, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

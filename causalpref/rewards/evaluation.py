@@ -1,0 +1,74 @@
+"""What a fitted reward model gets right, and on which pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from causalpref.data import PreferenceData
+from causalpref.rewards.models import RewardModel
+from causalpref.rewards.training import _Tensors
+
+__all__ = ["accuracy", "correct", "predict", "summarise"]
+
+
+@torch.inference_mode()
+def predict(model: RewardModel, data: PreferenceData, *, batch_size: int = 8192) -> np.ndarray:
+    """r(x, y, c) - r(x, y', c) for every pair, shape (n_pairs,), float64.
+
+    By corollary 1 this difference is what the data can identify; its sigmoid is the
+    predicted probability that the first response is preferred (equation 3).
+    """
+    device = str(next(model.parameters()).device)
+    tensors = _Tensors(data, model.config, device)
+    margins = []
+    for rows in torch.arange(len(data), device=device).split(batch_size):
+        e, e_prime, _, c = tensors.batch(rows)
+        margins.append((model(e, c) - model(e_prime, c)).double().cpu())
+    return torch.cat(margins).numpy()
+
+
+def correct(model: RewardModel, data: PreferenceData) -> np.ndarray:
+    """1 where the model orders a pair as labelled, 0 where not, 0.5 for an exact tie."""
+    margin = predict(model, data)
+    return np.where(margin == 0, 0.5, (margin > 0) == data.label)
+
+
+def accuracy(model: RewardModel, data: PreferenceData) -> dict[str, float]:
+    """Share of pairs ordered as labelled, by whether type(X) = C.
+
+    Returns
+    -------
+    dict
+        ``consistent`` and ``inconsistent`` (type(X) = C or not; nan where there are no such
+        pairs) and ``all``, each in [0, 1].
+    """
+    right, consistent = correct(model, data), data.consistent
+    parts = {"consistent": right[consistent], "inconsistent": right[~consistent], "all": right}
+    return {name: float(part.mean()) if len(part) else float("nan")
+            for name, part in parts.items()}
+
+
+def summarise(runs: pd.DataFrame, by: Sequence[str], value: str = "accuracy") -> pd.DataFrame:
+    """Mean over seeds with its standard error.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        One row a run and group, with the columns ``by``, ``seed`` and ``value``.
+    by : sequence of str
+    value : str
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``by``, ``mean``, ``se`` (sample standard deviation over seeds divided by the
+        root of their number; nan for a single one) and ``seeds``. Order of first appearance.
+    """
+    grouped = runs.groupby(list(by), sort=False)[value]
+    table = grouped.agg(mean="mean", sd="std", seeds="count").reset_index()
+    table["se"] = table.pop("sd") / np.sqrt(table["seeds"])
+    return table[[*by, "mean", "se", "seeds"]]

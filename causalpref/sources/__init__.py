@@ -1,0 +1,18 @@
+"""Where preference data come from: the hub, local files, or a simulated stand-in.
+
+Each ``load_*`` takes ``source``:
+
+``"offline"``
+    a simulated corpus with the schema of the real one; no network, same result everywhere;
+``"hub"``
+    the real data over the network;
+a path
+    the real data from a local file or folder.
+
+Without ``source`` the environment variable ``CAUSALPREF_DATA`` decides, and
+without that it is ``"offline"``. Nothing is guessed.
+"""
+
+from causalpref.sources.hh_rlhf import first_turn, load_hh_rlhf
+
+__all__ = ["first_turn", "load_hh_rlhf"]

@@ -1,0 +1,226 @@
+"""PreferenceData: validation, selection, splits, saving, conversion."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import toy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from causalpref import PreferenceData
+
+MINIMAL = dict(prompts=["p", "q"], responses=["a", "b", "c", "d"], response_prompt=[0, 0, 1, 1],
+               pairs=[[0, 1], [2, 3]], label=[1, 0])
+
+
+def test_minimal_data_say_what_they_are():
+    data = PreferenceData(**MINIMAL)
+    assert len(data) == 2 and data.pair_prompt.tolist() == [0, 1]
+    assert repr(data) == ("PreferenceData(2 pairs, 4 responses, 2 prompts; real: unnamed data)")
+
+
+@pytest.mark.parametrize(("change", "error", "says"), [
+    ({"pairs": np.empty((0, 2), int), "label": []}, ValueError, "at least one pair"),
+    ({"label": [1]}, ValueError, r"label has shape \(1,\), expected \(2\)"),
+    ({"label": [1, 2]}, ValueError, r"label\[1\] = 2 is neither 0 nor 1"),
+    ({"label": [np.nan, 0]}, ValueError, r"label\[0\] = nan"),
+    ({"label": ["1", "0"]}, ValueError, r"label\[0\] = 1 is neither"),
+    ({"pairs": [[0, 1], [2, 4]]}, ValueError, r"pairs\[1, 1\] = 4 is out of range: there are 4"),
+    ({"pairs": [[0, 1], [-1, 3]]}, ValueError, r"pairs\[1, 0\] = -1 is out of range"),
+    ({"pairs": [[0, 1], [2, 2.5]]}, ValueError, r"pairs\[1, 1\] = 2.5 is not an integer"),
+    ({"pairs": [[0, 1], [1, 2]]}, ValueError, r"pairs\[1\] = \[1, 2\] joins .* \(0 and 1\)"),
+    ({"pairs": [[0, 1], [2]]}, ValueError, "pairs is ragged"),
+    ({"prompts": ["p", "p"]}, ValueError, r"prompts\[1\] repeats prompts\[0\] \('p'\)"),
+    ({"prompts": "pq"}, TypeError, "sequence of strings"),
+    ({"prompts": ["p", 7]}, TypeError, r"prompts\[1\] is 7 \(int\)"),
+    ({"responses": ["a", "b", None, "d"]}, TypeError, r"responses\[2\] is None"),
+    ({"response_prompt": [0, 0, 1]}, ValueError, r"response_prompt has shape \(3,\)"),
+    ({"response_prompt": [0, 0, 1, 2]}, ValueError, r"response_prompt\[3\] = 2 is out of range"),
+    ({"objective": [0]}, ValueError, r"objective has shape \(1,\)"),
+    ({"objective": ["x", "y"]}, ValueError, "objective must be integers.*'x'"),
+    ({"prompt_type": [0, 1, 1]}, ValueError, r"prompt_type has shape \(3,\)"),
+    ({"embeddings": [[0.0], [1.0], [np.nan], [2.0]]}, ValueError,
+     r"embeddings\[2, 0\] = nan is not finite"),
+    ({"embeddings": np.zeros((3, 5))}, ValueError, r"embeddings has shape \(3, 5\)"),
+    ({"response_latents": [[1.0], [2.0], [np.inf], [0.0]]}, ValueError,
+     r"response_latents\[2, 0\] = inf"),
+    ({"prompt_latents": [["x"], ["y"]]}, ValueError, "prompt_latents must be numbers"),
+])
+def test_bad_input_names_field_row_and_value(change, error, says):
+    with pytest.raises(error, match=says):
+        PreferenceData(**{**MINIMAL, **change})
+
+
+def test_read_only_throughout():
+    writeable = np.array([1, 0])
+    data = PreferenceData(**{**MINIMAL, "label": writeable})
+    writeable[0] = 0
+    assert data.label.tolist() == [1, 0], "the caller's array is not the data's"
+    for name in ("prompts", "responses", "response_prompt", "pairs", "label"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(data, name)[0] = getattr(data, name)[1]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        data.label = writeable
+
+
+def test_selection_shares_texts_and_keeps_indices():
+    data = toy()
+    part = data.select(np.arange(3, 9))
+    assert part.embeddings is data.embeddings and part.responses is data.responses
+    np.testing.assert_array_equal(part.pairs, data.pairs[3:9])
+    np.testing.assert_array_equal(part.objective, data.objective[3:9])
+    mask = np.zeros(len(data), bool)
+    mask[3:9] = True
+    assert data.select(mask) == part == data.select(slice(3, 9)) == data.select(list(range(3, 9)))
+
+
+@pytest.mark.parametrize(("rows", "error", "says"), [
+    (np.zeros(80, bool), ValueError, "none of the 80 pairs"), ([], ValueError, "none of the 80"),
+    (np.zeros(3, bool), IndexError, r"mask has shape \(3,\)"), ([80], IndexError, "80"),
+    ([0.5], IndexError, "integers or a boolean mask")])
+def test_selection_refuses(rows, error, says):
+    with pytest.raises(error, match=says):
+        toy().select(rows)
+
+
+def test_compact_drops_only_what_no_pair_uses():
+    data = toy().select([5, 50])
+    small = data.compact()
+    assert len(small.responses) == 4 and len(small.prompts) == 2
+    for view in (data, small):
+        a = view.pairs[:, 0]
+        seen = (view.responses[a].tolist(), view.prompts[view.pair_prompt].tolist(),
+                view.embeddings[a].tolist(), view.response_latents[a].tolist(),
+                view.prompt_type[view.pair_prompt].tolist(),
+                view.prompt_latents[view.pair_prompt].tolist())
+        if view is data:
+            expected = seen
+    assert seen == expected
+
+
+def test_duplicates_are_repeated_judgements():
+    data = PreferenceData(**{**MINIMAL, "pairs": [[0, 1], [1, 0], [2, 3], [0, 1]],
+                             "label": [1, 0, 1, 0]})
+    assert data.duplicated().tolist() == [False, True, False, True]
+    assert data.replace(objective=[0, 1, 0, 0]).duplicated().tolist() == [False, False, False, True]
+
+
+def test_consistent_needs_both_and_compares_them():
+    data = PreferenceData(**MINIMAL, prompt_type=[0, 1], objective=[0, 0])
+    assert data.consistent.tolist() == [True, False]
+    with pytest.raises(ValueError, match="no objective"):
+        PreferenceData(**MINIMAL, prompt_type=[0, 1]).consistent
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10**6), share=st.floats(0.15, 0.85), grouped=st.booleans())
+def test_split_never_shares_a_prompt_or_a_group(seed, share, grouped):
+    data = toy()
+    groups = np.arange(40) // 4 if grouped else np.arange(40)
+    sides = data.split(seed=seed, groups=groups if grouped else None, a=share, b=1 - share)
+    members = [set(groups[side.pair_prompt]) for side in sides.values()]
+    assert members[0].isdisjoint(members[1])
+    assert sum(map(len, sides.values())) == len(data), "every pair is on one side"
+    assert abs(len(members[0]) - share * len(set(groups))) <= 0.5 + 1e-9
+
+
+def test_split_is_reproducible_and_refuses():
+    data = toy()
+    assert data.split(seed=1, a=0.5, b=0.5)["a"] == data.split(seed=1, a=0.5, b=0.5)["a"]
+    assert data.split(seed=1, a=0.5, b=0.5)["a"] != data.split(seed=2, a=0.5, b=0.5)["a"]
+    for shares in ({"a": 0.5}, {"a": 1.2, "b": -0.2}, {}):
+        with pytest.raises(ValueError, match="sum to 1"):
+            data.split(seed=0, **shares)
+    with pytest.raises(ValueError, match="groups has 3 values"):
+        data.split(seed=0, groups=[1, 2, 3], a=0.5, b=0.5)
+    with pytest.raises(ValueError, match="'b' would be empty"):
+        data.split(seed=0, a=0.999, b=0.001)
+
+
+def test_save_and_load(tmp_path):
+    data = toy()
+    folder = data.save(tmp_path / "deep" / "set")
+    assert PreferenceData.load(folder) == data
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "arrays.safetensors", "pairs.parquet", "prompts.parquet", "responses.parquet"]
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        data.save(folder)
+    bare = PreferenceData(**MINIMAL)
+    bare.save(folder, overwrite=True)
+    assert PreferenceData.load(folder) == bare
+    assert [p.name for p in folder.parent.iterdir()] == ["set"], "no leftovers"
+
+
+def test_save_never_replaces_what_it_did_not_write(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("keep")
+    with pytest.raises(FileExistsError, match="no saved PreferenceData"):
+        toy().save(tmp_path / "mine", overwrite=True)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "keep"
+
+
+def test_load_refuses(tmp_path):
+    with pytest.raises(FileNotFoundError, match="prompts.parquet is missing"):
+        PreferenceData.load(tmp_path)
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    for name in ("prompts", "responses", "pairs"):
+        pq.write_table(pa.table({"x": [1]}), tmp_path / f"{name}.parquet")
+    with pytest.raises(ValueError, match="has format None"):
+        PreferenceData.load(tmp_path)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.text(max_size=8), min_size=2, max_size=2, unique=True))
+def test_any_text_survives(tmp_path_factory, texts):
+    texts = [t.encode("utf-8", "ignore").decode() for t in texts]
+    data = PreferenceData(prompts=[texts[0]], responses=texts, response_prompt=[0, 0],
+                          pairs=[[0, 1]], label=[1])
+    assert PreferenceData.load(data.save(tmp_path_factory.mktemp("t") / "x")) == data
+    assert PreferenceData.from_dataset(data.to_dataset()).responses.tolist() == list(
+        dict.fromkeys(texts))
+
+
+def test_dataset_round_trip():
+    data = toy().compact()
+    rows = data.to_dataset()
+    assert rows.num_rows == len(data)
+    assert rows[0]["response_a"] == data.responses[data.pairs[0, 0]]
+    back = PreferenceData.from_dataset(rows, source="toy", simulated=True)
+    assert back.to_dataset().to_dict() == rows.to_dict()
+    assert len(back.responses) == len(data.responses) and len(back.prompts) == len(data.prompts)
+
+
+def test_rows_that_disagree_or_lack_a_value_are_named():
+    row = {"prompt": "p", "response_a": "a", "response_b": "b", "label": 1}
+    read = PreferenceData.from_dataset
+    assert len(read([row, row]).responses) == 2
+    with pytest.raises(ValueError, match="no column 'label'"):
+        read([{k: v for k, v in row.items() if k != "label"}])
+    with pytest.raises(TypeError, match="row 1: response_b is None"):
+        read([row, {**row, "response_b": None}])
+    with pytest.raises(ValueError, match="row 1: objective is missing"):
+        read([{**row, "objective": 0}, row])
+    with pytest.raises(ValueError, match="row 1: prompt_type 1 differs from the 0"):
+        read([{**row, "prompt_type": 0}, {**row, "prompt_type": 1}])
+    with pytest.raises(ValueError, match="at least one pair"):
+        read([])
+
+
+def test_trl_rows_put_the_preferred_response_under_chosen():
+    data = toy()
+    rows = data.to_trl()
+    wins = np.where(data.label == 1, data.pairs[:, 0], data.pairs[:, 1])
+    assert rows["chosen"][:] == data.responses[wins].tolist()
+    assert {"prompt", "chosen", "rejected", "objective", "prompt_type"} == set(rows.column_names)
+
+    back = PreferenceData.from_trl(rows)
+    assert (back.label == 1).all() and back.to_trl().to_dict() == rows.to_dict()
+    shuffled = PreferenceData.from_trl(rows, seed=3)
+    assert 0.3 < shuffled.label.mean() < 0.7
+    assert shuffled.to_trl().to_dict() == rows.to_dict(), "only the sides were exchanged"
+    with pytest.raises(ValueError, match="no column 'rejected'"):
+        PreferenceData.from_trl([{"prompt": "p", "chosen": "a"}])

@@ -1,0 +1,181 @@
+"""HH-RLHF from the real file, a web server, damaged files, and the simulated stand-in."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import http.server
+import json
+import threading
+
+import numpy as np
+import pytest
+
+from causalpref.estimands import longer_preferred
+from causalpref.sources import first_turn, hh_rlhf, load_hh_rlhf
+from causalpref.sources.hh_rlhf import OBJECTIVES, relabelling, stand_in_rows
+
+ROW = {"prompt": "Human: hello\n\nAssistant:", "responses": ["hi", "hello there"], "label": 1,
+       "original_label": 0, "objective": "helpful", "data_subset": "harmless",
+       "chosen": "", "rejected": "", "Index": 3}
+
+
+def write(path, rows, *, zipped=None):
+    text = "".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows)
+    raw = text.encode()
+    path.write_bytes(gzip.compress(raw) if (zipped if zipped is not None
+                                            else path.suffix == ".gz") else raw)
+    return path
+
+
+def cells(data):
+    kind = data.prompt_type[data.pair_prompt]
+    return {(OBJECTIVES[t], OBJECTIVES[c]): (kind == t) & (data.objective == c)
+            for t in (0, 1) for c in (0, 1)}
+
+
+def test_real_counts_and_length_rates(real_hh_rlhf):
+    data = load_hh_rlhf(real_hh_rlhf)
+    assert len(data) == 4043 and not data.simulated
+    assert {k: int(m.sum()) for k, m in cells(data).items()} == {
+        ("helpful", "helpful"): 1105, ("harmless", "helpful"): 1052,
+        ("helpful", "harmless"): 882, ("harmless", "harmless"): 1004}
+    # The documented rates give a tie in length to the second response of the pair.
+    length = np.array([len(r) for r in data.responses])[data.pairs]
+    longer = (length[:, 0] > length[:, 1]) == (data.label == 1)
+    assert {k: round(float(longer[m].mean()), 3) for k, m in cells(data).items()} == {
+        ("helpful", "helpful"): 0.660, ("harmless", "helpful"): 0.592,
+        ("helpful", "harmless"): 0.439, ("harmless", "harmless"): 0.440}
+    # A coin for ties, as the package has it, moves the third decimal at most by the ties' share.
+    fair = longer_preferred(data)
+    for m in cells(data).values():
+        assert abs(fair[m].mean() - longer[m].mean()) <= 0.5 * (length[m][:, 0] ==
+                                                                length[m][:, 1]).mean() + 1e-12
+
+
+def test_real_labels_follow_the_file(real_hh_rlhf):
+    data = load_hh_rlhf(real_hh_rlhf / "test.jsonl.gz")
+    with gzip.open(real_hh_rlhf / "test.jsonl.gz", "rt") as lines:
+        for k, line in zip(range(300), lines):
+            row = json.loads(line)
+            preferred = data.responses[data.pairs[k, 1 - data.label[k]]]
+            assert preferred == row["responses"][row["label"]]
+            assert row["chosen"].endswith(preferred)
+            assert data.prompts[data.pair_prompt[k]] == row["prompt"]
+
+
+def test_label_is_one_when_the_first_is_preferred(tmp_path):
+    data = load_hh_rlhf(write(tmp_path / "x.jsonl", [ROW, {**ROW, "label": 0}]))
+    assert data.label.tolist() == [0, 1]
+    assert data.objective.tolist() == [0, 0] and data.prompt_type.tolist() == [1]
+    assert len(data.responses) == 2, "a response is stored once"
+
+
+@pytest.mark.parametrize(("rows", "error", "says"), [
+    ([ROW, {**ROW, "label": 2}], ValueError, r"x.jsonl.gz, line 2: label is 2, expected 0 or 1"),
+    ([ROW, {**ROW, "label": True}], ValueError, "line 2: label is True"),
+    ([{k: v for k, v in ROW.items() if k != "objective"}], ValueError,
+     "line 1: column 'objective' is missing"),
+    ([ROW, ROW, {**ROW, "responses": ["a", 5]}], TypeError,
+     r"line 3: responses\[1\] is '5' \(int\), expected a string"),
+    ([{**ROW, "responses": ["a"]}], ValueError, "line 1: responses must be a list of two"),
+    ([{**ROW, "prompt": None}], TypeError, "line 1: prompt is None"),
+    ([{**ROW, "objective": "honest"}], ValueError, "line 1: objective is 'honest'"),
+    ([ROW, {**ROW, "data_subset": "helpful"}], ValueError,
+     "line 2: data_subset is 'helpful', but x.jsonl.gz, line 1 gives the same prompt 'harmless'"),
+    ([ROW, "{oops"], ValueError, "line 2: not JSON"),
+    ([ROW, "[1]"], ValueError, "line 2: a list, expected an object"),
+    ([], ValueError, "no rows"),
+])
+def test_bad_rows_name_file_and_line(tmp_path, rows, error, says):
+    with pytest.raises(error, match=says):
+        load_hh_rlhf(write(tmp_path / "x.jsonl.gz", rows))
+
+
+def test_damaged_gzip_loads_nothing(tmp_path):
+    whole = write(tmp_path / "x.jsonl.gz", [dict(ROW, Index=i, prompt=f"Human: {i * 7919}")
+                                            for i in range(3000)]).read_bytes()
+    for name, raw in {"cut": whole[: len(whole) // 2],
+                      "flipped": whole[:500] + bytes(b ^ 255 for b in whole[500:520]) + whole[520:]
+                      }.items():
+        path = tmp_path / f"{name}.jsonl.gz"
+        path.write_bytes(raw)
+        with pytest.raises(ValueError, match=rf"{name}.jsonl.gz.*(damaged gzip after line|not)"):
+            load_hh_rlhf(path)
+    with pytest.raises(ValueError, match="not a gzip file, although its name says so"):
+        load_hh_rlhf(write(tmp_path / "plain.jsonl.gz", [ROW], zipped=False))
+
+
+def test_sources_are_explicit(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="'nowhere' is neither"):
+        load_hh_rlhf("nowhere")
+    with pytest.raises(FileNotFoundError, match="holds none of train.jsonl.gz"):
+        load_hh_rlhf(tmp_path)
+    write(tmp_path / "test.jsonl.gz", [ROW])
+    assert len(load_hh_rlhf(tmp_path)) == 1
+    with pytest.raises(FileNotFoundError, match="train.jsonl.gz"):
+        load_hh_rlhf(tmp_path, split="train")
+    write(tmp_path / "train.jsonl", [ROW, dict(ROW, prompt="other")])
+    both = load_hh_rlhf(tmp_path)
+    assert len(both) == 3 and "train + test (3 real pairs)" in both.source
+    assert len(load_hh_rlhf(tmp_path, split="train")) == 2
+    with pytest.raises(ValueError, match="split is 'dev'"):
+        load_hh_rlhf(tmp_path, split="dev")
+    monkeypatch.setenv("CAUSALPREF_DATA", str(tmp_path))
+    assert load_hh_rlhf() == both
+    monkeypatch.delenv("CAUSALPREF_DATA")
+    assert load_hh_rlhf().simulated
+
+
+def test_hub_side_through_a_web_server(tmp_path, monkeypatch):
+    """The code path of source="hub", against a server on this machine."""
+    write(tmp_path / "train.jsonl.gz", [ROW, dict(ROW, prompt="other")])
+    write(tmp_path / "test.jsonl.gz", [dict(ROW, prompt="third")])
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    handler.log_message = lambda *a: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(hh_rlhf, "_HUB", f"http://127.0.0.1:{server.server_port}/"
+                                             "{split}.jsonl.gz")
+        monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+        monkeypatch.setattr("datasets.config.DOWNLOADED_DATASETS_PATH", tmp_path / "downloads")
+        data = load_hh_rlhf("hub")
+        server.shutdown()
+    assert len(data) == 3 and "train + test" in data.source and not data.simulated
+
+
+def test_relabelling_agreement(real_hh_rlhf, tmp_path):
+    table = relabelling(real_hh_rlhf).set_index(["prompts", "objective"])
+    assert table.pairs.sum() == 4043
+    own = [table.agreement["helpful", "helpful"], table.agreement["harmless", "harmless"]]
+    other = [table.agreement["helpful", "harmless"], table.agreement["harmless", "helpful"]]
+    assert max(own) < 0.7 and min(own) > max(other), "no cell keeps the people's labels"
+    small = relabelling(write(tmp_path / "x.jsonl", [ROW, {**ROW, "label": 0}, ROW]))
+    assert small.agreement.tolist() == [pytest.approx(1 / 3)] and small.pairs.tolist() == [3]
+    with pytest.raises(ValueError, match="line 1: original_label is None"):
+        relabelling(write(tmp_path / "y.jsonl", [{**ROW, "original_label": None}]))
+    with pytest.raises(ValueError, match="never labelled by people"):
+        relabelling("offline")
+
+
+def test_opening_turn():
+    prompts = ["Human: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:", "Human: a\n\nAssistant:", "x"]
+    assert first_turn(np.array(prompts, object)).tolist() == ["Human: a", "Human: a", "x"]
+
+
+def test_stand_in_is_what_its_docstring_says():
+    data = load_hh_rlhf("offline")
+    assert data.simulated and "simulated" in data.source
+    assert data == load_hh_rlhf("offline"), "same result everywhere"
+    assert {int(m.sum()) for m in cells(data).values()} == {1500}
+    rates = {k: longer_preferred(data)[m].mean() for k, m in cells(data).items()}
+    for (kind, objective), rate in rates.items():
+        # four binomial standard errors around a sign that follows the objective
+        assert (rate - 0.5) * (1 if objective == "helpful" else -1) > 0
+    assert stand_in_rows(50, seed=1)[0] != stand_in_rows(50, seed=2)[0]
+
+
+def test_stand_in_has_the_real_schema(tmp_path):
+    rows, _ = stand_in_rows(40)
+    data = load_hh_rlhf(write(tmp_path / "x.jsonl", rows))
+    assert len(data) == 40 and len(data.responses) == 80
