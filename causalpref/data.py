@@ -136,8 +136,8 @@ class PreferenceData:
         if self.objective is not None:
             extra.append(f"{len(np.unique(self.objective))} objectives")
         return (f"PreferenceData({len(self):,} pairs, {len(self.responses):,} responses, "
-                f"{len(self.prompts):,} prompts{''.join(', ' + e for e in extra)}; "
-                f"{kind}: {self.source})")
+                f"{len(self.prompts):,} prompts;\n"
+                f"    {'; '.join([*extra, f'{kind}: {self.source}'])})")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PreferenceData):

@@ -39,11 +39,11 @@ def length_by_objective(table: pd.DataFrame, *, source: str | None = None) -> al
         What the data are. Default: the column ``source``.
     """
     names = ["helpful", "harmless"]
-    cells = "; ".join(f"{r.prompts} prompts judged for {r.objective}ness {r.rate:.2f} "
+    cells = "; ".join(f"{r.prompts} prompts judged for being {r.objective} {r.rate:.2f} "
                       f"({r.low:.2f} to {r.high:.2f})" for r in table.itertuples())
     picked = alt.selection_point(fields=["objective"], bind="legend")
     base = alt.Chart(table).encode(
-        y=alt.Y("prompts:N", title="prompts written to be", sort=names),
+        y=alt.Y("prompts:N", title="type of prompt", sort=names),
         yOffset=alt.YOffset("objective:N", sort=names),
         color=alt.Color("objective:N", title="judged for being", scale=_scale(names, COLOURS)),
         opacity=alt.condition(picked, alt.value(1), alt.value(0.15)),
@@ -129,10 +129,10 @@ def who_asked(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerCha
         min=0.5, max=1.0, step=0.01, name="ρ, how often people ask what they judge for: "))
     x = alt.Scale(domain=[0.35, 0.75])
     title = "P(the longer response is preferred)"
-    y = alt.Y("prompts:N", title="prompts written to be", sort=names)
+    y = alt.Y("prompts:N", title="type of prompt", sort=names)
     coin = alt.Chart(pd.DataFrame({"x": [0.5]})).mark_rule(
         strokeDash=[4, 4], color="#858585").encode(x=alt.X("x:Q", scale=x, title=title))
-    truth = alt.Chart(table).mark_tick(thickness=3, size=40).encode(
+    truth = alt.Chart(table).mark_tick(thickness=3, size=40, opacity=1).encode(
         x=alt.X("rate:Q", scale=x), y=y,
         color=alt.Color("objective:N", title="judged for being", scale=_scale(names, COLOURS)),
         tooltip=["prompts", "objective", alt.Tooltip("rate:Q", format=".3f")])

@@ -19,7 +19,8 @@ MINIMAL = dict(prompts=["p", "q"], responses=["a", "b", "c", "d"], response_prom
 def test_minimal_data_say_what_they_are():
     data = PreferenceData(**MINIMAL)
     assert len(data) == 2 and data.pair_prompt.tolist() == [0, 1]
-    assert repr(data) == ("PreferenceData(2 pairs, 4 responses, 2 prompts; real: unnamed data)")
+    assert repr(data) == ("PreferenceData(2 pairs, 4 responses, 2 prompts;\n"
+                          "    real: unnamed data)")
 
 
 @pytest.mark.parametrize(("change", "error", "says"), [
