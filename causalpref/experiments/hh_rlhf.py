@@ -165,11 +165,12 @@ def accuracy_table(scores: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Strings; rows ``rho``, columns ``split`` (inconsistent first) and ``model``.
+        Strings; rows ρ, columns ``split`` (inconsistent first) and ``model``.
     """
     text = [f"{m:.1f} ± {s:.1f}" for m, s in zip(100 * scores["mean"], 100 * scores["se"])]
     wide = scores.assign(text=text).pivot(index="rho", columns=["split", "model"], values="text")
     models = [k for k in KINDS if k in set(scores["model"])]
     columns = pd.MultiIndex.from_product([["inconsistent", "consistent"], models],
                                          names=["test pairs", "model"])
+    wide.index = wide.index.map("{:g}".format).rename("ρ")
     return wide.reindex(columns=columns)
