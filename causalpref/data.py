@@ -130,14 +130,15 @@ class PreferenceData:
         return len(self.pairs)
 
     def __repr__(self) -> str:
-        kind = "simulated" if self.simulated else "real"
+        kind = "" if self.source.startswith(said := "simulated" if self.simulated else "real") \
+            else f"{said}: "
         extra = [f"{name} {getattr(self, name).shape[1]}d" for name in _ARRAYS
                  if getattr(self, name) is not None]
         if self.objective is not None:
             extra.append(f"{len(np.unique(self.objective))} objectives")
         return (f"PreferenceData({len(self):,} pairs, {len(self.responses):,} responses, "
                 f"{len(self.prompts):,} prompts;\n"
-                f"    {'; '.join([*extra, f'{kind}: {self.source}'])})")
+                f"    {'; '.join([*extra, kind + self.source])})")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PreferenceData):

@@ -2,11 +2,327 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
+import pandas as pd
+from scipy import special, stats
 
 from causalpref.data import PreferenceData
 
-__all__ = ["longer_preferred", "mean_interval"]
+__all__ = ["Estimate", "LinearFit", "amce", "borda_count", "delta", "expected_utility",
+           "fit_linear", "longer_preferred", "mean_interval", "outcome_table",
+           "reward_difference"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its standard error and a normal interval.
+
+    Parameters
+    ----------
+    value, se : float
+    low, high : float
+        Ends of the interval.
+    pairs : int
+        Pairs that it rests on.
+    """
+
+    value: float
+    se: float
+    low: float
+    high: float
+    pairs: int
+
+
+@dataclass(frozen=True)
+class LinearFit:
+    """A linear Bradley-Terry fit.
+
+    Parameters
+    ----------
+    weights, se : array, shape (d,)
+        Coefficients of delta and their standard errors.
+    covariance : array, shape (d, d)
+    loss : float
+        Mean negative log-likelihood, nats a pair.
+    """
+
+    weights: np.ndarray
+    se: np.ndarray
+    covariance: np.ndarray
+    loss: float
+
+    def interval(self, level: float = 0.95) -> np.ndarray:
+        """Normal intervals, shape (d, 2)."""
+        half = stats.norm.ppf((1 + level) / 2) * self.se
+        return np.stack([self.weights - half, self.weights + half], axis=1)
+
+
+def delta(data: PreferenceData) -> np.ndarray:
+    """delta = Z - Z' of every pair (equation 7), shape (n_pairs, m).
+
+    Raises
+    ------
+    ValueError
+        Data without response latents.
+    """
+    if data.response_latents is None:
+        raise ValueError("the data have no response_latents")
+    first, second = data.pairs.T
+    return data.response_latents[first] - data.response_latents[second]
+
+
+def reward_difference(p: np.ndarray | float) -> np.ndarray | float:
+    """R(x, y) - R'(x, y') from P(L(x; y, y') = 1), by corollary 1: the inverse sigmoid.
+
+    Absolute rewards are not identified: adding any function of the prompt to both leaves
+    p as it is.
+
+    Parameters
+    ----------
+    p : float or array in [0, 1]
+        0 and 1 give -inf and inf.
+
+    Raises
+    ------
+    ValueError
+        A p outside [0, 1].
+    """
+    p = np.asarray(p, dtype=float)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError(f"p = {p[~((p >= 0) & (p <= 1))].flat[0]} is not a probability")
+    return special.logit(p)[()]
+
+
+def outcome_table(data: PreferenceData, *, level: float = 0.95) -> pd.DataFrame:
+    """E[L | Z^X, Z^T, Z'^T] cell by cell, for discrete latents (proposition 2).
+
+    Under assumptions 1, 2, 4 and 5 each mean is an expected potential outcome.
+
+    Parameters
+    ----------
+    data : PreferenceData
+        With response latents of few values.
+    level : float
+        Of the Wilson intervals.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each cell that is not empty: ``zx0, ..., z0, ..., zp0, ...`` (Z^X, Z^T, Z'^T),
+        ``mean``, ``low``, ``high``, ``pairs``.
+    """
+    first, second = data.pairs.T
+    if data.response_latents is None:
+        raise ValueError("the data have no response_latents")
+    columns = {}
+    if data.prompt_latents is not None:
+        for j, v in enumerate(data.prompt_latents[data.pair_prompt].T):
+            columns[f"zx{j}"] = v
+    for prefix, rows in (("z", first), ("zp", second)):
+        for j, v in enumerate(data.response_latents[rows].T):
+            columns[f"{prefix}{j}"] = v
+    table = pd.DataFrame(columns).assign(label=data.label).groupby(list(columns)).label.agg(
+        ["mean", "size"]).reset_index().rename(columns={"size": "pairs"})
+    z = stats.norm.ppf((1 + level) / 2)
+    n, p = table["pairs"], table["mean"]
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    table["low"], table["high"] = centre - half, centre + half
+    return table[[*columns, "mean", "low", "high", "pairs"]]
+
+
+def amce(data: PreferenceData, k: int, *, density: Literal["uniform", "empirical"] = "uniform",
+         context: int | Literal["ignore", "adjust"] = "ignore", level: float = 0.95) -> Estimate:
+    """Average marginal component effect of latent k (equation 6), for discrete latents.
+
+    The probability that a response with Z^k = 1 is preferred to one with Z^k = 0 that is the
+    same in everything else, averaged over everything else with density m. It is estimated
+    without a model: pairs that differ in Z^k alone are averaged within each stratum of
+    (Z^X, Z^-k), and the strata are weighted by m. A half means no effect.
+
+    Parameters
+    ----------
+    data : PreferenceData
+        Latent ``k`` of the responses holds 0 and 1.
+    k : int
+    density : {"uniform", "empirical"}
+        m: every stratum that occurs alike, or as often as it occurs among responses. It is
+        taken as given: the interval does not cover its estimation.
+    context : int, "ignore" or "adjust"
+        Pairs judged in one context; all pairs, as if there were no C; or the
+        average over contexts of the effect in each, weighted by their shares of pairs.
+    level : float
+        Of the interval, which treats the pairs of one prompt as a cluster.
+
+    Returns
+    -------
+    Estimate
+
+    Raises
+    ------
+    ValueError
+        A latent that is not binary, or a stratum without a pair that differs in Z^k
+        alone (assumption 5 fails there); the message names it.
+    """
+    z = data.response_latents
+    if z is None or not 0 <= k < z.shape[1]:
+        raise ValueError(f"there is no response latent {k}")
+    if not np.isin(z[:, k], (0, 1)).all():
+        raise ValueError(f"latent {k} takes {np.unique(z[:, k])[:6].tolist()}, expected 0 and 1")
+    if context != "ignore" and data.objective is None:
+        raise ValueError("the data have no objective: context must be 'ignore'")
+    if isinstance(context, int):
+        data, context = data.select(data.objective == context), "ignore"
+
+    rest = np.delete(z, k, axis=1)
+    if data.prompt_latents is not None:
+        rest = np.column_stack([data.prompt_latents[data.response_prompt], rest])
+    first, second = data.pairs.T
+    if rest.shape[1] == 0:
+        rest = np.zeros((len(z), 1))
+    strata, stratum = np.unique(rest, axis=0, return_inverse=True)
+    stratum = stratum.ravel()
+    used = np.unique(data.pairs)
+    weight = np.bincount(stratum[used], minlength=len(strata)).astype(float)
+    if density == "uniform":
+        weight = (weight > 0).astype(float)
+    elif density != "empirical":
+        raise ValueError(f"density is {density!r}, expected 'uniform' or 'empirical'")
+    weight /= weight.sum()
+
+    use = (stratum[first] == stratum[second]) & (z[first, k] != z[second, k])
+    won = np.where(z[first, k] == 1, data.label, 1 - data.label)[use].astype(float)
+    cell, prompt = stratum[first][use], data.pair_prompt[use]
+    names = [f"(Z^X, Z^-k) = {row.tolist()}" for row in strata]
+    if context == "adjust":
+        values, c = np.unique(data.objective, return_inverse=True)
+        share = np.bincount(c) / len(c)
+        cell = cell * len(values) + c[use]
+        names = [f"{name}, C = {v}" for name in names for v in values]
+        weight = (weight[:, None] * share).ravel()
+    n = np.bincount(cell, minlength=len(weight))
+    empty = np.flatnonzero((weight > 0) & (n == 0))
+    if len(empty):
+        raise ValueError(f"no pair differs in latent {k} alone in {len(empty)} of "
+                         f"{(weight > 0).sum()} strata, among them {names[empty[0]]}: latent "
+                         "positivity (assumption 5) fails there, the effect is not identified")
+    mean = np.bincount(cell, weights=won, minlength=len(weight)) / np.maximum(n, 1)
+    value = float(weight @ mean)
+    influence = (weight / np.maximum(n, 1))[cell] * (won - mean[cell])
+    _, cluster = np.unique(prompt, return_inverse=True)
+    by_prompt = np.bincount(cluster, weights=influence)
+    groups = len(by_prompt)
+    se = float(np.sqrt((by_prompt**2).sum() * groups / max(groups - 1, 1)))
+    half = stats.norm.ppf((1 + level) / 2) * se
+    return Estimate(value, se, value - half, value + half, int(use.sum()))
+
+
+def fit_linear(features: np.ndarray, label: np.ndarray, *, clusters: np.ndarray | None = None
+               ) -> LinearFit:
+    """Bradley-Terry with a linear reward, by maximum likelihood: the plain baseline.
+
+    P(L = 1) = sigmoid(w . delta) (equations 1 and 8): logistic regression without an intercept.
+
+    Parameters
+    ----------
+    features : array, shape (n, d)
+        delta = Z - Z', see :func:`delta`; or differences of embeddings.
+    label : array of {0, 1}, shape (n,)
+    clusters : array, shape (n,), optional
+        Equal values belong together (``data.pair_prompt``): standard errors are then
+        robust to dependence within them. Default: from the information matrix.
+
+    Returns
+    -------
+    LinearFit
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, columns that are linearly dependent, or labels that the
+        features separate perfectly, so that no finite weights are best.
+    """
+    x, y = np.asarray(features, dtype=float), np.asarray(label, dtype=float)
+    if x.ndim != 2 or len(x) != len(y) or len(x) == 0:
+        raise ValueError(f"features {x.shape} and label {y.shape} must be (n, d) and (n,), n > 0")
+    if np.linalg.matrix_rank(x) < x.shape[1]:
+        raise ValueError(f"the {x.shape[1]} columns of features are linearly dependent: their "
+                         "weights cannot be told apart")
+    w = np.zeros(x.shape[1])
+    sign = 2 * y - 1
+    loss = np.log(2.0)
+    for _ in range(100):
+        margin = x @ w
+        p = special.expit(margin)
+        gradient = x.T @ (y - p)
+        information = (x * (p * (1 - p))[:, None]).T @ x
+        try:
+            step = np.linalg.solve(information, gradient)
+        except np.linalg.LinAlgError:
+            step = np.full_like(w, np.inf)
+        if not np.isfinite(step).all() or np.abs(margin).max() > 500:
+            raise ValueError("the features separate the labels perfectly: no finite weights fit "
+                             "best")
+        size = 1.0
+        while size > 1e-10:  # halve a step that overshoots
+            new = np.logaddexp(0, -sign * (x @ (w + size * step))).mean()
+            if new <= loss + 1e-15:
+                break
+            size /= 2
+        w, loss = w + size * step, new
+        if np.abs(gradient).max() < 1e-9 * len(x):
+            break
+    if loss < 1e-6:
+        raise ValueError("the features separate the labels perfectly: no finite weights fit best")
+    p = special.expit(x @ w)
+    bread = np.linalg.inv((x * (p * (1 - p))[:, None]).T @ x)
+    covariance = bread
+    if clusters is not None:
+        score = x * (y - p)[:, None]
+        _, member = np.unique(clusters, return_inverse=True)
+        sums = np.zeros((member.max() + 1, x.shape[1]))
+        np.add.at(sums, member, score)
+        groups = len(sums)
+        covariance = bread @ (sums.T @ sums) @ bread * groups / max(groups - 1, 1)
+    return LinearFit(w, np.sqrt(np.diag(covariance)), covariance, float(loss))
+
+
+def borda_count(p: np.ndarray) -> np.ndarray:
+    """Mean probability of each response to be preferred to another one, shape (n,).
+
+    What a reward model that ignores a hidden context orders responses by
+    (Siththaranjan et al., 2024).
+
+    Parameters
+    ----------
+    p : array, shape (n, n)
+        P(i is preferred to j), averaged over whatever context is hidden. The diagonal is
+        not used.
+
+    Raises
+    ------
+    ValueError
+        A matrix that is not square, or of one response.
+    """
+    p = np.asarray(p, dtype=float)
+    if p.ndim != 2 or p.shape[0] != p.shape[1] or len(p) < 2:
+        raise ValueError(f"p has shape {p.shape}, expected (n, n) with n of 2 or more")
+    return (p.sum(1) - np.diag(p)) / (len(p) - 1)
+
+
+def expected_utility(rewards: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Reward of each response averaged over contexts, shape (n,).
+
+    Parameters
+    ----------
+    rewards : array, shape (n_contexts, n)
+    shares : array, shape (n_contexts,)
+        P(C = c).
+    """
+    return np.asarray(shares, dtype=float) @ np.asarray(rewards, dtype=float)
 
 
 def longer_preferred(data: PreferenceData, *, tie: float = 0.5) -> np.ndarray:

@@ -58,7 +58,7 @@ def length_by_objective(table: pd.DataFrame, *, source: str | None = None) -> al
             x=alt.X("rate:Q", scale=x, title=title), shape=alt.Shape("objective:N", title="judged for being",
                                  scale=_scale(names, _SHAPES))),
     ).add_params(picked).properties(
-        width=430, height=170, title=_title("Whose objective decides whether length helps",
+        width=430, height=170, title=_title("How often the longer response is preferred",
                                             table, source),
         description=f"Dots with 95 % intervals, probability that the longer response is "
                     f"preferred: {cells}. The dashed line is a coin toss.")
@@ -141,8 +141,8 @@ def who_asked(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerCha
         label="format(datum.pooled, '.2f')").encode(
         y=y, x=alt.X("pooled:Q", scale=x, title=title))
     return alt.layer(
-        coin, truth, pooled.mark_point(size=260, filled=True, opacity=1, color="#858585"),
-        pooled.mark_text(dy=-24, fontSize=13, fontWeight="bold").encode(text="label:N"),
+        coin, truth, pooled.mark_point(size=300, strokeWidth=3, opacity=1, color="#858585"),
+        pooled.mark_text(dy=-28, fontSize=13, fontWeight="bold").encode(text="label:N"),
     ).add_params(rho).properties(
         width=430, height=190,
         title=_title("What you would conclude if you did not know who asked", table, source),

@@ -114,8 +114,8 @@ def reward_models(data: PreferenceData, *, rhos: Sequence[float] = (0.5, 0.6, 0.
     -------
     pandas.DataFrame
         One row a run and side: ``rho``, ``model``, ``seed``, ``split`` ("consistent" or
-        "inconsistent", type(X) = C or not), ``accuracy``, ``best_epoch``, ``pairs``
-        (tested), ``n_train``, ``source``.
+        "inconsistent", type(X) = C or not), ``accuracy``, ``best_epoch``, ``validation`` (the
+        accuracy that chose it), ``pairs`` (tested), ``n_train``, ``source``.
 
     Raises
     ------
@@ -148,6 +148,7 @@ def reward_models(data: PreferenceData, *, rhos: Sequence[float] = (0.5, 0.6, 0.
                 for split, n in pairs.items():
                     rows.append({"rho": rho, "model": kind, "seed": seed, "split": split,
                                  "accuracy": result[split], "best_epoch": fitted.best_epoch,
+                                 "validation": fitted.history.validation_accuracy.max(),
                                  "pairs": n, "n_train": n_train, "source": data.source})
                 bar.update()
     bar.close()

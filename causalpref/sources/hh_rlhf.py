@@ -79,9 +79,9 @@ def load_hh_rlhf(source: str | os.PathLike[str] | None = None, *,
 
 
 def relabelling(source: str | os.PathLike[str], *, split: str | None = None) -> pd.DataFrame:
-    """How often a label equals the one that people gave in the first release.
+    """How the new labels compare with those that people gave in the first release.
 
-    The relabelled data carry both; :func:`load_hh_rlhf` keeps the new one only.
+    The relabelled data carry both; :func:`load_hh_rlhf` keeps the new ones only.
 
     Parameters
     ----------
@@ -91,7 +91,9 @@ def relabelling(source: str | os.PathLike[str], *, split: str | None = None) -> 
     Returns
     -------
     pandas.DataFrame
-        ``prompts``, ``objective`` ("helpful", "harmless"), ``agreement`` in [0, 1], ``pairs``.
+        ``prompts``, ``objective`` ("helpful", "harmless"), ``agreement`` of the two labels and
+        ``longer_by_people``, how often the longer response was preferred in the first release
+        (equal lengths count one half), both in [0, 1]; ``pairs``.
 
     Raises
     ------
@@ -101,15 +103,23 @@ def relabelling(source: str | os.PathLike[str], *, split: str | None = None) -> 
     source, splits = _resolve(source, split)
     if source == "offline":
         raise ValueError("the offline stand-in was never labelled by people")
-    same: dict[tuple[str, str], list[bool]] = {(t, c): [] for c in OBJECTIVES for t in OBJECTIVES}
+    rows = []
     for file, name in _files(source, splits, split):
-        for number, row in enumerate(_json_lines(file, name), 1):
-            if row.get("original_label") not in (0, 1):
-                raise ValueError(f"{name}, line {number}: original_label is "
-                                 f"{row.get('original_label')!r}, expected 0 or 1")
-            same[row["data_subset"], row["objective"]].append(row["label"] == row["original_label"])
-    return pd.DataFrame([{"prompts": t, "objective": c, "agreement": np.mean(v), "pairs": len(v)}
-                         for (t, c), v in same.items() if v])
+        lines = list(_json_lines(file, name))
+        for number, (raw, row) in enumerate(zip(lines, _checked(lines, name)), 1):
+            people = raw.get("original_label")
+            if people not in (0, 1):
+                raise ValueError(f"{name}, line {number}: original_label is {people!r}, "
+                                 "expected 0 or 1")
+            preferred, other = raw["responses"][people], raw["responses"][1 - people]
+            rows.append({"prompts": OBJECTIVES[row["prompt_type"]],
+                         "objective": OBJECTIVES[row["objective"]],
+                         "agreement": float(row["label"] == 1 - people),
+                         "longer_by_people": 0.5 + 0.5 * np.sign(len(preferred) - len(other))})
+    cells = pd.DataFrame(rows).groupby(["prompts", "objective"], sort=False)
+    table = cells.mean()
+    table["pairs"] = cells.size()
+    return table.reset_index()
 
 
 def _resolve(source: Any, split: str | None) -> tuple[Any, tuple[str, ...]]:
