@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,8 +25,9 @@ def _parser() -> argparse.ArgumentParser:
     hh = studies.add_parser(
         "hh-rlhf", help="who asked? length, prompt type and three reward models on HH-RLHF",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    hh.add_argument("--source", default="offline", metavar="WHERE",
-                    help="'offline' (simulated), 'hub', or a file or folder of the real data")
+    hh.add_argument("--source", default=os.environ.get("CAUSALPREF_DATA") or "offline",
+                    metavar="WHERE", help="'offline' (simulated), 'hub', or a file or folder of the "
+                    "real data; the environment variable CAUSALPREF_DATA sets the default")
     hh.add_argument("--model", metavar="MODEL",
                     help="hub id or folder of a frozen language model, or 'hashed' for hashed "
                          "n-grams; required with real data")
@@ -49,13 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status (0 done, 2 something is wrong)."""
     args = _parser().parse_args(argv)
     try:
-        return _run_hh_rlhf(args, ["causalpref", *(sys.argv[1:] if argv is None else argv)])
+        return _run_hh_rlhf(args)
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"causalpref: {error}", file=sys.stderr)
         return 2
 
 
-def _run_hh_rlhf(args: argparse.Namespace, command: list[str]) -> int:
+def _run_hh_rlhf(args: argparse.Namespace) -> int:
     from causalpref.embedding import embed, hashed_ngrams
     from causalpref.experiments import (accuracy_table, length_rates, record, reward_models,
                                         type_probe)
@@ -86,7 +88,7 @@ def _run_hh_rlhf(args: argparse.Namespace, command: list[str]) -> int:
     if not data.simulated:
         tables["relabelling"] = relabelling(args.source)
     folder = record(
-        tables, args.out, command=" ".join(_public(command, args)), data=_hashes(args.source),
+        tables, args.out, command=_command(args), data=_hashes(args.source),
         source=data.source, simulated=data.simulated, model=model,
         model_sha256=_hashes(Path(args.model or "") / "model.safetensors") or None)
     print(f"{data}\n\nTest accuracy, % (mean ± standard error over {args.seeds} seeds)\n"
@@ -95,10 +97,16 @@ def _run_hh_rlhf(args: argparse.Namespace, command: list[str]) -> int:
     return 0
 
 
-def _public(command: list[str], args: argparse.Namespace) -> list[str]:
-    """The command with local paths named by what they hold."""
-    paths = {args.source: "DATA", args.model: "MODEL", args.cache: "CACHE"}
-    return [paths[word] if word in paths and Path(word).exists() else word for word in command]
+def _command(args: argparse.Namespace) -> str:
+    """The command that does this again, with local paths named by what they hold."""
+    source = args.source if args.source in ("offline", "hub") else "DATA"
+    model = "MODEL" if args.model and Path(args.model).exists() else args.model
+    words = ["causalpref run hh-rlhf --source", source]
+    if model:
+        words += ["--model", model, "--template", args.template]
+    words += ["--rho", *(f"{rho:g}" for rho in args.rhos), "--seeds", str(args.seeds), "--train",
+              str(args.train), "--validation", str(args.validation), "--epochs", str(args.epochs)]
+    return " ".join(words)
 
 
 def _hashes(source: str | Path) -> dict[str, str]:

@@ -7,9 +7,11 @@ that loads, draws, embeds, fits or checks speaks :class:`PreferenceData`.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ __all__ = ["PreferenceData"]
 
 _TEXTS = ("prompts", "responses")
 _ARRAYS = ("prompt_latents", "response_latents", "embeddings")
+_TABLES = ("prompts", "responses", "pairs")
+_ARRAY_FILE = "arrays.safetensors"
 _FORMAT = "causalpref.PreferenceData/1"
 
 
@@ -72,8 +76,8 @@ class PreferenceData:
 
     Notes
     -----
-    Arrays are read-only. A writeable array is copied on the way in, a read-only
-    one is shared, so a selection costs no copy of the texts or embeddings.
+    Arrays are copied on the way in and read-only from then on. Selections share them, so
+    they cost no copy of the texts or embeddings.
     """
 
     prompts: np.ndarray
@@ -262,7 +266,9 @@ class PreferenceData:
             raise ValueError(f"groups has {len(groups)} values, the data have "
                              f"{len(self.prompts)} prompts")
         else:
-            group = np.unique(np.asarray(groups), return_inverse=True)[1]
+            import pandas as pd
+
+            group = pd.factorize(pd.Series(list(groups), dtype=object))[0]
         pair_group = group[self.pair_prompt]
         used = np.unique(pair_group)
         order = np.random.default_rng(seed).permutation(used)
@@ -284,30 +290,32 @@ class PreferenceData:
     def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write a folder of three Parquet tables and one safetensors file.
 
-        The folder appears whole or not at all.
+        The new folder is complete before it takes its place; if that fails, the one
+        that was there stays.
 
         Raises
         ------
         FileExistsError
-            When ``folder`` exists and ``overwrite`` is false, or is not a folder
-            that :meth:`save` wrote.
+            When ``folder`` exists and ``overwrite`` is false, or it holds anything that
+            :meth:`save` did not write.
         """
-        import json
-
         import pyarrow as pa
         import pyarrow.parquet as pq
         from safetensors.numpy import save_file
 
         folder = Path(folder)
-        if folder.exists() and not (overwrite and (folder / "pairs.parquet").is_file()):
-            raise FileExistsError(
-                f"{folder} exists" + (" and holds no saved PreferenceData" if overwrite else
-                                      "; pass overwrite=True to replace it"))
+        if folder.exists():
+            if not overwrite:
+                raise FileExistsError(f"{folder} exists; pass overwrite=True to replace it")
+            _check_only_ours(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            meta = {b"causalpref": json.dumps({"format": _FORMAT, "source": self.source,
-                                               "simulated": self.simulated}).encode()}
+            arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS
+                      if getattr(self, name) is not None}
+            meta = {b"causalpref": json.dumps({
+                "format": _FORMAT, "source": self.source, "simulated": self.simulated,
+                "arrays": list(arrays)}).encode()}
             tables = {
                 "prompts": {"text": pa.array(self.prompts, pa.large_string()),
                             "type": self.prompt_type},
@@ -319,16 +327,19 @@ class PreferenceData:
             for name, columns in tables.items():
                 table = pa.table({k: v for k, v in columns.items() if v is not None})
                 pq.write_table(table.replace_schema_metadata(meta), temporary / f"{name}.parquet")
-            arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS
-                      if getattr(self, name) is not None}
             if arrays:
-                save_file(arrays, temporary / "arrays.safetensors")
+                save_file(arrays, temporary / _ARRAY_FILE)
             os.chmod(temporary, 0o755)
             if folder.exists():
                 old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
                 os.replace(folder, old / "was")
-                os.replace(temporary, folder)
-                shutil.rmtree(old)
+                try:
+                    os.replace(temporary, folder)
+                except BaseException:
+                    os.replace(old / "was", folder)
+                    raise
+                finally:
+                    shutil.rmtree(old)
             else:
                 os.replace(temporary, folder)
         finally:
@@ -342,41 +353,48 @@ class PreferenceData:
         Raises
         ------
         FileNotFoundError
-            When a table is missing.
+            When a file is missing.
         ValueError
-            When a table was not written by :meth:`save`, or its content is invalid.
+            When a file is damaged or was not written by :meth:`save`.
         """
-        import json
-
+        import pyarrow as pa
         import pyarrow.parquet as pq
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         folder = Path(folder)
-        tables = {}
-        for name in ("prompts", "responses", "pairs"):
+        tables, arrays = {}, {}
+        for name in _TABLES:
             path = folder / f"{name}.parquet"
             if not path.is_file():
                 raise FileNotFoundError(f"{path} is missing: {folder} holds no saved PreferenceData")
-            tables[name] = pq.read_table(path)
-        raw = (tables["pairs"].schema.metadata or {}).get(b"causalpref", b"{}")
-        meta = json.loads(raw)
-        if meta.get("format") != _FORMAT:
-            raise ValueError(f"{folder / 'pairs.parquet'} has format {meta.get('format')!r}, "
-                             f"expected {_FORMAT!r}")
+            try:
+                tables[name] = pq.read_table(path)
+            except pa.ArrowException as error:
+                raise ValueError(f"{path} is damaged ({error})") from None
+        meta = _meta(folder)
+        if meta["arrays"]:
+            path = folder / _ARRAY_FILE
+            if not path.is_file():
+                raise FileNotFoundError(f"{path} is missing: it holds {meta['arrays']}")
+            try:
+                arrays = load_file(path)
+            except SafetensorError as error:
+                raise ValueError(f"{path} is damaged ({error})") from None
+            if sorted(arrays) != sorted(meta["arrays"]):
+                raise ValueError(f"{path} holds {sorted(arrays)}, expected {meta['arrays']}")
 
         def column(table: str, name: str) -> np.ndarray | None:
             t = tables[table]
             return t[name].to_numpy() if name in t.column_names else None
 
-        arrays = folder / "arrays.safetensors"
         return cls(
             prompts=tables["prompts"]["text"].to_pylist(), prompt_type=column("prompts", "type"),
             responses=tables["responses"]["text"].to_pylist(),
             response_prompt=column("responses", "prompt"),
             pairs=np.column_stack([column("pairs", "first"), column("pairs", "second")]),
             label=column("pairs", "label"), objective=column("pairs", "objective"),
-            source=meta["source"], simulated=meta["simulated"],
-            **(load_file(arrays) if arrays.exists() else {}))
+            source=meta["source"], simulated=meta["simulated"], **arrays)
 
     def to_dataset(self) -> datasets.Dataset:
         """One row a pair, as a ``datasets.Dataset``.
@@ -404,7 +422,7 @@ class PreferenceData:
     @classmethod
     def from_dataset(cls, rows: datasets.Dataset | Sequence[Mapping[str, Any]], *,
                      source: str = "unnamed data", simulated: bool = False) -> PreferenceData:
-        """Read rows with the columns of :meth:`to_dataset`.
+        """Read rows (a Dataset, a DataFrame, or mappings) with the columns of :meth:`to_dataset`.
 
         Equal prompts become one prompt, equal responses to a prompt one response.
 
@@ -473,8 +491,8 @@ class _Rows:
     def read(self, rows: Any, *, source: str, simulated: bool) -> PreferenceData:
         names = getattr(rows, "column_names", None)
         if names is None:
-            rows = list(rows)
-            names = list(rows[0]) if rows else list(self.required)
+            rows = rows.to_dict("records") if hasattr(rows, "to_dict") else list(rows)
+            names = list(dict.fromkeys(k for r in rows for k in r)) or list(self.required)
         missing = [c for c in self.required if c not in names]
         if missing:
             raise ValueError(f"the rows have no column {missing[0]!r}; they have {sorted(names)}")
@@ -540,6 +558,40 @@ class _Rows:
             embeddings=gathered("embedding", n_y), source=source, simulated=simulated)
 
 
+def _meta(folder: Path) -> dict[str, Any]:
+    """What :meth:`PreferenceData.save` says of the folder.
+
+    Raises
+    ------
+    ValueError
+        When it did not write the table of pairs.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / "pairs.parquet"
+    try:
+        meta = json.loads((pq.read_schema(path).metadata or {}).get(b"causalpref", b"{}"))
+    except pa.ArrowException as error:
+        raise ValueError(f"{path} is damaged ({error})") from None
+    if meta.get("format") != _FORMAT:
+        raise ValueError(f"{path} has format {meta.get('format')!r}, expected {_FORMAT!r}")
+    return meta
+
+
+def _check_only_ours(folder: Path) -> None:
+    """Refuse to replace a folder that holds anything else than a saved data set."""
+    allowed = {_ARRAY_FILE, *(f"{name}.parquet" for name in _TABLES)}
+    names = {p.name for p in folder.iterdir()} if folder.is_dir() else {""}
+    try:
+        if "pairs.parquet" not in names or names - allowed:
+            raise ValueError
+        _meta(folder)
+    except ValueError:
+        raise FileExistsError(f"{folder} holds no saved PreferenceData, or more than that: it is "
+                              "not replaced") from None
+
+
 # -- validation ------------------------------------------------------------
 
 
@@ -548,33 +600,45 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+# Arrays that this module froze: only these are shared without another look.
+_ours: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
+
+
+def _is_ours(array: Any) -> bool:
+    return isinstance(array, np.ndarray) and _ours.get(id(array)) is array
+
+
 def _frozen(array: np.ndarray) -> np.ndarray:
-    """The array itself if it is contiguous and nobody can write to it, else such a copy."""
-    array = np.ascontiguousarray(array)
-    base: Any = array
-    while isinstance(base, np.ndarray):
-        if base.flags.writeable:
-            array = array.copy()
-            array.flags.writeable = False
-            return array
-        base = base.base
+    """A contiguous copy that nobody can write to, or the array itself if it is one."""
+    if _is_ours(array):
+        return array
+    array = np.array(array, order="C")
+    array.flags.writeable = False
+    array = array.view()  # a view of a read-only array cannot be made writeable again
+    _ours[id(array)] = array
     return array
 
 
 def _texts(name: str, values: Any) -> np.ndarray:
     if isinstance(values, str):
         raise TypeError(f"{name} must be a sequence of strings, got one string")
-    if isinstance(values, np.ndarray) and values.dtype == object and not values.flags.writeable:
+    if _is_ours(values):
         return values
     values = list(values)
     for row, value in enumerate(values):
         if not isinstance(value, str):
             raise TypeError(f"{name}[{row}] is {_short(value)} ({type(value).__name__}), "
                             "expected a string")
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(f"{name}[{row}] holds {value[error.start]!r}, half of a surrogate "
+                                 "pair, which is no text: decode it properly or replace it"
+                                 ) from None
     array = np.empty(len(values), dtype=object)
     array[:] = values
-    array.flags.writeable = False
-    return array
+    return _frozen(array)
 
 
 def _shaped(name: str, values: Any, shape: tuple[int | None, ...]) -> np.ndarray:
@@ -595,16 +659,18 @@ def _integers(name: str, values: Any, shape: tuple[int | None, ...], limit: int 
               of: str = "") -> np.ndarray:
     array = _shaped(name, values, shape)
     whole = array
-    if array.dtype.kind not in "iub":
+    if array.dtype.kind not in "ib":
         try:
+            if array.dtype.kind in "US":
+                raise ValueError
             as_float = array.astype(np.float64)
         except (TypeError, ValueError):
             raise ValueError(f"{name} must be integers, got dtype {array.dtype}: "
                              f"{_short(array.flat[0])}") from None
-        bad = ~np.isfinite(as_float) | (as_float != np.round(as_float))
+        bad = ~(np.abs(as_float) < 2**53) | (as_float != np.round(as_float))
         if bad.any():
             row = tuple(np.argwhere(bad)[0].tolist())
-            raise ValueError(f"{name}[{', '.join(map(str, row))}] = {array[row]} is not an integer")
+            raise ValueError(f"{name}[{', '.join(map(str, row))}] = {array[row]} is not an integer (or too large)")
         whole = as_float
     whole = whole.astype(np.int64, copy=False)
     if limit is not None and len(whole):

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from causalpref.data import PreferenceData
+from causalpref.sources.hh_rlhf import turns
 
 __all__ = ["embed", "encode", "hashed_ngrams", "messages", "pool", "render"]
 
@@ -59,40 +60,36 @@ def embed(data: PreferenceData, model: str | os.PathLike[str], *,
 def render(prompt: str, response: str, template: Template = "plain") -> str:
     """One text from a prompt and a response.
 
-    ``"plain"`` joins the two as they stand; ``"last_turn"`` keeps of a
-    ``Human: / Assistant:`` transcript the last human turn only. (``"chat"``
-    needs a tokenizer's template and is applied by :func:`embed`.)
+    ``"plain"`` keeps all of the prompt, and marks the response as the assistant's where the
+    prompt is a ``Human: / Assistant:`` transcript; ``"last_turn"`` keeps of a transcript the last
+    human turn only. (``"chat"`` needs a tokenizer's template and is applied by :func:`embed`.)
     """
-    if template == "last_turn":
-        prompt = prompt.rsplit("Human:", 1)[-1].removesuffix("Assistant:").strip() + "\n"
-    elif template != "plain":
+    if template not in ("plain", "last_turn"):
         raise ValueError(f"template is {template!r}, expected 'plain' or 'last_turn' here")
-    gap = "" if not prompt or prompt[-1].isspace() or response[:1].isspace() else " "
-    return prompt + gap + response
+    human = [words for name, words in turns(prompt) if name == "Human"]
+    prompt, response = prompt.strip(), response.strip()
+    if template == "last_turn":
+        return (human[-1] if human else prompt) + "\n" + response
+    if human:
+        return prompt.removesuffix("Assistant:").rstrip() + "\n\nAssistant: " + response
+    return prompt + "\n" + response
 
 
 def messages(prompt: str, response: str) -> list[dict[str, str]]:
     """A transcript as chat messages, the response as the last assistant turn.
 
-    ``Human:`` and ``Assistant:`` at the start of a paragraph begin a turn. A
-    prompt without them is one user turn; text before the first marker is a
-    system turn.
+    Roles alternate, as chat templates ask: text before the first marker opens the first user
+    turn, adjacent turns of one speaker become one, and a last assistant turn of the
+    prompt is the beginning of the response. A prompt without markers is one user turn.
     """
-    roles = {"Human": "user", "Assistant": "assistant"}
-    turns: list[dict[str, str]] = []
-    for paragraph in ("\n\n" + prompt.strip()).split("\n\n"):
-        name, _, rest = paragraph.partition(":")
-        if name in roles:
-            turns.append({"role": roles[name], "content": rest.strip()})
-        elif turns:
-            turns[-1]["content"] += "\n\n" + paragraph
-        elif paragraph:
-            turns.append({"role": "system", "content": paragraph})
-    if turns and turns[-1] == {"role": "assistant", "content": ""}:
-        turns.pop()
-    if not any(t["role"] == "user" for t in turns):
-        turns = [{"role": "user", "content": prompt.strip()}]
-    return [*turns, {"role": "assistant", "content": response.strip()}]
+    chat: list[dict[str, str]] = []
+    for name, words in [*turns(prompt), ("Assistant", response.strip())]:
+        role = "assistant" if name == "Assistant" else "user"
+        if chat and chat[-1]["role"] == role:
+            chat[-1]["content"] += "\n\n" + words
+        else:
+            chat.append({"role": role, "content": words})
+    return chat
 
 
 def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
@@ -112,13 +109,13 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Te
         Zeros for a text without tokens.
     """
     if pooling == "mean":
-        weight = mask.to(hidden.dtype).unsqueeze(-1)
-        return (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
+        kept = torch.where(mask.bool().unsqueeze(-1), hidden, 0)
+        return kept.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
     if pooling == "last":
         place = torch.arange(1, mask.shape[1] + 1, device=mask.device)
         last = (mask * place).argmax(1)
         vectors = hidden[torch.arange(len(hidden), device=hidden.device), last]
-        return vectors * mask.any(1, keepdim=True).to(hidden.dtype)
+        return torch.where(mask.bool().any(1, keepdim=True), vectors, 0)
     raise ValueError(f"pooling is {pooling!r}, expected 'mean' or 'last'")
 
 
@@ -162,12 +159,18 @@ def encode(texts: Sequence[str] | Sequence[list[dict[str, str]]],
 
     Raises
     ------
+    TypeError
+        One string in place of a list.
     ValueError
-        No texts, a tokenizer without a chat template, or a cache file that is damaged.
+        No texts, a tokenizer without a chat template or one that refuses a text, a
+        ``max_length`` beyond the model's, or a cache file that is damaged.
     OSError
-        A model that cannot be found; transformers says where it looked.
+        A model that cannot be found, or one without safetensors weights.
     """
-    if len(texts) == 0:
+    if isinstance(texts, str):
+        raise TypeError("texts is one string: pass a list of texts")
+    texts = list(texts)
+    if not texts:
         raise ValueError("texts is empty: there is nothing to encode")
     if batch_size < 1 or max_length < 1:
         raise ValueError(f"batch_size ({batch_size}) and max_length ({max_length}) must be positive")
@@ -184,17 +187,25 @@ def encode(texts: Sequence[str] | Sequence[list[dict[str, str]]],
         if not tokenizer.chat_template:
             raise ValueError(f"the tokenizer of {model} has no chat template: "
                              "use template='plain' or 'last_turn'")
-        texts = [tokenizer.apply_chat_template(t, tokenize=False) for t in texts]
+        texts = [_chat(tokenizer, t, row) for row, t in enumerate(texts)]
 
     recipe = {"model": _identity(model, revision), "pooling": pooling, "max_length": max_length,
               "dtype": dtype, "special_tokens": not chat}
-    digests = [hashlib.sha256(t.encode("utf-8", "surrogatepass")).digest() for t in texts]
+    digests = [hashlib.sha256(t.encode("utf-8")).digest() for t in texts]
     store = _Cache(None if cache is None else Path(cache), recipe)
     todo = {d: t for d, t in zip(digests, texts) if d not in store.vectors}
     if todo:
         _encode_into(store, todo, tokenizer, model, revision, pooling, max_length, batch_size,
                      dtype, device, add_special_tokens=not chat, progress=progress)
     return np.stack([store.vectors[d] for d in digests])
+
+
+def _chat(tokenizer: Any, conversation: list[dict[str, str]], row: int) -> str:
+    try:
+        return tokenizer.apply_chat_template(conversation, tokenize=False)
+    except Exception as error:  # whatever the template's own code raises
+        raise ValueError(f"the chat template refuses text {row}, with roles "
+                         f"{[turn['role'] for turn in conversation]}: {error}") from None
 
 
 def _encode_into(store: _Cache, todo: dict[bytes, str], tokenizer: Any, model: Any,
@@ -209,10 +220,14 @@ def _encode_into(store: _Cache, todo: dict[bytes, str], tokenizer: Any, model: A
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # its own bar for loading the weights
     try:
-        network = AutoModel.from_pretrained(model, revision=revision, dtype=getattr(torch, dtype))
+        network = AutoModel.from_pretrained(model, revision=revision, dtype=getattr(torch, dtype),
+                                            use_safetensors=True)
     finally:
         if bars:
             transformers_logging.enable_progress_bar()
+    places = getattr(network.config, "max_position_embeddings", None)
+    if places is not None and max_length > places:
+        raise ValueError(f"max_length is {max_length}, the model reads {places} tokens at most")
     network = network.to(device).eval()
     bar = tqdm(total=len(todo), unit="text", desc="embedding", disable=not progress)
     keys, texts = list(todo), list(todo.values())
@@ -298,9 +313,12 @@ class _Cache:
         name = hashlib.sha256(keys.tobytes()).hexdigest()[:16]
         handle, temporary = tempfile.mkstemp(prefix=".", suffix=".part", dir=self.folder)
         os.close(handle)
-        save_file({"keys": keys, "embeddings": np.stack(list(new.values()))}, temporary)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, self.folder / f"{name}.safetensors")
+        try:
+            save_file({"keys": keys, "embeddings": np.stack(list(new.values()))}, temporary)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, self.folder / f"{name}.safetensors")
+        finally:
+            Path(temporary).unlink(missing_ok=True)
 
 
 def hashed_ngrams(data: PreferenceData, *, n_features: int = 1024,
@@ -308,7 +326,7 @@ def hashed_ngrams(data: PreferenceData, *, n_features: int = 1024,
     """The same data with hashed word n-grams of the responses as ``embeddings``.
 
     Needs no model. Each response is a vector of counts under a signed hash,
-    scaled to length 1 (an empty response is all zeros). The prompt plays no part.
+    scaled to length 1; one without a letter or digit is all zeros. The prompt plays no part.
 
     Parameters
     ----------
@@ -320,5 +338,6 @@ def hashed_ngrams(data: PreferenceData, *, n_features: int = 1024,
     """
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    counts = HashingVectorizer(n_features=n_features, ngram_range=ngram_range, dtype=np.float32)
+    counts = HashingVectorizer(n_features=n_features, ngram_range=ngram_range, dtype=np.float32,
+                               token_pattern=r"(?u)\b\w+\b")
     return data.replace(embeddings=counts.transform(data.responses).toarray())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import special, stats
+from scipy import linalg, special, stats
 
 from causalpref.data import PreferenceData
 
@@ -155,7 +156,9 @@ def amce(data: PreferenceData, k: int, *, density: Literal["uniform", "empirical
         Pairs judged in one context; all pairs, as if there were no C; or the
         average over contexts of the effect in each, weighted by their shares of pairs.
     level : float
-        Of the interval, which treats the pairs of one prompt as a cluster.
+        Of the interval, which treats the pairs of one prompt as a cluster. Its variance is
+        never below that of independent pairs at rates pulled towards a half by two
+        made-up pairs a stratum, so that a handful of unanimous pairs does not pass for certainty.
 
     Returns
     -------
@@ -172,10 +175,13 @@ def amce(data: PreferenceData, k: int, *, density: Literal["uniform", "empirical
         raise ValueError(f"there is no response latent {k}")
     if not np.isin(z[:, k], (0, 1)).all():
         raise ValueError(f"latent {k} takes {np.unique(z[:, k])[:6].tolist()}, expected 0 and 1")
-    if context != "ignore" and data.objective is None:
+    if not (isinstance(context, str) and context == "ignore") and data.objective is None:
         raise ValueError("the data have no objective: context must be 'ignore'")
-    if isinstance(context, int):
-        data, context = data.select(data.objective == context), "ignore"
+    if isinstance(context, str):
+        if context not in ("ignore", "adjust"):
+            raise ValueError(f"context is {context!r}, expected a context, 'ignore' or 'adjust'")
+    else:
+        data, context = data.select(data.objective == operator.index(context)), "ignore"
 
     rest = np.delete(z, k, axis=1)
     if data.prompt_latents is not None:
@@ -215,7 +221,10 @@ def amce(data: PreferenceData, k: int, *, density: Literal["uniform", "empirical
     _, cluster = np.unique(prompt, return_inverse=True)
     by_prompt = np.bincount(cluster, weights=influence)
     groups = len(by_prompt)
-    se = float(np.sqrt((by_prompt**2).sum() * groups / max(groups - 1, 1)))
+    robust = (by_prompt**2).sum() * groups / max(groups - 1, 1)
+    pulled = (mean * n + 1) / (n + 2)
+    floor = (weight**2 * pulled * (1 - pulled) / np.maximum(n, 1)).sum()
+    se = float(np.sqrt(max(robust, floor)))
     half = stats.norm.ppf((1 + level) / 2) * se
     return Estimate(value, se, value - half, value + half, int(use.sum()))
 
@@ -248,6 +257,9 @@ def fit_linear(features: np.ndarray, label: np.ndarray, *, clusters: np.ndarray 
     x, y = np.asarray(features, dtype=float), np.asarray(label, dtype=float)
     if x.ndim != 2 or len(x) != len(y) or len(x) == 0:
         raise ValueError(f"features {x.shape} and label {y.shape} must be (n, d) and (n,), n > 0")
+    bad = np.flatnonzero((y != 0) & (y != 1))
+    if len(bad):
+        raise ValueError(f"label[{bad[0]}] = {y[bad[0]]:g} is neither 0 nor 1")
     if np.linalg.matrix_rank(x) < x.shape[1]:
         raise ValueError(f"the {x.shape[1]} columns of features are linearly dependent: their "
                          "weights cannot be told apart")
@@ -275,10 +287,12 @@ def fit_linear(features: np.ndarray, label: np.ndarray, *, clusters: np.ndarray 
         w, loss = w + size * step, new
         if np.abs(gradient).max() < 1e-9 * len(x):
             break
-    if loss < 1e-6:
-        raise ValueError("the features separate the labels perfectly: no finite weights fit best")
     p = special.expit(x @ w)
-    bread = np.linalg.inv((x * (p * (1 - p))[:, None]).T @ x)
+    information = (x * (p * (1 - p))[:, None]).T @ x
+    # Along some direction all labels agree, wholly or nearly so: its weight runs away.
+    if linalg.eigh(information, x.T @ x, eigvals_only=True)[0] < 1e-7:
+        raise ValueError("the features separate the labels perfectly: no finite weights fit best")
+    bread = np.linalg.inv(information)
     covariance = bread
     if clusters is not None:
         score = x * (y - p)[:, None]
@@ -310,7 +324,7 @@ def borda_count(p: np.ndarray) -> np.ndarray:
     p = np.asarray(p, dtype=float)
     if p.ndim != 2 or p.shape[0] != p.shape[1] or len(p) < 2:
         raise ValueError(f"p has shape {p.shape}, expected (n, n) with n of 2 or more")
-    return (p.sum(1) - np.diag(p)) / (len(p) - 1)
+    return p[~np.eye(len(p), dtype=bool)].reshape(len(p), -1).mean(1)
 
 
 def expected_utility(rewards: np.ndarray, shares: np.ndarray) -> np.ndarray:

@@ -26,11 +26,17 @@ def attainable_rho(data: PreferenceData, n: int) -> tuple[float, float]:
     Returns (nan, nan) when it can give none, whatever rho is.
     """
     cells = _cells(data)
-    each = n / len(cells)
-    low = max(1 - len(cell[0]) / each for cell in cells)
-    high = min(len(cell[1]) / each for cell in cells)
-    low, high = max(low, 0.0), min(high, 1.0)
+    low, high = 0.0, 1.0
+    for cell, size in zip(cells, _sizes(n, len(cells))):
+        if size:
+            low = max(low, 1 - len(cell[0]) / size)
+            high = min(high, len(cell[1]) / size)
     return (low, high) if low <= high else (float("nan"), float("nan"))
+
+
+def _sizes(n: int, cells: int) -> list[int]:
+    """n pairs over the objectives, as evenly as whole pairs allow."""
+    return [n // cells + (c < n % cells) for c in range(cells)]
 
 
 def sample_confounded(data: PreferenceData, rho: float, n: int, *,
@@ -67,9 +73,7 @@ def sample_confounded(data: PreferenceData, rho: float, n: int, *,
     rng = np.random.default_rng(seed)
     cells = _cells(data)
     drawn = []
-    sizes = np.full(len(cells), n // len(cells))
-    sizes[:n % len(cells)] += 1
-    for cell, size in zip(cells, sizes):
+    for cell, size in zip(cells, _sizes(n, len(cells))):
         consistent = int(round(rho * size))
         for rows, wanted in zip(cell, (size - consistent, consistent)):
             if wanted > len(rows):

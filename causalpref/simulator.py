@@ -83,13 +83,19 @@ class Latent:
         return stats.norm.ppf(np.cumsum(self.shares)[:-1])
 
     @property
+    def mean(self) -> float:
+        """Mean of the latent itself."""
+        if self.kind == "gaussian":
+            return 0.0
+        return float(np.dot(np.arange(len(self.shares)), self.shares)) + (self.kind == "ordinal")
+
+    @property
     def sd(self) -> float:
         """Standard deviation of the latent itself."""
         if self.kind == "gaussian":
             return 1.0
-        value = np.arange(len(self.shares))
-        mean = np.dot(value, self.shares)
-        return float(np.sqrt(np.dot((value - mean) ** 2, self.shares)))
+        value = np.arange(len(self.shares)) + (self.kind == "ordinal")
+        return float(np.sqrt(np.dot((value - self.mean) ** 2, self.shares)))
 
     def read(self, underlying: np.ndarray) -> np.ndarray:
         """The latent from its underlying standard normal, elementwise."""
@@ -170,8 +176,8 @@ def quadratic_reward(beta: Sequence[float], gamma: Sequence[float]) -> Reward:
 class Embedding:
     """A smooth map from latents to what a language model would show of a response.
 
-    ``tanh(0.7 (z M_t + v A + o_t + noise))``: z holds the standardised latents of prompt and
-    response, v nuisance features that the answers to one prompt share, o_t an offset.
+    ``tanh(0.7 (z M_t + v A + o_t + noise))``: z holds the latents of prompt and response,
+    less their stated means and over their stated standard deviations, v nuisance features that the answers to one prompt share, o_t an offset.
     M, A and o are fixed by ``seed``.
 
     Parameters
@@ -235,7 +241,7 @@ class Embedding:
 # -- the model -------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Simulator:
     """A structural causal model of preference data.
 
@@ -479,8 +485,9 @@ class Simulator:
         label = rng.random(len(pairs)) < self._win(gap)
         embeddings = None
         if self.embedding is not None:
-            scaled = np.concatenate([z_x[prompt], z], axis=1)
-            scaled = (scaled - scaled.mean(0)) / np.maximum(scaled.std(0), 1e-12)
+            latents = self.prompt_latents + self.response_latents
+            scaled = ((np.concatenate([z_x[prompt], z], axis=1) - [g.mean for g in latents])
+                      / [g.sd for g in latents])
             embeddings = self.embedding.draw(scaled, prompt, kind, rng)
         return PreferenceData(
             prompts=[f"prompt {i}" for i in range(n_prompts)],

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import toy
 from hypothesis import given, settings
@@ -42,6 +44,9 @@ def test_minimal_data_say_what_they_are():
     ({"response_prompt": [0, 0, 1, 2]}, ValueError, r"response_prompt\[3\] = 2 is out of range"),
     ({"objective": [0]}, ValueError, r"objective has shape \(1,\)"),
     ({"objective": ["x", "y"]}, ValueError, "objective must be integers.*'x'"),
+    ({"objective": ["0", "1"]}, ValueError, "objective must be integers.*'0'"),
+    ({"objective": [0, 1e300]}, ValueError, r"objective\[1\] = 1e\+300 is not an integer"),
+    ({"responses": ["a", "b\ud800", "c", "d"]}, ValueError, r"responses\[1\] .* surrogate"),
     ({"prompt_type": [0, 1, 1]}, ValueError, r"prompt_type has shape \(3,\)"),
     ({"embeddings": [[0.0], [1.0], [np.nan], [2.0]]}, ValueError,
      r"embeddings\[2, 0\] = nan is not finite"),
@@ -65,6 +70,22 @@ def test_read_only_throughout():
             getattr(data, name)[0] = getattr(data, name)[1]
     with pytest.raises(dataclasses.FrozenInstanceError):
         data.label = writeable
+
+
+def test_no_door_left_open_by_a_read_only_view():
+    for name, values, other in (("label", np.array([1, 0]), 0),
+                                ("responses", np.array(list("abcd"), dtype=object), "x")):
+        view = values.view()
+        view.flags.writeable = False
+        data = PreferenceData(**{**MINIMAL, name: view})
+        values[0] = other
+        assert getattr(data, name)[0] != other
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            getattr(data, name).flags.writeable = True
+    unchecked = np.array(["a", None, "c", "d"], dtype=object)
+    unchecked.flags.writeable = False
+    with pytest.raises(TypeError, match=r"responses\[1\] is None"):
+        PreferenceData(**{**MINIMAL, "responses": unchecked})
 
 
 def test_selection_shares_texts_and_keeps_indices():
@@ -135,6 +156,9 @@ def test_split_is_reproducible_and_refuses():
     for shares in ({"a": 0.5}, {"a": 1.2, "b": -0.2}, {}):
         with pytest.raises(ValueError, match="sum to 1"):
             data.split(seed=0, **shares)
+    tuples = [(i // 4, "x") for i in range(40)]
+    assert data.split(seed=1, groups=tuples, a=0.5, b=0.5)["a"] == data.split(
+        seed=1, groups=np.arange(40) // 4, a=0.5, b=0.5)["a"]
     with pytest.raises(ValueError, match="groups has 3 values"):
         data.split(seed=0, groups=[1, 2, 3], a=0.5, b=0.5)
     with pytest.raises(ValueError, match="'b' would be empty"):
@@ -161,6 +185,47 @@ def test_save_never_replaces_what_it_did_not_write(tmp_path):
     with pytest.raises(FileExistsError, match="no saved PreferenceData"):
         toy().save(tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "keep"
+    folder = toy().save(tmp_path / "ours")
+    (folder / "notes.txt").write_text("keep")
+    with pytest.raises(FileExistsError, match="or more than that"):
+        toy().save(folder, overwrite=True)
+    (tmp_path / "mine" / "thesis.txt").unlink()
+    (tmp_path / "mine" / "pairs.parquet").write_text("not ours")
+    with pytest.raises(FileExistsError, match="no saved PreferenceData"):
+        toy().save(tmp_path / "mine", overwrite=True)
+
+
+def test_a_failed_save_leaves_the_old_data(tmp_path, monkeypatch):
+    old = toy(seed=1)
+    folder = old.save(tmp_path / "x")
+    plain, calls = os.replace, []
+
+    def fails_on_the_second(a, b):
+        calls.append(b)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        plain(a, b)
+
+    monkeypatch.setattr(os, "replace", fails_on_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        toy(seed=2).save(folder, overwrite=True)
+    monkeypatch.undo()
+    assert PreferenceData.load(folder) == old
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_lost_or_damaged_file_is_not_passed_over(tmp_path):
+    folder = toy().save(tmp_path / "x")
+    raw = (folder / "arrays.safetensors").read_bytes()
+    (folder / "arrays.safetensors").write_bytes(raw[:50])
+    with pytest.raises(ValueError, match="arrays.safetensors is damaged"):
+        PreferenceData.load(folder)
+    (folder / "arrays.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="arrays.safetensors is missing"):
+        PreferenceData.load(folder)
+    (folder / "prompts.parquet").write_bytes(b"PAR1junk")
+    with pytest.raises(ValueError, match="prompts.parquet is damaged"):
+        PreferenceData.load(folder)
 
 
 def test_load_refuses(tmp_path):
@@ -175,9 +240,9 @@ def test_load_refuses(tmp_path):
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.lists(st.text(max_size=8), min_size=2, max_size=2, unique=True))
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), min_size=2,
+                max_size=2, unique=True))
 def test_any_text_survives(tmp_path_factory, texts):
-    texts = [t.encode("utf-8", "ignore").decode() for t in texts]
     data = PreferenceData(prompts=[texts[0]], responses=texts, response_prompt=[0, 0],
                           pairs=[[0, 1]], label=[1])
     assert PreferenceData.load(data.save(tmp_path_factory.mktemp("t") / "x")) == data
@@ -205,6 +270,9 @@ def test_rows_that_disagree_or_lack_a_value_are_named():
         read([row, {**row, "response_b": None}])
     with pytest.raises(ValueError, match="row 1: objective is missing"):
         read([{**row, "objective": 0}, row])
+    with pytest.raises(ValueError, match="row 0: objective is missing"):
+        read([row, {**row, "objective": 0}])
+    assert read(pd.DataFrame([row, row])) == read([row, row])
     with pytest.raises(ValueError, match="row 1: prompt_type 1 differs from the 0"):
         read([{**row, "prompt_type": 0}, {**row, "prompt_type": 1}])
     with pytest.raises(ValueError, match="at least one pair"):

@@ -77,6 +77,9 @@ def test_pool_by_hand():
     hidden = torch.arange(12.0).reshape(1, 4, 3).repeat(3, 1, 1)
     mask = torch.tensor([[1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0]])
     assert pool(hidden, mask, "last").tolist() == [[3, 4, 5], [9, 10, 11], [0, 0, 0]]
+    broken = torch.where(mask.bool().unsqueeze(-1), hidden, torch.nan)
+    for pooling in ("mean", "last"):
+        assert torch.isfinite(pool(broken, mask, pooling)).all(), "padding cannot leak"
     assert pool(hidden, mask, "mean").tolist() == [[1.5, 2.5, 3.5], [7.5, 8.5, 9.5], [0, 0, 0]]
     with pytest.raises(ValueError, match="pooling is 'cls'"):
         pool(hidden, mask, "cls")
@@ -175,6 +178,33 @@ def test_embed_fills_the_data(tiny):
             embed(data, tiny, **bad)
     with pytest.raises(ValueError, match="texts is empty"):
         encode([], tiny)
+    with pytest.raises(TypeError, match="one string"):
+        encode("one two", tiny)
+
+
+def test_a_template_that_refuses_names_the_text(tiny, tmp_path):
+    import shutil
+
+    copy = tmp_path / "m"
+    shutil.copytree(tiny, copy)
+    (copy / "chat_template.jinja").write_text(
+        "{% if messages[0].content == 'bad' %}{{ raise_exception('no such words') }}{% endif %}x")
+    chats = [[{"role": "user", "content": c}] for c in ("good", "bad")]
+    with pytest.raises(ValueError, match=r"refuses text 1, with roles \['user'\]: no such words"):
+        encode(chats, copy)
+
+
+def test_only_safetensors_weights_and_only_lengths_that_fit(tiny, tmp_path):
+    import shutil
+
+    with pytest.raises(ValueError, match="max_length is 99999, the model reads"):
+        encode(TEXTS, tiny, max_length=99_999)
+    copy = tmp_path / "m"
+    shutil.copytree(tiny, copy)
+    (copy / "model.safetensors").unlink()
+    torch.save({}, copy / "pytorch_model.bin")
+    with pytest.raises(OSError):
+        encode(TEXTS, copy)
 
 
 def test_chat_needs_a_template(tiny, tmp_path):
@@ -190,14 +220,19 @@ def test_chat_needs_a_template(tiny, tmp_path):
 def test_render_and_messages():
     prompt = "Human: hi\n\nAssistant: yes?\n\nHuman: why: tell\n\nmore\n\nAssistant:"
     assert render(prompt, "because") == prompt + " because"
+    assert render("Human: why?", "so") == "Human: why?\n\nAssistant: so"
+    assert render("why?", "so") == render("why?", "so", "last_turn") == "why?\nso"
+    assert render("Human: Say 'Human: hi'", "so", "last_turn") == "Say 'Human: hi'\nso"
+    assert render("Human: hi\n\nAssistant: ", "so", "last_turn") == "hi\nso"
     assert render(prompt, "because", "last_turn") == "why: tell\n\nmore\nbecause"
     assert messages(prompt, " because") == [
         {"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes?"},
         {"role": "user", "content": "why: tell\n\nmore"},
         {"role": "assistant", "content": "because"}]
     assert messages("plain question", "a")[0] == {"role": "user", "content": "plain question"}
-    assert [m["role"] for m in messages("Be kind.\n\nHuman: hi\n\nAssistant:", "a")] == [
-        "system", "user", "assistant"]
+    assert messages("Be kind.\n\nHuman: hi\n\nHuman: there?\n\nAssistant: I", "am") == [
+        {"role": "user", "content": "Be kind.\n\nhi\n\nthere?"},
+        {"role": "assistant", "content": "I\n\nam"}], "roles alternate whatever the prompt"
 
 
 def test_real_encoder_agrees_with_its_own_library(minilm):

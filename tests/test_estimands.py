@@ -134,6 +134,11 @@ def test_linear_fit_refuses():
     x = np.random.default_rng(0).standard_normal((50, 2))
     with pytest.raises(ValueError, match="separate the labels perfectly"):
         fit_linear(x, (x @ [1.0, 2.0] > 0).astype(int))
+    nearly = np.column_stack([x[:, 0], np.arange(50) < 5])
+    with pytest.raises(ValueError, match="separate the labels perfectly"):
+        fit_linear(nearly, np.r_[np.ones(5), np.arange(45) % 2])
+    with pytest.raises(ValueError, match=r"label\[0\] = -1"):
+        fit_linear(x, 2 * (np.arange(50) % 2) - 1)
     with pytest.raises(ValueError, match="linearly dependent"):
         fit_linear(np.column_stack([x, x[:, 0]]), np.arange(50) % 2)
     with pytest.raises(ValueError, match=r"features \(50, 2\) and label \(3,\)"):
@@ -176,6 +181,21 @@ def test_amce_covers_with_clusters():
     assert abs(hits / 1000 - 0.95) <= 0.02, hits
 
 
+def test_amce_of_a_handful_is_not_certain():
+    """Unanimous pairs have no spread of their own; the interval must not collapse."""
+    sim = Simulator(linear_reward([1.0, 0.0]), (Latent("a", "binary"), Latent("b", "ordinal")))
+    truth, hits, runs = special.expit(1.0), 0, 0
+    for seed in range(400):
+        try:
+            got = amce(sim.sample(150, seed=seed), 0)
+        except ValueError:  # an empty stratum is refused
+            continue
+        runs += 1
+        hits += got.low <= truth <= got.high
+        assert got.se > 0.03
+    assert runs > 200 and hits / runs > 0.9
+
+
 def test_amce_is_biased_towards_whoever_asks_when_c_is_ignored():
     """Context 1 likes feature a and is a minority; it writes nearly all prompts of its type.
 
@@ -212,6 +232,9 @@ def test_amce_refuses():
         amce(data, 0, density="flat")
     with pytest.raises(ValueError, match="no objective"):
         amce(data.replace(objective=None), 0, context="adjust")
+    with pytest.raises(ValueError, match="context is 'adjsut'"):
+        amce(data, 0, context="adjsut")
+    assert amce(data, 0, context=np.int64(0)) == amce(data, 0, context=0)
     same = Simulator(linear_reward([1.0, 1.0]), (Latent("a", "binary"), Latent("b", "binary")),
                      correlation=1.0).sample(500, seed=0)
     with pytest.raises(ValueError, match="no pair differs in latent 0 alone in 2 of 2 strata"):
@@ -239,6 +262,8 @@ def test_borda_and_expected_utility_can_disagree():
 
 def test_borda_of_three_by_hand():
     p = np.array([[0.5, 0.8, 0.6], [0.2, 0.5, 0.9], [0.4, 0.1, 0.5]])
+    np.testing.assert_allclose(borda_count(p), [0.7, 0.55, 0.25])
+    np.fill_diagonal(p, np.nan)
     np.testing.assert_allclose(borda_count(p), [0.7, 0.55, 0.25])
     with pytest.raises(ValueError, match=r"p has shape \(2, 3\)"):
         borda_count(np.zeros((2, 3)))

@@ -29,12 +29,19 @@ def test_length_rates_follow_the_objective(stand_in):
     harmless = table[table.objective == "harmless"]
     assert (helpful.low > 0.5).all() and (harmless.high < 0.5).all()
     assert ((table.low < table.rate) & (table.rate < table.high)).all()
+    own = length_rates(stand_in.select(stand_in.consistent))
+    assert own.pairs.tolist() == [1500, 0, 0, 1500] and own.rate.isna().tolist() == [
+        False, True, True, False]
+    with pytest.raises(ValueError, match="need objective, the data have none"):
+        length_rates(stand_in.replace(objective=None))
 
 
 def test_probe_tells_types_where_they_show_and_not_where_they_do_not(stand_in):
     row = type_probe(stand_in).iloc[0]
     assert row.low < row.accuracy < row.high and row.accuracy > 0.8 and row.majority == 0.5
     rng = np.random.default_rng(0)
+    part = stand_in.select(slice(0, 600))
+    assert type_probe(part).prompts[0] == 600, "prompts of the selection only"
     blind = stand_in.replace(embeddings=rng.standard_normal((len(stand_in.responses), 16)))
     row = type_probe(blind).iloc[0]
     assert 0.47 < row.accuracy < 0.53
@@ -116,6 +123,7 @@ def test_command_on_real_rows(real_hh_rlhf, tmp_path, capsys):
 
 @pytest.mark.parametrize(("options", "says"), [
     (["--source", "nowhere"], "source 'nowhere' is neither"),
+    (["--seeds", "0"], "seeds is empty"),
     (["--train", "9000"], "within reach")])
 def test_command_reports_a_line_not_a_traceback(options, says, capsys):
     assert main(["run", "hh-rlhf", "--quiet", *options]) == 2

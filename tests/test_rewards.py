@@ -263,6 +263,14 @@ def test_fit_refuses_shared_prompts_bad_objectives_and_divergence():
     worse = a.replace(objective=np.r_[3, a.objective[1:]])
     with pytest.raises(ValueError, match=r"objective\[0\] = 3, expected 0 to 1"):
         fit(RewardConfig("base", d=6), worse, b, seed=0)
+    config = RewardConfig("multihead", d=6, hidden=8)
+    with pytest.raises(ValueError, match="the loss is nan in epoch 1"):  # after its last step
+        fit(config, a, b, seed=0, epochs=1, batch_size=999, learning_rate=1e30)
+    broken = RewardModel(config)
+    with torch.no_grad():
+        broken.trunk[0].bias.fill_(torch.nan)
+    with pytest.raises(ValueError, match="reward difference of pair 0 is nan"):
+        accuracy(broken, a)
     huge = [s.replace(embeddings=s.embeddings * np.float32(1e37)) for s in (a, b)]
     with pytest.raises(ValueError, match="the loss is (nan|inf) in epoch [12]"):
         fit(RewardConfig("base", d=6, hidden=16), *huge, seed=0, learning_rate=1e3)
@@ -291,6 +299,7 @@ def test_accuracy_splits_by_consistency():
     assert got["all"] == pytest.approx(
         share * got["consistent"] + (1 - share) * got["inconsistent"])
     assert got["consistent"] == pytest.approx(right[data.consistent].mean())
+    assert set(accuracy(model, data.replace(prompt_type=None))) == {"all"}
     only = data.select(data.consistent)
     assert np.isnan(accuracy(model, only)["inconsistent"])
 

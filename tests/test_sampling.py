@@ -33,6 +33,9 @@ def test_refusal_says_what_can_be_had():
     for rho in (low - 0.1, high + 0.1):
         with pytest.raises(ValueError, match=rf"rho from {low:.2f} to {high:.2f} is within reach"):
             sample_confounded(data, rho, 300, seed=0)
+    own = [np.flatnonzero(data.consistent & (data.objective == c)) for c in (0, 1)]
+    odd = data.select(np.concatenate([own[0][:4], own[1][:3]]))
+    assert attainable_rho(odd, 7) == (1.0, 1.0), "7 pairs are 4 and 3"
     assert np.isnan(attainable_rho(data, 1000)).all()
     with pytest.raises(ValueError, match="none is within reach"):
         sample_confounded(data, 0.5, 1000, seed=0)

@@ -13,7 +13,7 @@ import pytest
 
 from causalpref.estimands import longer_preferred
 from causalpref.sources import first_turn, hh_rlhf, load_hh_rlhf
-from causalpref.sources.hh_rlhf import OBJECTIVES, relabelling, stand_in_rows
+from causalpref.sources.hh_rlhf import OBJECTIVES, relabelling, stand_in_rows, turns
 
 ROW = {"prompt": "Human: hello\n\nAssistant:", "responses": ["hi", "hello there"], "label": 1,
        "original_label": 0, "objective": "helpful", "data_subset": "harmless",
@@ -84,6 +84,7 @@ def test_label_is_one_when_the_first_is_preferred(tmp_path):
     ([ROW, {**ROW, "data_subset": "helpful"}], ValueError,
      "line 2: data_subset is 'helpful', but x.jsonl.gz, line 1 gives the same prompt 'harmless'"),
     ([ROW, "{oops"], ValueError, "line 2: not JSON"),
+    ([ROW, "", "", {**ROW, "label": 3}], ValueError, "line 4: label is 3"),
     ([ROW, "[1]"], ValueError, "line 2: a list, expected an object"),
     ([], ValueError, "no rows"),
 ])
@@ -159,8 +160,11 @@ def test_relabelling_agreement(real_hh_rlhf, tmp_path):
 
 
 def test_opening_turn():
-    prompts = ["Human: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:", "Human: a\n\nAssistant:", "x"]
-    assert first_turn(np.array(prompts, object)).tolist() == ["Human: a", "Human: a", "x"]
+    prompts = ["Human: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:", "Human: a", "x"]
+    assert first_turn(np.array(prompts, object)).tolist() == ["a", "a", "x"]
+    assert turns(" Human: a\n\nb: c\n\nAssistant:\n\nHuman: 'Human: d'") == [
+        ("Human", "a\n\nb: c"), ("Human", "'Human: d'")]
+    assert turns("note\n\nHuman: a") == [("", "note"), ("Human", "a")]
 
 
 def test_stand_in_is_what_its_docstring_says():

@@ -31,15 +31,26 @@ def length_rates(data: PreferenceData, *, seed: int = 0) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``prompts`` and ``objective`` ("helpful", "harmless"), ``rate``, ``low``, ``high``
-        (95 % interval; ties in length count one half), ``pairs``, ``source``.
+        (95 % interval; ties in length count one half; nan in a cell with pairs of fewer than
+        two prompts), ``pairs``, ``source``.
+
+    Raises
+    ------
+    ValueError
+        Data without objectives or prompt types.
     """
+    for name in ("objective", "prompt_type"):
+        if getattr(data, name) is None:
+            raise ValueError(f"length rates by cell need {name}, the data have none")
     wins = longer_preferred(data)
     kind = data.prompt_type[data.pair_prompt]
     rows = []
     for c, objective in enumerate(OBJECTIVES):
         for t, prompts in enumerate(OBJECTIVES):
             cell = (data.objective == c) & (kind == t)
-            rate, low, high = mean_interval(wins[cell], data.pair_prompt[cell], seed=seed)
+            prompt = data.pair_prompt[cell]
+            rate, low, high = (mean_interval(wins[cell], prompt, seed=seed)
+                               if len(np.unique(prompt)) > 1 else (np.nan,) * 3)
             rows.append({"prompts": prompts, "objective": objective, "rate": rate, "low": low,
                          "high": high, "pairs": int(cell.sum()), "source": data.source})
     return pd.DataFrame(rows)
@@ -69,6 +80,7 @@ def type_probe(data: PreferenceData, *, folds: int = 5, seed: int = 0) -> pd.Dat
 
     if data.embeddings is None or data.prompt_type is None:
         raise ValueError("the probe needs embeddings and prompt_type")
+    data = data.compact()
     prompts, first = np.unique(data.response_prompt, return_index=True)
     group = np.unique(first_turn(data.prompts[prompts]), return_inverse=True)[1]
     kind = data.prompt_type[prompts]
@@ -76,9 +88,9 @@ def type_probe(data: PreferenceData, *, folds: int = 5, seed: int = 0) -> pd.Dat
     guess = cross_val_predict(probe, data.embeddings[first], kind, groups=group,
                               cv=GroupKFold(folds))
     rate, low, high = mean_interval(guess == kind, group, seed=seed)
-    share = kind.mean()
+    majority = np.bincount(kind).max() / len(kind)
     return pd.DataFrame([{"accuracy": rate, "low": low, "high": high,
-                          "majority": max(share, 1 - share), "prompts": len(prompts),
+                          "majority": majority, "prompts": len(prompts),
                           "source": data.source}])
 
 
@@ -126,6 +138,9 @@ def reward_models(data: PreferenceData, *, rhos: Sequence[float] = (0.5, 0.6, 0.
 
     if data.embeddings is None:
         raise ValueError("the data have no embeddings: make them with causalpref.embedding")
+    for name, values in (("rhos", rhos), ("seeds", seeds), ("kinds", kinds)):
+        if len(values) == 0:
+            raise ValueError(f"{name} is empty: there is nothing to run")
     opening = first_turn(data.prompts)
     room = np.array([n_train, n_validation]) + 4 * np.sqrt([n_train, n_validation])
     share = (1 - test_share) * room / room.sum()
@@ -168,7 +183,8 @@ def accuracy_table(scores: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         Strings; rows ρ, columns ``split`` (inconsistent first) and ``model``.
     """
-    text = [f"{m:.1f} ± {s:.1f}" for m, s in zip(100 * scores["mean"], 100 * scores["se"])]
+    text = [f"{m:.1f}" + (f" ± {s:.1f}" if s == s else "")
+            for m, s in zip(100 * scores["mean"], 100 * scores["se"])]
     wide = scores.assign(text=text).pivot(index="rho", columns=["split", "model"], values="text")
     models = [k for k in KINDS if k in set(scores["model"])]
     columns = pd.MultiIndex.from_product([["inconsistent", "consistent"], models],

@@ -10,7 +10,7 @@ import torch
 
 from causalpref.data import PreferenceData
 from causalpref.rewards.models import RewardModel
-from causalpref.rewards.training import _Tensors
+from causalpref.rewards.training import _Tensors, ordered
 
 __all__ = ["accuracy", "correct", "predict", "summarise"]
 
@@ -21,6 +21,12 @@ def predict(model: RewardModel, data: PreferenceData, *, batch_size: int = 8192)
 
     By corollary 1 this difference is what the data can identify; its sigmoid is the
     predicted probability that the first response is preferred (equation 3).
+
+    Raises
+    ------
+    ValueError
+        Embeddings or objectives that do not fit the model, or a reward that is not finite;
+        names the pair.
     """
     device = str(next(model.parameters()).device)
     tensors = _Tensors(data, model.config, device)
@@ -28,13 +34,17 @@ def predict(model: RewardModel, data: PreferenceData, *, batch_size: int = 8192)
     for rows in torch.arange(len(data), device=device).split(batch_size):
         e, e_prime, _, c = tensors.batch(rows)
         margins.append((model(e, c) - model(e_prime, c)).double().cpu())
-    return torch.cat(margins).numpy()
+    margin = torch.cat(margins).numpy()
+    if not np.isfinite(margin).all():
+        row = int(np.flatnonzero(~np.isfinite(margin))[0])
+        raise ValueError(f"the reward difference of pair {row} is {margin[row]}: the model's "
+                         "weights are broken or its embeddings are out of scale")
+    return margin
 
 
 def correct(model: RewardModel, data: PreferenceData) -> np.ndarray:
     """1 where the model orders a pair as labelled, 0 where not, 0.5 for an exact tie."""
-    margin = predict(model, data)
-    return np.where(margin == 0, 0.5, (margin > 0) == data.label)
+    return ordered(torch.tensor(predict(model, data)), torch.tensor(data.label)).numpy()
 
 
 def accuracy(model: RewardModel, data: PreferenceData) -> dict[str, float]:
@@ -43,11 +53,14 @@ def accuracy(model: RewardModel, data: PreferenceData) -> dict[str, float]:
     Returns
     -------
     dict
-        ``consistent`` and ``inconsistent`` (type(X) = C or not; nan where there are no such
-        pairs) and ``all``, each in [0, 1].
+        ``all``, and for data with objectives and prompt types ``consistent`` and
+        ``inconsistent`` (type(X) = C or not; nan where there are no such pairs), in [0, 1].
     """
-    right, consistent = correct(model, data), data.consistent
-    parts = {"consistent": right[consistent], "inconsistent": right[~consistent], "all": right}
+    right = correct(model, data)
+    parts = {"all": right}
+    if data.objective is not None and data.prompt_type is not None:
+        consistent = data.consistent
+        parts |= {"consistent": right[consistent], "inconsistent": right[~consistent]}
     return {name: float(part.mean()) if len(part) else float("nan")
             for name, part in parts.items()}
 

@@ -90,9 +90,12 @@ def fit(config: RewardConfig, train: PreferenceData, validation: PreferenceData,
     a = _Tensors(train, config, device)
     b = _Tensors(validation, config, device)
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    state = torch.default_generator.get_state()  # the CPU's alone: no GPU is reseeded
+    torch.default_generator.manual_seed(seed)
+    try:
         model = RewardModel(config).to(device)
+    finally:
+        torch.default_generator.set_state(state)
     order = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
 
@@ -104,21 +107,20 @@ def fit(config: RewardConfig, train: PreferenceData, validation: PreferenceData,
             e, e_prime, label, c = a.batch(batch.to(device))
             loss, adversary, margin = model.losses(e, e_prime, label, c)
             total = loss if adversary is None else loss + adversary
-            if not torch.isfinite(total):
-                raise ValueError(f"the loss is {total.item()} in epoch {epoch}: "
-                                 "lower the learning rate, or look at the embeddings' scale")
+            _check_finite(total, epoch)
             optimiser.zero_grad(set_to_none=True)
             total.backward()
             optimiser.step()
             extra = float("nan") if adversary is None else adversary.item()
-            sums += len(batch) * np.array([loss.item(), extra, _right(margin, label)])
+            sums += len(batch) * np.array([loss.item(), extra, ordered(margin, label).mean().item()])
         model.eval()
         with torch.inference_mode():
             loss, _, margin = model.losses(*b.batch(slice(None)))
+        _check_finite(loss, epoch)
         sums /= len(train)
         rows.append({"epoch": epoch, "train_loss": sums[0], "train_accuracy": sums[2],
                      "adversary_loss": sums[1], "validation_loss": loss.item(),
-                     "validation_accuracy": _right(margin, b.label)})
+                     "validation_accuracy": ordered(margin, b.label).mean().item()})
         if best is None or rows[-1]["validation_accuracy"] > best:
             best, best_epoch = rows[-1]["validation_accuracy"], epoch
             kept = {k: v.detach().clone() for k, v in model.state_dict().items()}
@@ -126,10 +128,15 @@ def fit(config: RewardConfig, train: PreferenceData, validation: PreferenceData,
     return Fit(model=model, history=pd.DataFrame(rows), best_epoch=best_epoch, seed=seed)
 
 
-def _right(margin: Tensor, label: Tensor) -> float:
-    """Share of pairs ordered as labelled; an exact tie counts one half."""
-    right = (margin > 0) == label.bool()
-    return torch.where(margin == 0, 0.5, right.double()).mean().item()
+def _check_finite(loss: Tensor, epoch: int) -> None:
+    if not torch.isfinite(loss):
+        raise ValueError(f"the loss is {loss.item()} in epoch {epoch}: "
+                         "lower the learning rate, or look at the embeddings' scale")
+
+
+def ordered(margin: Tensor, label: Tensor) -> Tensor:
+    """1 for a pair ordered as labelled, 0 for one that is not, 0.5 for an exact tie."""
+    return torch.where(margin == 0, 0.5, ((margin > 0) == label.bool()).double())
 
 
 class _Tensors:
@@ -151,9 +158,12 @@ class _Tensors:
         if len(bad):
             raise ValueError(f"objective[{bad[0]}] = {objective[bad[0]]}, expected 0 to "
                              f"{config.n_objectives - 1}")
-        # torch.tensor copies: from_numpy would share, and warn of, read-only memory
-        self.embeddings = torch.tensor(data.embeddings, device=device)
-        self.pairs = torch.tensor(data.pairs, device=device)
+        # Only the rows in use travel. torch.tensor copies: from_numpy would share, and warn
+        # of, read-only memory.
+        used, pairs = np.unique(data.pairs, return_inverse=True)
+        rows = data.embeddings if len(used) == len(data.embeddings) else data.embeddings[used]
+        self.embeddings = torch.tensor(rows, device=device)
+        self.pairs = torch.tensor(pairs.reshape(-1, 2), device=device)
         self.label = torch.tensor(data.label, device=device)
         self.objective = torch.tensor(objective, device=device)
 

@@ -18,7 +18,7 @@ import pandas as pd
 
 from causalpref.data import PreferenceData
 
-__all__ = ["OBJECTIVES", "first_turn", "load_hh_rlhf", "relabelling", "stand_in_rows"]
+__all__ = ["OBJECTIVES", "first_turn", "load_hh_rlhf", "relabelling", "stand_in_rows", "turns"]
 
 OBJECTIVES = ("helpful", "harmless")
 """Code of C and of type(X): 0 is helpful, 1 is harmless (appendix E.1)."""
@@ -65,7 +65,7 @@ def load_hh_rlhf(source: str | os.PathLike[str] | None = None, *,
         if split is not None:
             raise ValueError("the offline stand-in has no splits: leave split out")
         rows, embeddings = stand_in_rows()
-        data = _fold(_checked(rows, "stand-in"), source="simulated stand-in for HH-RLHF",
+        data = _fold(_checked(enumerate(rows, 1), "stand-in"), source="simulated stand-in for HH-RLHF",
                      simulated=True)
         row_of = {key: row for row, key in enumerate(embeddings)}
         order = [row_of[data.prompts[x], y] for x, y in zip(data.response_prompt, data.responses)]
@@ -106,7 +106,7 @@ def relabelling(source: str | os.PathLike[str], *, split: str | None = None) -> 
     rows = []
     for file, name in _files(source, splits, split):
         lines = list(_json_lines(file, name))
-        for number, (raw, row) in enumerate(zip(lines, _checked(lines, name)), 1):
+        for (number, raw), row in zip(lines, _checked(lines, name)):
             people = raw.get("original_label")
             if people not in (0, 1):
                 raise ValueError(f"{name}, line {number}: original_label is {people!r}, "
@@ -162,11 +162,28 @@ def first_turn(prompts: np.ndarray) -> np.ndarray:
     training conversation up to its last turns.
     """
     opening = np.empty(len(prompts), dtype=object)
-    opening[:] = [p.split("\n\nAssistant:", 1)[0].strip() for p in prompts]
+    opening[:] = [next((text for name, text in turns(p) if name == "Human"), p) for p in prompts]
     return opening
 
 
-def _json_lines(path: Path, name: str) -> Iterator[Any]:
+def turns(transcript: str) -> list[tuple[str, str]]:
+    """Speaker and words of each turn of an HH-RLHF transcript.
+
+    ``Human:`` or ``Assistant:`` at the start of a paragraph begins a turn; the speaker of
+    what stands before the first one is ``""``. A turn without words is left out.
+    """
+    found = [["", ""]]
+    for paragraph in transcript.strip().split("\n\n"):
+        name, mark, rest = paragraph.partition(":")
+        if mark and name in ("Human", "Assistant"):
+            found.append([name, rest.strip()])
+        else:
+            found[-1][1] += "\n\n" + paragraph
+    return [(name, words.strip()) for name, words in found if words.strip()]
+
+
+def _json_lines(path: Path, name: str) -> Iterator[tuple[int, Any]]:
+    """Line number, as an editor counts, and content of each line that is not blank."""
     with open(path, "rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
     if not zipped and str(name).endswith(".gz"):
@@ -177,7 +194,7 @@ def _json_lines(path: Path, name: str) -> Iterator[Any]:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     try:
-                        yield json.loads(line)
+                        yield number, json.loads(line)
                     except json.JSONDecodeError as error:
                         raise ValueError(f"{name}, line {number}: not JSON ({error})") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -189,7 +206,7 @@ def _json_lines(path: Path, name: str) -> Iterator[Any]:
 
 def _checked(rows: Any, name: str) -> Iterator[dict[str, Any]]:
     """Rows of :meth:`PreferenceData.from_dataset`, each checked against the schema."""
-    for number, row in enumerate(rows, 1):
+    for number, row in rows:
         where = f"{name}, line {number}"
         if not isinstance(row, dict):
             raise ValueError(f"{where}: a {type(row).__name__}, expected an object")
@@ -318,7 +335,7 @@ def stand_in_rows(n_pairs: int = 6000, *, seed: int = 0
         kind = OBJECTIVES[type_[i]]
         ask, deed, thing = (v[rng.integers(len(v))]
                             for v in (_ASKS[kind], _DEEDS[kind], _THINGS))
-        prompt = f"Human: {ask} {deed} {thing}? (simulated request {i + 1})\n\nAssistant:"
+        prompt = f"Human: {ask} {deed} {thing}? (simulated request {i + 1})"
         responses = []
         for j in (0, 1):
             words = rng.choice(_WORDS, n_words[i, j])
