@@ -166,7 +166,7 @@ def texts(root: Path, page: str) -> str:
     """All Markdown of the copy after the title and its note."""
     cells = [c for c in convert(root, page)["cells"] if c["cell_type"] == "markdown"]
     text = "\n\n".join("".join(c["source"]) for c in cells)
-    head, _, rest = text.partition("change the chapter.*")
+    head, _, rest = text.partition("your run appear.*")
     assert head.startswith("# Title\n\n*This notebook is generated") and "/page.html)" in head
     return rest.strip()
 
@@ -454,3 +454,10 @@ def test_charts_are_legible(theme: str, page: str) -> None:
     assert min(contrast(named[key], page) for key in ("text", "muted")) >= 4.5
     categories = re.findall(r"#\w{6}", match[1].partition("category")[2])
     assert len(categories) >= 5 and min(contrast(colour, page) for colour in categories) >= 3
+
+
+def test_say_cells_can_be_read_before_they_are_run(tmp_path: Path) -> None:
+    cells = [colab.Cell("markdown", f"It wins {colab.START}rate:.2f{colab.STOP} times.", {"say": True})]
+    (cell,) = json.loads(colab._dump(cells, {}))["cells"]
+    assert cell["outputs"][0]["data"]["text/markdown"] == "It wins … times."
+    assert "[[rate:.2f]]" in "".join(cell["source"])

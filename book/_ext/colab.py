@@ -390,8 +390,8 @@ class Page:
                     link = f"[{self.inline(block.text, block.line)}]({self.book.url(self.doc)})"
                     self._add(where, [
                         f"*This notebook is generated from the chapter {link} of the book "
-                        f"{self.book.title}: the text, the figures and the numbers are the same. "
-                        f"To change it, change the chapter.*"
+                        f"{self.book.title}. Run it all (Runtime, Run all): where the text shows … "
+                        f"the numbers of your run appear.*"
                     ])
         if code:
             raise self.error(blocks[-1].line, f"{len(code)} code cells inside other directives")
@@ -770,7 +770,12 @@ def _dump(cells: Sequence[Cell], metadata: dict[str, Any]) -> str:
     out: list[dict[str, Any]] = []
     for cell in cells:
         kind, source, extra = cell.kind, cell.source, dict(cell.metadata)
+        outputs: list[dict[str, Any]] = []
         if extra.pop("say", False):
+            # Until it is run the cell shows its text with dots for the numbers.
+            dots = re.sub(f"{START}.*?{STOP}", "…", source)
+            outputs = [{"output_type": "display_data", "metadata": {},
+                        "data": {"text/markdown": dots, "text/plain": dots}}]
             kind, source, extra = "code", say_source(source), {"cellView": "form"}
         seen[kind + source] += 1
         key = f"{kind}\0{source}\0{seen[kind + source]}"
@@ -781,7 +786,7 @@ def _dump(cells: Sequence[Cell], metadata: dict[str, Any]) -> str:
             "source": source.splitlines(keepends=True),
         }
         if kind == "code":
-            entry |= {"execution_count": None, "outputs": []}
+            entry |= {"execution_count": None, "outputs": outputs}
         out.append(entry)
     notebook = {"cells": out, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
