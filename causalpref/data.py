@@ -139,7 +139,8 @@ class PreferenceData:
         extra = [f"{name} {getattr(self, name).shape[1]}d" for name in _ARRAYS
                  if getattr(self, name) is not None]
         if self.objective is not None:
-            extra.append(f"{len(np.unique(self.objective))} objectives")
+            n = len(np.unique(self.objective))
+            extra.append(f"{n} objective{'s' * (n > 1)}")
         return (f"PreferenceData({len(self):,} pairs, {len(self.responses):,} responses, "
                 f"{len(self.prompts):,} prompts;\n"
                 f"    {'; '.join([*extra, kind + self.source])})")
