@@ -516,7 +516,7 @@ def causal_graph(edges: list[tuple[str, str]], positions: dict[str, tuple[float,
     cut : tuple of (str, str)
         Edges that an intervention cuts: dashed, orange and without a head.
     words : dict of str to str, optional
-        A word or two under a node.
+        A word or two under a node, above it in the upper half.
     title, subtitle : str
     width, height : int
 
@@ -540,7 +540,7 @@ def causal_graph(edges: list[tuple[str, str]], positions: dict[str, tuple[float,
         """Pixels of a position, with room for the circles at the rims."""
         return (f"{radius + 5} + (datum.{x} - {xs.min()}) * (width - {2 * radius + 10})"
                 f" / {np.ptp(xs) or 1.0}",
-                f"{radius + 5} + ({ys.max()} - datum.{y}) * (height - {2 * radius + 28})"
+                f"{radius + 21} + ({ys.max()} - datum.{y}) * (height - {2 * radius + 44})"
                 f" / {np.ptp(ys) or 1.0}")
 
     nodes = pd.DataFrame([{"node": n.replace("'", "′"), "x": float(x), "y": float(y),
@@ -571,10 +571,13 @@ def causal_graph(edges: list[tuple[str, str]], positions: dict[str, tuple[float,
                             opacity=1, stroke="#2f86c8").encode(
         strokeDash=alt.condition("datum.observed", alt.value([1, 0]), alt.value([4, 4])))
     names = at.mark_text(fontSize=17, fontStyle="italic", fontWeight="bold").encode(text="node:N")
-    said = at.mark_text(fontSize=12, dy=radius + 11).encode(text="words:N")
+    middle = float(ys.min() + ys.max()) / 2
+    above, below = (at.transform_filter(f"datum.y {side} {middle}").mark_text(
+        fontSize=12, dy=dy).encode(text="words:N")
+        for side, dy in ((">", -radius - 10), ("<=", radius + 11)))
     seen = ", ".join(n for n in positions if n not in hidden)
     tell = "; ".join(f"{a} to {b}" for a, b in edges if (a, b) not in cut)
-    return alt.layer(shafts, heads, circles, names, said).properties(
+    return alt.layer(shafts, heads, circles, names, above, below).properties(
         width=width, height=height,
         title=alt.TitleParams(title, subtitle=subtitle, anchor="start"),
         description=f"A graph with the nodes {seen}"
@@ -604,10 +607,11 @@ def seeing_doing_imagining(table: pd.DataFrame, *, groups: dict[str, float],
     steps = np.sort(table.rho.unique())
     rho = alt.param(name="who", value=0.9, bind=alt.binding_range(
         min=float(steps[0]), max=float(steps[-1]), step=round(float(steps[1] - steps[0]), 6),
-        name="ρ, how often users ask their own type of question: "))
+        name="ρ, users ask their own type: "))
     here = alt.Chart(table).transform_filter("abs(datum.rho - who) < 0.001")
-    x = alt.X("rate:Q", scale=alt.Scale(domain=[0.2, 0.85], nice=False),
-              title="P(the longer answer is preferred)")
+    room = alt.Scale(domain=[0.2, 0.85], nice=False)
+    axis = alt.Axis(values=[0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], format=".1f")
+    x = alt.X("rate:Q", scale=room, axis=axis, title="P(the longer answer is preferred)")
     y = alt.Y("level:N", sort=names, title=None)
     colour = alt.Color("level:N", legend=None, scale=_scale(names, colours))
     coin = alt.Chart(pd.DataFrame({"rate": [0.5]})).mark_rule(
@@ -617,8 +621,8 @@ def seeing_doing_imagining(table: pd.DataFrame, *, groups: dict[str, float],
     told = users.mark_text(dy=-7, fontSize=12, baseline="bottom").encode(
         x=x, y=alt.value(0), text="words:N")
     bars = here.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", scale=alt.Scale(domain=[0.2, 0.85], nice=False),
-                title="P(the longer answer is preferred)"), x2="high:Q", y=y, color=colour)
+        x=alt.X("low:Q", scale=room, axis=axis, title="P(the longer answer is preferred)"),
+        x2="high:Q", y=y, color=colour)
     dots = here.mark_point(size=150, filled=True, opacity=1).encode(
         x=x, y=y, color=colour, shape=alt.Shape("level:N", legend=None,
                                                 scale=_scale(names, shapes)),
@@ -668,7 +672,7 @@ def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
     scale = alt.Scale(domain=[-reach - 0.2, reach + 0.2], nice=False)
     x = alt.X("new_gap:Q", scale=scale, title="gap g′ of the pair that was not shown")
     y = alt.Y("share:Q", scale=alt.Scale(domain=[0, 1]), title="P(it would have said 1)")
-    legend = alt.Legend(symbolSize=300, symbolStrokeWidth=2, columns=3, orient="bottom")
+    legend = alt.Legend(symbolSize=90, columns=3, orient="bottom")
     colour = alt.Color("units:N", title="units", legend=legend, scale=_scale(names, colours))
     lines = alt.Chart(alt.sequence(-reach, reach + 1e-9, reach / 60, as_="new_gap"),
                       ).transform_calculate(
@@ -692,12 +696,14 @@ def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         words="format(1 / (1 + exp(-oldgap)), '.0%') + ' of units said 1 at g = ' + "
               "replace(format(oldgap, '.0f'), '-', '−')").mark_text(
         align="left", fontSize=13, fontWeight="bold").encode(
-        text="words:N", x=alt.value(8), y=alt.value(14))
+        text="words:N", x=alt.value(0), y=alt.value(-10))
+    title = _title("What they would have said", table, source)
+    title.offset = 24
     cells = "; ".join(f"shown {r.gap:g}, new {r.new_gap:g}, {r.units} {r.share:.2f}"
                       for r in table[(table.new_gap == 0) & table.gap.isin(
                           [old[0], 1, old[-1]])].itertuples())
     return alt.layer(rule, lines, dots, told).add_params(gap).properties(
-        width=430, height=260, title=_title("What they would have said", table, source),
+        width=430, height=260, title=title,
         description="Three curves with dots over the gap of a pair not shown: the probability to "
                     "say 1 for units that said 1, for those that said 0, and for all. Units that "
                     "said 1 would say 1 for certain at any larger gap, those that said 0 would say "
