@@ -140,8 +140,9 @@ def amce(data: PreferenceData, k: int, *, density: Literal["uniform", "empirical
     """Average marginal component effect of latent k (equation 6), for discrete latents.
 
     The probability that a response with Z^k = 1 is preferred to one with Z^k = 0 that is the
-    same in everything else, averaged over everything else with density m. It is estimated
-    without a model: pairs that differ in Z^k alone are averaged within each stratum of
+    same in everything else, averaged over everything else with density m; both orders of the
+    two are pooled, so with a position bias (R against R') it is an average over places. It is
+    estimated without a model: pairs that differ in Z^k alone are averaged within each stratum of
     (Z^X, Z^-k), and the strata are weighted by m. A half means no effect.
 
     Parameters
