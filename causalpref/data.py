@@ -26,6 +26,7 @@ __all__ = ["PreferenceData"]
 
 _TEXTS = ("prompts", "responses")
 _ARRAYS = ("prompt_latents", "response_latents", "embeddings")
+_BY_PAIR = ("objective", "annotator")
 _TABLES = ("prompts", "responses", "pairs")
 _ARRAY_FILE = "arrays.safetensors"
 _FORMAT = "causalpref.PreferenceData/1"
@@ -52,6 +53,8 @@ class PreferenceData:
         L. 1 means that the first response of the pair is preferred.
     objective : array of int, shape (n_pairs,), optional
         C, the objective under which the label was given.
+    annotator : array of int, shape (n_pairs,), optional
+        Who gave the label.
     prompt_type : array of int, shape (n_prompts,), optional
         type(X).
     prompt_latents : array of float, shape (n_prompts, k), optional
@@ -86,6 +89,7 @@ class PreferenceData:
     pairs: np.ndarray
     label: np.ndarray
     objective: np.ndarray | None = None
+    annotator: np.ndarray | None = None
     prompt_type: np.ndarray | None = None
     prompt_latents: np.ndarray | None = None
     response_latents: np.ndarray | None = None
@@ -106,7 +110,8 @@ class PreferenceData:
         put("response_prompt", _integers(
             "response_prompt", self.response_prompt, (n_responses,), n_prompts, "prompts"))
         put("label", _labels(self.label, n_pairs))
-        for name, n in (("objective", n_pairs), ("prompt_type", n_prompts)):
+        for name, n in (("objective", n_pairs), ("annotator", n_pairs),
+                        ("prompt_type", n_prompts)):
             if getattr(self, name) is not None:
                 put(name, _integers(name, getattr(self, name), (n,)))
         for name, n in zip(_ARRAYS, (n_prompts, n_responses, n_responses)):
@@ -141,6 +146,9 @@ class PreferenceData:
         if self.objective is not None:
             n = len(np.unique(self.objective))
             extra.append(f"{n} objective{'s' * (n > 1)}")
+        if self.annotator is not None:
+            n = len(np.unique(self.annotator))
+            extra.append(f"{n} annotator{'s' * (n > 1)}")
         return (f"PreferenceData({len(self):,} pairs, {len(self.responses):,} responses, "
                 f"{len(self.prompts):,} prompts;\n"
                 f"    {'; '.join([*extra, kind + self.source])})")
@@ -206,9 +214,9 @@ class PreferenceData:
         pairs = self.pairs[rows]
         if len(pairs) == 0:
             raise ValueError(f"the selection keeps none of the {n} pairs")
-        return self.replace(
-            pairs=pairs, label=self.label[rows],
-            objective=None if self.objective is None else self.objective[rows])
+        given = {name: getattr(self, name)[rows] for name in _BY_PAIR
+                 if getattr(self, name) is not None}
+        return self.replace(pairs=pairs, label=self.label[rows], **given)
 
     def compact(self) -> PreferenceData:
         """The same pairs without the responses and prompts that none of them uses."""
@@ -323,7 +331,8 @@ class PreferenceData:
                 "responses": {"text": pa.array(self.responses, pa.large_string()),
                               "prompt": self.response_prompt},
                 "pairs": {"first": self.pairs[:, 0], "second": self.pairs[:, 1],
-                          "label": self.label, "objective": self.objective},
+                          "label": self.label, "objective": self.objective,
+                          "annotator": self.annotator},
             }
             for name, columns in tables.items():
                 table = pa.table({k: v for k, v in columns.items() if v is not None})
@@ -395,13 +404,14 @@ class PreferenceData:
             response_prompt=column("responses", "prompt"),
             pairs=np.column_stack([column("pairs", "first"), column("pairs", "second")]),
             label=column("pairs", "label"), objective=column("pairs", "objective"),
+            annotator=column("pairs", "annotator"),
             source=meta["source"], simulated=meta["simulated"], **arrays)
 
     def to_dataset(self) -> datasets.Dataset:
         """One row a pair, as a ``datasets.Dataset``.
 
         Columns ``prompt``, ``response_a``, ``response_b``, ``label`` and, where the
-        data have them, ``objective``, ``prompt_type``, ``prompt_latents``,
+        data have them, ``objective``, ``annotator``, ``prompt_type``, ``prompt_latents``,
         ``latents_a``, ``latents_b``, ``embedding_a``, ``embedding_b``.
         :meth:`from_dataset` reads it back.
         """
@@ -412,6 +422,7 @@ class PreferenceData:
         columns: dict[str, Any] = {
             "prompt": self.prompts[x], "response_a": self.responses[a],
             "response_b": self.responses[b], "label": self.label, "objective": self.objective,
+            "annotator": self.annotator,
             "prompt_type": None if self.prompt_type is None else self.prompt_type[x],
             "prompt_latents": None if self.prompt_latents is None else self.prompt_latents[x]}
         for name, field in (("latents", self.response_latents), ("embedding", self.embeddings)):
@@ -439,7 +450,7 @@ class PreferenceData:
     def to_trl(self) -> datasets.Dataset:
         """Rows ``prompt / chosen / rejected``, as TRL's reward trainer reads them.
 
-        ``objective`` and ``prompt_type`` travel along when there are any. Which
+        ``objective``, ``annotator`` and ``prompt_type`` travel along when there are any. Which
         response was shown first is lost.
         """
         import datasets
@@ -449,8 +460,8 @@ class PreferenceData:
             "prompt": list(self.prompts[self.pair_prompt]),
             "chosen": list(self.responses[self.pairs[row, 1 - self.label]]),
             "rejected": list(self.responses[self.pairs[row, self.label]])}
-        if self.objective is not None:
-            columns["objective"] = self.objective
+        columns |= {name: getattr(self, name) for name in _BY_PAIR
+                    if getattr(self, name) is not None}
         if self.prompt_type is not None:
             columns["prompt_type"] = self.prompt_type[self.pair_prompt]
         return datasets.Dataset.from_dict(columns)
@@ -464,7 +475,7 @@ class PreferenceData:
         Parameters
         ----------
         rows : datasets.Dataset or sequence of mappings
-            ``objective`` and ``prompt_type`` are read when there are any.
+            ``objective``, ``annotator`` and ``prompt_type`` are read when there are any.
         seed : int or numpy.random.Generator, optional
             Put the chosen response first or second by a fair coin. Without it the
             chosen one is first and every label is 1.
@@ -497,14 +508,14 @@ class _Rows:
         missing = [c for c in self.required if c not in names]
         if missing:
             raise ValueError(f"the rows have no column {missing[0]!r}; they have {sorted(names)}")
-        optional = [c for c in ("objective", "prompt_type", "prompt_latents", "latents_a",
+        optional = [c for c in (*_BY_PAIR, "prompt_type", "prompt_latents", "latents_a",
                                 "latents_b", "embedding_a", "embedding_b") if c in names]
 
         text = {"prompt": {}, "response": {}}
         of_prompt: list[int] = []
         pairs: list[tuple[int, int]] = []
         label: list[int] = []
-        objective: list[int] = []
+        by_pair: dict[str, list[int]] = {name: [] for name in _BY_PAIR if name in optional}
         facts: dict[str, dict[int, Any]] = {
             k: {} for k in ("prompt_type", "prompt_latents", "latents", "embedding")}
 
@@ -536,8 +547,8 @@ class _Rows:
             pairs.append((pair[0], pair[1]))
             label.append(r["label"] if "label" in self.required else 1)
             for name in optional:
-                if name == "objective":
-                    objective.append(r[name])
+                if name in by_pair:
+                    by_pair[name].append(r[name])
                 elif name in facts:
                     remember(name, row, x, r[name])
                 else:
@@ -552,7 +563,7 @@ class _Rows:
             prompts=list(text["prompt"]), responses=[y for _, y in text["response"]],
             response_prompt=np.array(of_prompt, dtype=np.int64),
             pairs=np.array(pairs, dtype=np.int64).reshape(-1, 2), label=np.array(label),
-            objective=np.array(objective) if objective else None,
+            **{name: np.array(values) for name, values in by_pair.items() if values},
             prompt_type=gathered("prompt_type", n_x),
             prompt_latents=gathered("prompt_latents", n_x),
             response_latents=gathered("latents", n_y),

@@ -284,7 +284,7 @@ def test_trl_rows_put_the_preferred_response_under_chosen():
     rows = data.to_trl()
     wins = np.where(data.label == 1, data.pairs[:, 0], data.pairs[:, 1])
     assert rows["chosen"][:] == data.responses[wins].tolist()
-    assert {"prompt", "chosen", "rejected", "objective", "prompt_type"} == set(rows.column_names)
+    assert {"prompt", "chosen", "rejected", "objective", "annotator", "prompt_type"} == set(rows.column_names)
 
     back = PreferenceData.from_trl(rows)
     assert (back.label == 1).all() and back.to_trl().to_dict() == rows.to_dict()
