@@ -274,10 +274,11 @@ def _identity(model: str | os.PathLike[str], revision: str | None) -> str:
                     digest.update(file.relative_to(folder).as_posix().encode())
                     digest.update(hashlib.file_digest(stream, "sha256").digest())
         return f"sha256:{digest.hexdigest()}"
-    from transformers import AutoConfig
+    from transformers.utils import cached_file
 
-    config = AutoConfig.from_pretrained(model, revision=revision)
-    return f"{model}@{getattr(config, '_commit_hash', None) or revision or 'main'}"
+    path = Path(cached_file(model, "config.json", revision=revision))
+    commit = path.parent.name if path.parent.parent.name == "snapshots" else revision or "main"
+    return f"{model}@{commit}"
 
 
 class _Cache:

@@ -176,9 +176,9 @@ def quadratic_reward(beta: Sequence[float], gamma: Sequence[float]) -> Reward:
 class Embedding:
     """A smooth map from latents to what a language model would show of a response.
 
-    ``tanh(0.7 (z M_t + v A + o_t + noise))``: z holds the latents of prompt and response,
-    less their stated means and over their stated standard deviations, v nuisance features that the answers to one prompt share, o_t an offset.
-    M, A and o are fixed by ``seed``.
+    ``tanh(0.7 ((z + blur) M_t + v A + o_t + noise))``: z holds the latents of prompt and response,
+    less their stated means and over their stated standard deviations, v nuisance features that
+    the answers to one prompt share, o_t an offset. M, A and o are fixed by ``seed``.
 
     Parameters
     ----------
@@ -188,6 +188,9 @@ class Embedding:
         Number of shared nuisance features.
     noise : float
         Standard deviation of the noise of each number.
+    blur : float or sequence of float
+        Standard deviation of noise on each latent before it is encoded, those of the
+        prompt first: how poorly the text shows it, whatever the width.
     type_offset : float
         Size of o_t: how easy type(X) is to read off.
     type_dependence : float
@@ -199,6 +202,7 @@ class Embedding:
     d: int = 64
     nuisance: int = 8
     noise: float = 0.5
+    blur: float | tuple[float, ...] = 0.0
     type_offset: float = 0.0
     type_dependence: float = 0.0
     seed: int = 0
@@ -207,6 +211,8 @@ class Embedding:
         if self.d < 1 or self.nuisance < 0 or self.noise < 0:
             raise ValueError(f"d ({self.d}) must be positive, nuisance ({self.nuisance}) and noise "
                              f"({self.noise}) not negative")
+        if np.min(self.blur) < 0:
+            raise ValueError(f"blur is {self.blur}, expected no negative number")
 
     def draw(self, z: np.ndarray, prompt: np.ndarray, prompt_type: np.ndarray,
              rng: np.random.Generator) -> np.ndarray:
@@ -227,6 +233,10 @@ class Embedding:
         each = np.random.default_rng([self.seed, z.shape[1], 1])  # type t: the same map always
         out = (rng.standard_normal((len(prompt_type), self.nuisance)) @ nuisance)[prompt]
         kind = prompt_type[prompt]
+        if np.any(self.blur):
+            if np.ndim(self.blur) and len(self.blur) != z.shape[1]:
+                raise ValueError(f"blur has {len(self.blur)} values, there are {z.shape[1]} latents")
+            z = z + self.blur * rng.standard_normal(z.shape)
         for t in range(n_types):
             own = each.standard_normal((z.shape[1], self.d))
             offset = each.standard_normal(self.d)
@@ -433,6 +443,8 @@ class Simulator:
         ----------
         n_prompts : int
         seed : int or numpy.random.Generator
+            To break the draw further by chance, use another stream, such as
+            ``numpy.random.default_rng([seed, 1])``: one with the same seed repeats these numbers.
         responses : int
             Responses a prompt, 2 or more.
 

@@ -13,6 +13,10 @@ Without ``source`` the environment variable ``CAUSALPREF_DATA`` decides, and
 without that it is ``"offline"``. Nothing is guessed.
 """
 
+from causalpref.sources.files import LoadedPreferences, load_preferences
+from causalpref.sources.hanna import load_hanna
 from causalpref.sources.hh_rlhf import first_turn, load_hh_rlhf
+from causalpref.sources.ultrafeedback import load_ultrafeedback
 
-__all__ = ["first_turn", "load_hh_rlhf"]
+__all__ = ["LoadedPreferences", "first_turn", "load_hanna", "load_hh_rlhf", "load_preferences",
+           "load_ultrafeedback"]

@@ -5,10 +5,7 @@ The data of the paper's section 4 and appendix E.
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from causalpref.data import PreferenceData
+from causalpref.sources._shared import downloaded, json_lines, resolve
 
 __all__ = ["OBJECTIVES", "first_turn", "load_hh_rlhf", "relabelling", "stand_in_rows", "turns"]
 
@@ -72,7 +70,7 @@ def load_hh_rlhf(source: str | os.PathLike[str] | None = None, *,
         return data.replace(embeddings=np.stack(list(embeddings.values()))[order])
 
     files = _files(source, splits, split)
-    data = _fold((row for file, name in files for row in _checked(_json_lines(file, name), name)),
+    data = _fold((row for file, name in files for row in _checked(json_lines(file, name), name)),
                  source="", simulated=False)
     what = " + ".join(name.split(".")[0] for _, name in files)
     return data.replace(source=f"HH-RLHF relabelled, {what} ({len(data):,} real pairs)")
@@ -105,7 +103,7 @@ def relabelling(source: str | os.PathLike[str], *, split: str | None = None) -> 
         raise ValueError("the offline stand-in was never labelled by people")
     rows = []
     for file, name in _files(source, splits, split):
-        lines = list(_json_lines(file, name))
+        lines = list(json_lines(file, name))
         for (number, raw), row in zip(lines, _checked(lines, name)):
             people = raw.get("original_label")
             if people not in (0, 1):
@@ -123,21 +121,16 @@ def relabelling(source: str | os.PathLike[str], *, split: str | None = None) -> 
 
 
 def _resolve(source: Any, split: str | None) -> tuple[Any, tuple[str, ...]]:
-    if source is None:
-        source = os.environ.get("CAUSALPREF_DATA") or "offline"
     if split is not None and split not in _SPLITS:
         raise ValueError(f"split is {split!r}, expected 'train', 'test' or None for all")
-    return source, _SPLITS if split is None else (split,)
+    return resolve(source), _SPLITS if split is None else (split,)
 
 
 def _files(source: Any, splits: tuple[str, ...], split: str | None) -> list[tuple[Path, str]]:
     """Where the rows are, with the name that an error message gives the file."""
     if source == "hub":
-        import datasets
-
-        manager = datasets.DownloadManager(dataset_name="relabeled_hh_rlhf")
         urls = [_HUB.format(split=s) for s in splits]
-        return [(Path(manager.download(url)), url.rsplit("/", 1)[-1]) for url in urls]
+        return [(downloaded(url, "relabeled_hh_rlhf"), url.rsplit("/", 1)[-1]) for url in urls]
     path = Path(source)
     if path.is_dir():
         found = [next((f for f in (path / f"{s}.jsonl.gz", path / f"{s}.jsonl") if f.is_file()),
@@ -180,28 +173,6 @@ def turns(transcript: str) -> list[tuple[str, str]]:
         else:
             found[-1][1] += "\n\n" + paragraph
     return [(name, words.strip()) for name, words in found if words.strip()]
-
-
-def _json_lines(path: Path, name: str) -> Iterator[tuple[int, Any]]:
-    """Line number, as an editor counts, and content of each line that is not blank."""
-    with open(path, "rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
-    if not zipped and str(name).endswith(".gz"):
-        raise ValueError(f"{name}: not a gzip file, although its name says so")
-    number = 0
-    try:
-        with (gzip.open if zipped else open)(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    try:
-                        yield number, json.loads(line)
-                    except json.JSONDecodeError as error:
-                        raise ValueError(f"{name}, line {number}: not JSON ({error})") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{name}: damaged gzip after line {number} ({error}); "
-                         "nothing was loaded") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{name}, after line {number}: not UTF-8 ({error})") from None
 
 
 def _checked(rows: Any, name: str) -> Iterator[dict[str, Any]]:

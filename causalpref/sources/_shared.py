@@ -1,0 +1,117 @@
+"""What the loaders share: which source is meant, rows from files, all pairs of a prompt."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import datasets
+    import pyarrow as pa
+
+_BATCH = 500  # Arrow rows turned into Python objects at a time
+
+
+def resolve(source: Any) -> Any:
+    """The source asked for, else that of ``CAUSALPREF_DATA``, else ``"offline"``."""
+    return os.environ.get("CAUSALPREF_DATA") or "offline" if source is None else source
+
+
+def checked_aspects(aspects: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Names of rated aspects to take as latents: two or more different ones of ``known``."""
+    if isinstance(aspects, str):
+        raise ValueError(f"aspects is one string, {aspects!r}: give a sequence of two or more")
+    aspects = tuple(aspects)
+    for aspect in aspects:
+        if aspect not in known:
+            raise ValueError(f"aspects names {aspect!r}, expected some of {', '.join(known)}")
+    if len(aspects) < 2 or len(set(aspects)) < len(aspects):
+        raise ValueError(f"aspects are {aspects}, expected two or more different ones")
+    return aspects
+
+
+def downloaded(url: str, name: str) -> Path:
+    """A local copy of a file on the web, from the cache of ``datasets`` where it is there."""
+    import datasets
+
+    return Path(datasets.DownloadManager(dataset_name=name).download(url))
+
+
+def json_lines(path: Path, name: str) -> Iterator[tuple[int, Any]]:
+    """Line number, as an editor counts, and content of each line that is not blank."""
+    with open(path, "rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+    if not zipped and str(name).endswith(".gz"):
+        raise ValueError(f"{name}: not a gzip file, although its name says so")
+    number = 0
+    try:
+        with (gzip.open if zipped else open)(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    try:
+                        yield number, json.loads(line)
+                    except json.JSONDecodeError as error:
+                        raise ValueError(f"{name}, line {number}: not JSON ({error})") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{name}: damaged gzip after line {number} ({error}); "
+                         "nothing was loaded") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name}, after line {number}: not UTF-8 ({error})") from None
+
+
+def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Row number, counted from 1, and those columns of a Parquet file that are there."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            here = [c for c in columns if c in file.schema_arrow.names]
+            yield from _arrow_rows(file.iter_batches(batch_size=_BATCH, columns=here))
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path.name} is no Parquet file, or damaged ({error})") from None
+
+
+def dataset_rows(dataset: datasets.Dataset, columns: Sequence[str]
+                 ) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Row number, counted from 1, and those columns of a ``datasets.Dataset`` that are there."""
+    here = dataset.select_columns([c for c in columns if c in dataset.column_names])
+    return _arrow_rows(here.with_format("arrow").iter(batch_size=_BATCH))
+
+
+def _arrow_rows(batches: Iterable[pa.RecordBatch | pa.Table]
+                ) -> Iterator[tuple[int, dict[str, Any]]]:
+    number = 0
+    for batch in batches:
+        for row in batch.to_pylist():
+            number += 1
+            yield number, row
+
+
+def all_pairs(response_prompt: np.ndarray, *, seed: int | np.random.Generator) -> np.ndarray:
+    """Every pair of responses to one prompt, once, in an order dealt by a fair coin.
+
+    Parameters
+    ----------
+    response_prompt : array of int, shape (n_responses,)
+        0, 1, 2, ... without gaps; the responses to a prompt stand together.
+    seed : int or numpy.random.Generator
+
+    Returns
+    -------
+    array of int, shape (n_pairs, 2)
+        Sorted by prompt. A prompt with k responses gives k (k - 1) / 2 pairs.
+    """
+    rows = np.arange(len(response_prompt))
+    after = np.cumsum(np.bincount(response_prompt))[response_prompt] - 1 - rows
+    first = np.repeat(rows, after)
+    second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(after) - after, after)
+    flip = np.random.default_rng(seed).random(len(first)) < 0.5
+    return np.stack([np.where(flip, second, first), np.where(flip, first, second)], axis=1)
