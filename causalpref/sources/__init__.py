@@ -10,7 +10,9 @@ a path
     the real data from a local file or folder.
 
 Without ``source`` the environment variable ``CAUSALPREF_DATA`` decides, and
-without that it is ``"offline"``. Nothing is guessed.
+without that it is ``"offline"``. Nothing is guessed. (HANNA has no offline twin.)
+
+:func:`load_preferences` reads data of your own, and there the layout is guessed from the columns.
 """
 
 from causalpref.sources.files import LoadedPreferences, load_preferences
