@@ -33,6 +33,9 @@ class RewardConfig:
         Linear layers of the trunk (Base: of the whole network).
     lambda_ : float
         Weight of the adversarial term, equation 5. Used by ``"adversarial"`` only.
+    latent : int, optional
+        Base: width of the network's output, from which one more linear layer reads the reward
+        (64 in appendix D.2). Default: the network gives the reward itself (appendix E.1).
 
     Raises
     ------
@@ -46,6 +49,7 @@ class RewardConfig:
     hidden: int = 512
     depth: int = 3
     lambda_: float = 1.0
+    latent: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -55,6 +59,8 @@ class RewardConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
         if self.lambda_ < 0:
             raise ValueError(f"lambda_ is {self.lambda_}, expected 0 or more")
+        if self.latent is not None and (self.kind != "base" or self.latent < 1):
+            raise ValueError(f"latent is {self.latent} for {self.kind!r}: it is a width, for 'base'")
 
 
 def _mlp(n_in: int, hidden: int, depth: int, n_out: int) -> nn.Sequential:
@@ -93,7 +99,9 @@ class RewardModel(nn.Module):
         self.config = config
         k, h = config.n_objectives, config.hidden
         if config.kind == "base":
-            self.trunk = _mlp(config.d + k - 1, h, config.depth, 1)
+            self.trunk = _mlp(config.d + k - 1, h, config.depth, config.latent or 1)
+            if config.latent:
+                self.trunk.append(nn.Linear(config.latent, 1))
             return
         self.trunk = _mlp(config.d, h, config.depth, h)
         self.heads = nn.ModuleList(_mlp(h, h, 2, 1) for _ in range(k))
