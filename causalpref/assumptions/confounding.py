@@ -145,21 +145,32 @@ def check_unconfoundedness(data: PreferenceData, *, features: np.ndarray | None 
     low, high = float(np.mean([d["low"] for d in dots])), float(np.mean([d["high"] for d in dots]))
 
     code = np.searchsorted(values, data.objective)
-    change, df, p_change = _changes_reward(data, code, k, rng)
+    change, df, p_change, p_either = _changes_reward(data, code, k, rng)
     if df:
         rows.append({"what": "the context changes what is preferred: chi squared",
                      "value": change, "p_value": p_change, "n": len(data),
-                     "note": f"{df} degrees of freedom"})
+                     "note": f"{df} degrees of freedom, beyond what the recorded latents of the "
+                             "prompt change"})
+    elif p_either <= alpha:
+        rows.append({"what": "the context, or the kind of prompt, changes what is preferred",
+                     "p_value": p_either, "n": len(data),
+                     "note": "each context has its own kind of prompt: they cannot be told apart"})
     rows += _balance_rows(whole, names)
     told, differs = p <= alpha, df > 0 and p_change <= alpha
     verdict = (Verdict.VIOLATED if told and differs else Verdict.STRAINED if told
                else Verdict.NOT_FOUND)
     if told:
-        sentence = (f"The texts tell under which objective they were judged (AUC {value:.2f}), and "
-                    + ("the objective changes what is preferred: comparisons that leave it out are "
-                       "confounded." if differs else
-                       "whether it changes what is preferred cannot be seen: where it does, "
-                       "comparisons that leave it out are confounded."))
+        if differs:
+            so = ("the objective changes what is preferred: comparisons that leave it out are "
+                  "confounded.")
+        elif df == 0 and p_either <= alpha:
+            so = ("what is preferred differs between them; but each was given its own kind of "
+                  "prompt, and whether it is the objective or the prompt cannot be told.")
+        else:
+            so = ("whether it changes what is preferred cannot be seen: where it does, comparisons "
+                  "that leave it out are confounded.")
+        sentence = (f"The texts tell under which objective they were judged (AUC {value:.2f}), "
+                    f"and {so}")
         step = ("Fit and compare within each objective, look at overlap (assumption 3 given C), and "
                 "have some prompts judged under an objective dealt by a coin.")
     else:
@@ -177,15 +188,19 @@ def check_unconfoundedness(data: PreferenceData, *, features: np.ndarray | None 
 
 
 def _changes_reward(data: PreferenceData, code: np.ndarray, k: int, rng: np.random.Generator
-                    ) -> tuple[float, int, float]:
-    """Score test of (features x context) in a logistic model of the label."""
+                    ) -> tuple[float, int, float, float]:
+    """Score test of (features x context) in a logistic model of the label.
+
+    Statistic, degrees of freedom and p-value with (features x latents of the prompt) in the
+    model; and the p-value without them, which is about either.
+    """
     first, second = data.pairs.T
     if data.response_latents is not None:
         d = data.response_latents[first] - data.response_latents[second]
     elif data.embeddings is not None:
         d = data.embeddings[first].astype(float) - data.embeddings[second]
     else:
-        return 0.0, 0, 1.0
+        return 0.0, 0, 1.0, 1.0
     d = distinct(d)  # scaled, not centred: differences have no direction
     widest = int(np.clip(len(d) // (50 * (k - 1)), 1, 20))
     if d.shape[1] > widest:
@@ -198,9 +213,12 @@ def _changes_reward(data: PreferenceData, code: np.ndarray, k: int, rng: np.rand
     crossed = (d[:, :, None] * by[:, None, :]).reshape(len(d), -1)
     if crossed.shape[1] * 20 > len(np.unique(data.pair_prompt)) or data.prompt_latents is None:
         crossed = crossed[:, :0]
-    base = np.column_stack([np.ones(len(d)), distinct(np.concatenate([d, crossed], axis=1))])
+    plain = np.column_stack([np.ones(len(d)), d])
+    base = np.column_stack([plain[:, :1], distinct(np.concatenate([d, crossed], axis=1))])
     statistic, df, p, _ = score_test(base, extra, data.label, data.pair_prompt)
-    return statistic, df, p
+    either = p if crossed.shape[1] == 0 else \
+        score_test(plain, extra, data.label, data.pair_prompt)[2]
+    return statistic, df, p, either
 
 
 def balance(data: PreferenceData, *, names: Names | None = None) -> pd.DataFrame:
