@@ -29,7 +29,8 @@ def check_unconfoundedness(data: PreferenceData, *, features: np.ndarray | None 
     Confounding takes both arrows of figure 2a, from C to the texts and from C to the rewards.
     The first is tested by a classifier two-sample test: a ridge score, cross-fitted by group,
     guesses C from the texts; its AUC is compared with that of permuted C. The second by a
-    score test for interactions of C with the features in a logistic model of the label.
+    score test for interactions of C with the features in a logistic model of the label that lets
+    their worth depend on the prompt.
     Without C nothing can be tested; the report then says how strong a hidden context must be
     to overturn what the data show of each latent (:func:`overturning_strength`).
 
@@ -56,8 +57,9 @@ def check_unconfoundedness(data: PreferenceData, *, features: np.ndarray | None 
     -------
     Report
         ``value`` is the cross-fitted AUC (for more than two contexts the mean of each against
-        the rest). Violated when C is told and changes what is preferred, strained when it is
-        told only.
+        the rest, ``low`` and ``high`` those of their intervals). Violated when C is told and
+        changes what is preferred beyond what latents or types of the prompt change, strained
+        when it is told only.
 
     Raises
     ------
@@ -121,9 +123,13 @@ def check_unconfoundedness(data: PreferenceData, *, features: np.ndarray | None 
         first = holder = np.arange(n_units)
     order = np.stack([first[holder]] + [first[rng.permutation(len(first))[holder]]
                                         for _ in range(permutations)], axis=1)
-    outcome = hot[order]                                     # (units, 1 + permutations, classes)
-    scores = ridge_scores(unit, outcome.reshape(n_units, -1), fold)
-    areas = auc(scores, outcome.reshape(n_units, -1) == 1).reshape(order.shape[1], -1).mean(axis=1)
+    scores, areas = None, []
+    for some in np.array_split(order, max(1, order.size * hot.shape[1] // 20_000_000), axis=1):
+        outcome = hot[some].reshape(n_units, -1)             # (units, permutations x classes)
+        part = ridge_scores(unit, outcome, fold)
+        scores = part[:, :hot.shape[1]] if scores is None else scores
+        areas.append(auc(part, outcome == 1).reshape(some.shape[1], -1).mean(axis=1))
+    areas = np.concatenate(areas)
     p = float((1 + (areas[1:] >= areas[0] - 1e-12).sum()) / (1 + permutations))
 
     objective = _names(names, "objective", values)
@@ -154,7 +160,7 @@ def check_unconfoundedness(data: PreferenceData, *, features: np.ndarray | None 
     elif p_either <= alpha:
         rows.append({"what": "the context, or the kind of prompt, changes what is preferred",
                      "p_value": p_either, "n": len(data),
-                     "note": "each context has its own kind of prompt: they cannot be told apart"})
+                     "note": "no latent or type of the prompt tells the two apart"})
     rows += _balance_rows(whole, names)
     told, differs = p <= alpha, df > 0 and p_change <= alpha
     verdict = (Verdict.VIOLATED if told and differs else Verdict.STRAINED if told
@@ -164,8 +170,8 @@ def check_unconfoundedness(data: PreferenceData, *, features: np.ndarray | None 
             so = ("the objective changes what is preferred: comparisons that leave it out are "
                   "confounded.")
         elif df == 0 and p_either <= alpha:
-            so = ("what is preferred differs between them; but each was given its own kind of "
-                  "prompt, and whether it is the objective or the prompt cannot be told.")
+            so = ("what is preferred differs between them, though from what is recorded of the "
+                  "prompts it cannot be told whether that is the objective's doing or the prompts'.")
         else:
             so = ("whether it changes what is preferred cannot be seen: where it does, comparisons "
                   "that leave it out are confounded.")
@@ -211,14 +217,14 @@ def _changes_reward(data: PreferenceData, code: np.ndarray, k: int, rng: np.rand
     # what a latent is worth on some kind of prompt is not the doing of who asks about it
     by = modifiers(data)
     crossed = (d[:, :, None] * by[:, None, :]).reshape(len(d), -1)
-    if crossed.shape[1] * 20 > len(np.unique(data.pair_prompt)) or data.prompt_latents is None:
+    if crossed.shape[1] * 20 > len(np.unique(data.pair_prompt)):
         crossed = crossed[:, :0]
     plain = np.column_stack([np.ones(len(d)), d])
     base = np.column_stack([plain[:, :1], distinct(np.concatenate([d, crossed], axis=1))])
     statistic, df, p, _ = score_test(base, extra, data.label, data.pair_prompt)
-    either = p if crossed.shape[1] == 0 else \
-        score_test(plain, extra, data.label, data.pair_prompt)[2]
-    return statistic, df, p, either
+    if crossed.shape[1] == 0:  # nothing of the prompt is known: it may be its doing
+        return 0.0, 0, 1.0, p
+    return statistic, df, p, score_test(plain, extra, data.label, data.pair_prompt)[2]
 
 
 def balance(data: PreferenceData, *, names: Names | None = None) -> pd.DataFrame:

@@ -50,8 +50,8 @@ def check_sufficiency(data: PreferenceData, *, groups: Sequence[Any] | None = No
 
     Under latent sufficiency L depends on the texts through (Z^X, Z^T, Z'^T) only, so nothing else
     that is read off the texts predicts what a model of L given Z leaves over. A logistic
-    Bradley-Terry model (reward quadratic in Z^T, interacting with Z^X and C), fitted on the
-    other folds, gives residuals; e - e' is cleared of that model's terms; a ridge regression
+    Bradley-Terry model (reward quadratic in Z^T, interacting with Z^X and C)
+    gives residuals; e - e' is cleared of that model's terms; a ridge regression
     of the residuals of the other folds on it gives a direction. The statistic is the sum of
     residual times direction over held-out pairs, in the spirit of the projected covariance measure of
     Lundborg et al. (2024). Summed over folds it is a degenerate U-statistic, each product of two
@@ -120,19 +120,14 @@ def check_sufficiency(data: PreferenceData, *, groups: Sequence[Any] | None = No
                                "objectives, embeddings that never differ within a pair, or labels "
                                "that leave nothing over.",
                       next_step="Collect more prompts, or look at fewer latents.")
-    fold = folds(member, n_folds, rng)
-    base, cleared = np.zeros(n), np.zeros_like(e)
-    for k in range(fold.max() + 1):
-        held, rest = fold == k, fold != k
-        w = logistic(terms[rest], y[rest], ridge=0.1)
-        base[held] = terms[held] @ w
-        # weights as in the information matrix: errors of w then drop out to first order
-        chance = special.expit(terms[rest] @ w)
-        weighted = terms[rest] * (chance * (1 - chance))[:, None]
-        gram = weighted.T @ terms[rest]
-        gram[np.diag_indices(len(gram))] += 1e-6 * rest.sum()
-        cleared[held] = e[held] - terms[held] @ np.linalg.solve(gram, weighted.T @ e[rest])
+    # One base for all rows: bases of folds share training data, their errors agree, and the
+    # direction would learn them. e is cleared in the metric of the information matrix, so that
+    # errors of the base drop out to first order.
+    base = terms @ logistic(terms, y, ridge=1e-3)
+    root = np.sqrt(special.expit(base) * special.expit(-base))[:, None]
+    cleared = e - terms @ np.linalg.lstsq(terms * root, e * root, rcond=1e-10)[0]
     residual = y - special.expit(base)
+    fold = folds(member, n_folds, rng)
     # flip the residuals of whole groups: the same sum, had nothing been missing
     _, of = np.unique(member, return_inverse=True)
     signs = rng.choice([-1.0, 1.0], size=(n_groups, flips))
@@ -156,8 +151,8 @@ def check_sufficiency(data: PreferenceData, *, groups: Sequence[Any] | None = No
     accuracy = [_accuracy(h, member, what) for h, what in (
         (hit_base, "accuracy of the latents alone"),
         (hit_full, "accuracy of latents and embedding"))]
-    rows = [*accuracy, {"what": "correlation of residuals with the direction of the embedding that fits "
-             "the other folds best", "value": float(np.corrcoef(product, residual)[0, 1])
+    rows = [*accuracy, {"what": "correlation of residuals with the direction of the embedding "
+             "that fits the other folds best", "value": float(np.corrcoef(product, residual)[0, 1])
              if product.std() > 0 else 0.0, "p_value": p, "n": n}]
     if rejected:
         sentence = ("The embedding predicts the label beyond the latents "
@@ -224,8 +219,9 @@ def check_additivity(data: PreferenceData, *, names: Names | None = None,
     common = dict(
         assumption="that Z^X is additive (3.2)",
         sees="latents of the response whose worth changes with the recorded latents of the prompt",
-        blind="features of the prompt that were not recorded, and interactions that are neither linear "
-              "nor quadratic in Z^T",
+        blind="features of the prompt that were not recorded, and interactions that are neither "
+              "linear nor quadratic in Z^T; where latents of prompt and response go together, a "
+              "reward that bends more than a quadratic looks like an interaction",
         source=data.source, simulated=data.simulated)
     by = modifiers(data)
     use = by.std(axis=0) > 0.5  # those that vary have 1
