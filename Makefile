@@ -36,6 +36,10 @@ results: $(VENV)/.installed
 	@test -n "$(DATA)" || { echo "say where the real data are: make results DATA=folder-with-test.jsonl.gz (or DATA=hub)"; exit 2; }
 	$(BIN)/causalpref run hh-rlhf --source "$(DATA)" --model "$(MINILM)" \
 		--model-name all-MiniLM-L6-v2 --seeds 10 --out book/results/first_look
+	$(BIN)/python -m causalpref.experiments.audits hh-rlhf "$(DATA)" --model "$(MINILM)" \
+		--model-name all-MiniLM-L6-v2 --out book/results/audit_hh_rlhf
+	$(BIN)/causalpref run checks --datasets 500 --out book/results/checks
+	$(BIN)/python -m causalpref.experiments.audits power --datasets 200 --out book/results/checks_power
 
 clean:
 	rm -rf _build

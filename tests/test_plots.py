@@ -48,3 +48,28 @@ def test_colours_stand_out_in_both_modes(background):
     for name, colour in plots.COLOURS.items():
         pair = sorted((luminance(colour), luminance(background)))
         assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 3, name
+
+
+RECORDED = {"power_by_strength": ("checks_power", "power", "alarms", 1),
+            "accuracy_by_correlation": ("ultrafeedback", "table1", "mean", 100)}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_charts_of_recorded_runs(name):
+    run, table, column, scale = RECORDED[name]
+    frame = recorded(run)[0][table]
+    spec = getattr(plots, name)(frame, source="made up").to_dict()
+    title = spec["title"] if isinstance(spec.get("title"), dict) else spec["vconcat"][0]["title"]
+    assert "Data: made up" in "".join(title["subtitle"])
+    assert len(json.dumps(spec)) < 100_000
+    numbers = {f"{scale * v:.1f}" for v in frame[column]} | {f"{v:.0%}" for v in frame[column]} | {
+        f"{scale * v:.2f}" for v in frame[column]}
+    assert any(n in spec["description"] for n in numbers), "the description has the numbers"
+
+
+def test_every_chart_says_what_it_needs():
+    """Every public figure has a docstring with its columns, and comes from a module of its own."""
+    for name in plots.__all__:
+        if name not in ("COLOURS", "SVG"):
+            assert "Parameters" in getattr(plots, name).__doc__, name
+            assert getattr(plots, name).__module__.startswith("causalpref.plots.")

@@ -121,7 +121,8 @@ def propensities(data: PreferenceData, *, features: np.ndarray | None = None,
     -------
     pandas.DataFrame
         One row for each prompt and context it was judged under, or for each pair where most prompts
-        with several pairs were judged under several contexts: ``prompt`` (row), ``objective``, and ``e_c`` for each context c, in (0, 1), adding up to 1.
+        with several pairs were judged under several contexts: ``prompt`` (row), ``objective``,
+        and ``e_c`` for each context c, in (0, 1), adding up to 1.
 
     Raises
     ------

@@ -71,7 +71,8 @@ def check_sufficiency(data: PreferenceData, *, groups: Sequence[Any] | None = No
     Returns
     -------
     Report
-        ``value`` is the gain in cross-fitted accuracy from adding the embedding. Violated when
+        ``value`` is the gain in accuracy from adding what the embedding says, cross-fitted, to the
+        model of the latents, which is fitted to all pairs. Violated when
         the test rejects and the interval of the gain lies above 0, strained when only the
         test rejects.
 
@@ -79,8 +80,9 @@ def check_sufficiency(data: PreferenceData, *, groups: Sequence[Any] | None = No
     -----
     What is rejected is sufficiency *and* the form of the reward: an embedding also helps when
     the reward bends in Z more than a quadratic. False alarms at most 5 % where the form holds.
-    Needs ten informative pairs for each term of the reward, with fewer it cannot be tested. Power is above 80 % with 1,000 pairs when a latent as strong as the one
-    known is missing and the embedding carries it.
+    Needs ten informative pairs for each term of the reward; with fewer it cannot be tested. Power
+    is above 80 % with 1,000 pairs when a latent as strong as the one known is missing and the
+    embedding carries it.
     """
     common = dict(
         assumption="4, latent sufficiency",
@@ -114,7 +116,8 @@ def check_sufficiency(data: PreferenceData, *, groups: Sequence[Any] | None = No
     # labels that are nearly certain say little of the weights: count pairs by their variance
     spread = special.expit(terms @ logistic(terms, y, ridge=0.1))
     informative = 4 * (spread * (1 - spread)).sum()
-    if informative < 10 * terms.shape[1] or n_groups < 2 * n_folds or e.shape[1] == 0 or 0 in (y.sum(), n - y.sum()):
+    if (informative < 10 * terms.shape[1] or n_groups < 2 * n_folds or e.shape[1] == 0
+            or y.min() == y.max()):
         return Report(verdict=Verdict.UNTESTABLE, n=n, **common,
                       sentence="There is too little to fit: few prompts for the number of latents and "
                                "objectives, embeddings that never differ within a pair, or labels "
@@ -144,10 +147,11 @@ def check_sufficiency(data: PreferenceData, *, groups: Sequence[Any] | None = No
     gain = float((hit_full - hit_base).mean())
     spread_gain = clustered(hit_full - hit_base - gain, member)
     se = float(np.sqrt((spread_gain**2).sum() * n_groups / max(n_groups - 1, 1))) / n
-    low, high = gain - 1.96 * se, gain + 1.96 * se
+    # a direction of no use at all is not followed: no gain, and no interval to be had
+    low, high = (gain - 1.96 * se, gain + 1.96 * se) if step > 0 else (None, None)
     rejected = p <= alpha
     verdict = (Verdict.NOT_FOUND if not rejected else
-               Verdict.VIOLATED if low > 0 else Verdict.STRAINED)
+               Verdict.VIOLATED if low is not None and low > 0 else Verdict.STRAINED)
     accuracy = [_accuracy(h, member, what) for h, what in (
         (hit_base, "accuracy of the latents alone"),
         (hit_full, "accuracy of latents and embedding"))]
@@ -163,15 +167,17 @@ def check_sufficiency(data: PreferenceData, *, groups: Sequence[Any] | None = No
                 "share, measure it and add it. Until then effects of single latents may be those of "
                 "what goes with them.")
     else:
-        sentence = (f"The embedding adds {gain:+.1%} of accuracy to the latents, at most {high:+.1%}: "
-                    "nothing that it carries was seen to be missing.")
+        sentence = ("The direction of the embedding that fits some pairs is of no use on others: "
+                    if high is None else
+                    f"The embedding adds {gain:+.1%} of accuracy to the latents, at most "
+                    f"{high:+.1%}: ") + "nothing that it carries was seen to be missing."
         step = "Try a stronger encoder: what it cannot read, this check cannot miss."
     return Report(
         verdict=verdict, sentence=sentence, next_step=step,
-        statistic="gain in accuracy from the embedding", value=gain, low=float(low),
-        high=float(high), p_value=p, n=n, evidence=table(rows),
+        statistic="gain in accuracy from the embedding", value=gain, low=low, high=high,
+        p_value=p, n=n, evidence=table(rows),
         picture=Picture("intervals", pd.DataFrame(accuracy)[["what", "value", "low", "high"]],
-                        "cross-fitted accuracy", (0.5,),
+                        "accuracy (what the embedding adds is cross-fitted)", (0.5,),
                         "Dots with 95 % intervals: " + "; ".join(
                             f"{a['what']} {a['value']:.3f}" for a in accuracy) + "."), **common)
 
@@ -213,8 +219,9 @@ def check_additivity(data: PreferenceData, *, names: Names | None = None,
     Notes
     -----
     Needs at least 20 groups for each term, or leaves the squares out; with fewer than that, or
-    with prompts that cannot be told from objectives, it cannot be tested. False alarms at most 5 %. Power is above 80 % with 1,000 pairs when a latent is worth
-    0.5 more and 0.5 less at one standard deviation of Z^X to either side.
+    with prompts that cannot be told from objectives, it cannot be tested. False alarms at most 5 %
+    where the reward bends no more than a quadratic. Power is above 80 % with 1,000 pairs when a
+    latent is worth 0.5 more and 0.5 less at one standard deviation of Z^X to either side.
     """
     common = dict(
         assumption="that Z^X is additive (3.2)",
