@@ -407,9 +407,10 @@ def _of_proxies(report: Report, derived: set[str], contexts: int) -> Report:
              "t": {"response_latents", "prompt_latents"}}.get(about[0], set())
     if not rests & derived or (report.verdict is Verdict.UNTESTABLE and not len(report.evidence)):
         return report
+    which = "latents" if "response_latents" in derived else "latents of the prompt"
     changes: dict[str, Any] = {
         "blind": f"{report.blind}; and what stands behind the surface, which is a proxy",
-        "sentence": f"{report.sentence} The latents here are surface proxies."}
+        "sentence": f"{report.sentence} The {which} here are surface proxies."}
     if about.startswith("4") and report.verdict is Verdict.VIOLATED:
         changes |= {"verdict": Verdict.STRAINED, "sentence":
                     f"{report.sentence} The latents here are surface proxies, of which nobody "

@@ -87,6 +87,8 @@ def _add_audit(commands: Any) -> None:
     read.add_argument("--skip-bad", action="store_true",
                       help="leave rows out that cannot be used, and count them; otherwise the "
                            "first one is an error")
+    read.add_argument("--order-unknown", action="store_true",
+                      help="the order in DATA is not the one that was shown: place is not tested")
     how = audit.add_argument_group("how it is looked at")
     how.add_argument("--model", metavar="MODEL",
                      help="hub id or folder of a frozen language model for the texts, or 'hashed' "
@@ -258,8 +260,9 @@ def _audit(args: argparse.Namespace) -> int:
         features = functools.partial(embed, model=args.model, template=args.template,
                                      progress=not args.quiet)
         notes.append(f"Texts were embedded by {args.model}, template {args.template}.")
-    found = audit(loaded, features=features, most_pairs=args.most_pairs, seed=args.seed,
-                  notes=notes, progress=not args.quiet)
+    found = audit(loaded, order_known=False if args.order_unknown else None, features=features,
+                  most_pairs=args.most_pairs, seed=args.seed, notes=notes,
+                  progress=not args.quiet)
     with staged("writing", not args.quiet and bool(outputs)):
         if args.report:
             _replace(Path(args.report), found.to_html())

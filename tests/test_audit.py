@@ -310,6 +310,9 @@ def test_the_real_file_in_both_directions(real_hh_rlhf, tmp_path, capsys):
     _, found = run_json(capsys, lines(tmp_path / "own.jsonl", own))
     assert found["counts"]["pairs"] == 1105 + 1004
     assert verdicts(found)["2, unconfoundedness"] == "strained"
+    assert verdicts(found)["1, consistency"] == "strained", "under harmless the first one wins"
+    _, lost = run_json(capsys, tmp_path / "own.jsonl", "--order-unknown")
+    assert verdicts(lost)["1, consistency"] == "cannot be tested"
     said = next(r["sentence"] for r in found["reports"] if r["assumption"].startswith("2"))
     assert "the objective's doing or the prompts'" in said, "each judged its own kind"
 
