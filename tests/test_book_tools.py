@@ -461,3 +461,12 @@ def test_say_cells_can_be_read_before_they_are_run(tmp_path: Path) -> None:
     (cell,) = json.loads(colab._dump(cells, {}))["cells"]
     assert cell["outputs"][0]["data"]["text/markdown"] == "It wins … times."
     assert "[[rate:.2f]]" in "".join(cell["source"])
+
+
+@pytest.mark.parametrize("copy", sorted((ROOT / "book").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_first_code_cell_installs_the_package(copy):
+    """On Colab nothing can be imported before."""
+    cells = json.loads(copy.read_text(encoding="utf-8"))["cells"]
+    code = next("".join(c["source"]) for c in cells if c["cell_type"] == "code")
+    before, install, _ = code.partition("%pip install --quiet")
+    assert install and "import causalpref" not in before and "from causalpref" not in before

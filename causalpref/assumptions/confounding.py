@@ -70,10 +70,10 @@ def check_unconfoundedness(data: PreferenceData, *, features: np.ndarray | None 
     -----
     The permutation test is exact when C is independent of the texts and contexts are dealt
     to prompts independently, or, where most prompts with several pairs were judged under several
-    contexts, to pairs; then a unit is a pair, and ``groups`` are not kept together. Groups that have
-    one context each are permuted whole. Contexts with fewer than 5 prompts are left out. Power is above 80 %
-    with 400 prompts for rho = 0.7 when types lie 2 standard deviations apart in one of two
-    latents.
+    contexts, to pairs; then a unit is a pair, and ``groups`` are not kept together. Groups that
+    have one context each are permuted whole. Contexts with fewer than 5 prompts are left out.
+    Power is above 80 % with 400 prompts for rho = 0.7 when types lie 2 standard deviations apart
+    in one latent of the prompt.
     """
     rng = np.random.default_rng(seed)
     group = groups_of(data, groups)

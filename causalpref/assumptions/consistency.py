@@ -32,8 +32,8 @@ def check_consistency(data: PreferenceData, *, order_known: bool = True,
       functions (the paper's footnote 1).
     - *The first place overall.* If the order was dealt by a coin, L = 1 has probability 1/2
       in every pair: an exact binomial test, on the first judgement of each pair that was not
-      shown in both orders, under each objective by itself (up to twelve). Where the order was not dealt at random, a
-      difference can come from that instead.
+      shown in both orders, under each objective by itself (up to twelve). Where the order was
+      not dealt at random, a difference can come from that instead.
 
     Parameters
     ----------
