@@ -7,6 +7,7 @@ import functools
 import hashlib
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -138,13 +139,31 @@ def _add_hh_rlhf(studies: Any) -> None:
                     help="how prompt and response become one text")
     hh.add_argument("--cache", default=".cache/embeddings", metavar="DIR",
                     help="where embeddings are kept")
+    hh.add_argument("--pairs", type=_positive, default=82_518, help="pairs of the simulated data")
     hh.add_argument("--rho", dest="rhos", type=float, nargs="+", metavar="RHO",
                     default=[0.5, 0.6, 0.7, 0.8, 0.9, 1.0], help="P(type(X) = C) in training")
-    hh.add_argument("--seeds", type=int, default=5, help="number of seeds")
-    hh.add_argument("--train", type=int, default=1200, help="training pairs")
-    hh.add_argument("--validation", type=int, default=200, help="validation pairs")
-    hh.add_argument("--epochs", type=int, default=10, help="passes over the training pairs")
-    hh.add_argument("--out", default="results/first_look", metavar="DIR", help="where tables go")
+    hh.add_argument("--seeds", type=_positive, default=5, help="number of seeds")
+    hh.add_argument("--train", type=_positive, metavar="N", help="training pairs; default: 30,000, "
+                    "or as large a share of fewer data")
+    hh.add_argument("--validation", type=_positive, metavar="N",
+                    help="validation pairs; default: 6,000, scaled likewise")
+    hh.add_argument("--epochs", type=_positive, default=10, help="passes over the training pairs")
+    hh.add_argument("--batch-size", type=_positive, default=64, metavar="N", help="pairs a step")
+    hh.add_argument("--hidden", type=_positive, default=512, metavar="N",
+                    help="width of hidden layers")
+    hh.add_argument("--beyond", action="store_true", help="also what the paper does not have: "
+                    "lambda, overlap weights, type given, number of pairs")
+    hh.add_argument("--beyond-train", type=_positive, default=10_000, metavar="N",
+                    help="training pairs of these, at most")
+    hh.add_argument("--beyond-seeds", type=_positive, default=3, metavar="N", help="seeds of these")
+    hh.add_argument("--device", metavar="DEVICE", help="default: the GPU if there is one")
+    hh.add_argument("--precision", default="float32", choices=("float32", "bfloat16"),
+                    help="of matrix products")
+    hh.add_argument("--checkpoint", metavar="DIR", help="where the state of the training is kept "
+                    "until the tables are written; the same command goes on from it "
+                    "(default: OUT/checkpoint)")
+    hh.add_argument("--out", default="results/hh_rlhf", metavar="DIR",
+                    help="where tables and figure go")
     hh.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
@@ -320,14 +339,16 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _run_hh_rlhf(args: argparse.Namespace) -> int:
+    from causalpref import plots
     from causalpref.embedding import embed, hashed_ngrams
-    from causalpref.experiments import (accuracy_table, length_rates, record, reward_models,
-                                        type_probe)
-    from causalpref.rewards import summarise
+    from causalpref.experiments import (accuracy_table, content_blind, length_rates, record,
+                                        reward_models, type_probe)
+    from causalpref.experiments import remedies as beyond
     from causalpref.sources import load_hh_rlhf
     from causalpref.sources.hh_rlhf import relabelling
 
-    data = load_hh_rlhf(args.source)
+    real = args.source != "offline"
+    data = load_hh_rlhf(args.source, n_pairs=None if real else args.pairs)
     if args.model == "hashed":
         data, model = hashed_ngrams(data), "hashed word 1-2-grams of the response, 1,024 columns"
     elif args.model:
@@ -338,24 +359,45 @@ def _run_hh_rlhf(args: argparse.Namespace) -> int:
     elif data.embeddings is None:
         raise ValueError("--model is required with real data: a hub id or folder, or 'hashed'")
     else:
-        model = "embeddings of the simulated stand-in"
+        model = f"embeddings of the simulated twin, {data.embeddings.shape[1]} numbers"
 
-    runs = reward_models(data, rhos=args.rhos, seeds=range(args.seeds), n_train=args.train,
-                         n_validation=args.validation, epochs=args.epochs,
-                         progress=not args.quiet)
-    scores = summarise(runs, ["rho", "model", "split"])
-    scores["source"] = data.source
-    tables = {"length": length_rates(data), "type_probe": type_probe(data), "accuracy": scores,
-              "runs": runs}
-    if not data.simulated:
+    checkpoint = Path(args.checkpoint or Path(args.out) / "checkpoint")
+    training = {"epochs": args.epochs, "batch_size": args.batch_size, "device": args.device,
+                "precision": args.precision, "hidden": args.hidden, "progress": not args.quiet}
+    found = reward_models(data, rhos=args.rhos, seeds=range(args.seeds), n_train=args.train,
+                          n_validation=args.validation, checkpoint=checkpoint / "tables",
+                          **training)
+    tables = {"table2": found.table(), "table3": found.table("train_accuracy"), "runs": found.runs,
+              "comparisons": found.comparisons, "curves": found.curves,
+              "probes": beyond.probes(found.fits, found.draws), "length": length_rates(data),
+              "type_probe": type_probe(data), "content_blind": content_blind(data)}
+    if real:
         tables["relabelling"] = relabelling(args.source)
+    if args.beyond:
+        n = min(args.beyond_train, int(found.runs["n_train"].max()))
+        some = {"seeds": range(args.beyond_seeds), **training}
+        small = {"n_train": n, "n_validation": n // 5, **some}
+        high = [rho for rho in args.rhos if rho >= 0.7] or args.rhos
+        told = beyond.remedies(data, rhos=high, checkpoint=checkpoint / "remedies", **small)
+        tables["remedies"], tables["remedies_comparisons"] = told.runs, told.comparisons
+        tables["lambda"], tables["lambda_probes"] = beyond.lambda_sweep(
+            data, rhos=sorted({high[0], high[len(high) // 2], high[-1]}),
+            checkpoint=checkpoint / "lambda", **small)
+        tables["sizes"] = beyond.by_size(
+            data, sizes=[n // 27, n // 9, n // 3, n], rhos=[r for r in args.rhos if r < 1][::-4],
+            checkpoint=checkpoint / "sizes", **some)
     folder = record(
         tables, args.out, command=_command(args), data=_hashes(args.source),
         source=data.source, simulated=data.simulated, model=model,
         model_sha256=_hashes(Path(args.model or "") / "model.safetensors") or None)
-    print(f"{data}\n\nTest accuracy, % (mean ± standard error over {args.seeds} seeds)\n"
-          f"{accuracy_table(scores).to_string()}")
-    print(f"\nwritten: {', '.join(f'{name}.csv' for name in tables)}, provenance.json in {folder}")
+    inline = importlib.util.find_spec("vl_convert") is not None  # else it asks a CDN when opened
+    plots.accuracy_by_rho(tables["table2"]).save(folder / "figure6.html", inline=inline)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    print(f"{data}\n\nTest accuracy, % (mean ± standard error over {args.seeds} seeds), "
+          f"{found.runs['n_train'].max():,} training pairs\n"
+          f"{accuracy_table(tables['table2']).to_string()}")
+    print(f"\nwritten: {', '.join(f'{name}.csv' for name in tables)}, figure6.html, "
+          f"provenance.json in {folder}")
     return 0
 
 
@@ -439,10 +481,19 @@ def _command(args: argparse.Namespace) -> str:
     source = args.source if args.source in ("offline", "hub") else "DATA"
     model = "MODEL" if args.model and Path(args.model).exists() else args.model
     words = ["causalpref run hh-rlhf --source", source]
+    if source == "offline":
+        words += ["--pairs", str(args.pairs)]
     if model:
         words += ["--model", model, "--template", args.template]
-    words += ["--rho", *(f"{rho:g}" for rho in args.rhos), "--seeds", str(args.seeds), "--train",
-              str(args.train), "--validation", str(args.validation), "--epochs", str(args.epochs)]
+    words += ["--rho", *(f"{rho:g}" for rho in args.rhos), "--seeds", str(args.seeds)]
+    for name in ("train", "validation"):
+        if getattr(args, name):
+            words += [f"--{name}", str(getattr(args, name))]
+    words += ["--epochs", str(args.epochs), "--batch-size", str(args.batch_size),
+              "--hidden", str(args.hidden), "--precision", args.precision]
+    if args.beyond:
+        words += ["--beyond", "--beyond-train", str(args.beyond_train), "--beyond-seeds",
+                  str(args.beyond_seeds)]
     return " ".join(words)
 
 

@@ -14,12 +14,12 @@ from causalpref.data import PreferenceData
 from causalpref.experiments import audits, recorded
 from causalpref.experiments.audits import (audit_tables, blind_rules, order_told, place_rates,
                                            power_curves, record_audits, sound_alarms)
-from causalpref.sources.hh_rlhf import stand_in_rows
+from causalpref.sources.hh_rlhf import twin_rows
 
 
 def hh_file(path, n=240, first=0.5):
-    """The stand-in with labels of people; under harmless a share prefers the first."""
-    rows, _ = stand_in_rows(n, seed=3)
+    """The twin with labels of people; under harmless a share prefers the first."""
+    rows = twin_rows(n, seed=3)
     rng = np.random.default_rng(5)
     for row in rows:
         row["original_label"] = int(rng.integers(2))

@@ -26,7 +26,7 @@ from conftest import ROOT
 from causalpref import PreferenceData
 from causalpref.embedding import encode
 from causalpref.sources import load_hh_rlhf, load_ultrafeedback
-from causalpref.sources.hh_rlhf import stand_in_rows
+from causalpref.sources import hh_rlhf
 from causalpref.sources.ultrafeedback import twin_rows
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -182,7 +182,7 @@ def run(tmp_path_factory):
     write(root / "uf" / "evol_instruct.jsonl", rows[:50])
     write(root / "uf" / "false_qa.jsonl", rows[50:])
     (root / "uf" / "README.md").write_text("---\nlicense: mit\n---\n# A stand-in\n")
-    hh = stand_in_rows(40)[0]
+    hh = hh_rlhf.twin_rows(40)
     write(root / "hh" / "train.jsonl", hh[:30])
     write(root / "hh" / "test.jsonl", hh[30:])
     save_tiny_model(root / "bert")

@@ -1,4 +1,4 @@
-"""HH-RLHF from the real file, a web server, damaged files, and the simulated stand-in."""
+"""HH-RLHF from the real file, a web server, damaged files, and the simulated twin."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 
 from causalpref.estimands import longer_preferred
 from causalpref.sources import first_turn, hh_rlhf, load_hh_rlhf
-from causalpref.sources.hh_rlhf import OBJECTIVES, relabelling, stand_in_rows, turns
+from causalpref.sources.hh_rlhf import (N_PAIRS, OBJECTIVES, WORLD, relabelling, turns, twin,
+                                         twin_rows, twin_weights)
 
 ROW = {"prompt": "Human: hello\n\nAssistant:", "responses": ["hi", "hello there"], "label": 1,
        "original_label": 0, "objective": "helpful", "data_subset": "harmless",
@@ -167,19 +168,143 @@ def test_opening_turn():
     assert turns("note\n\nHuman: a") == [("", "note"), ("Human", "a")]
 
 
-def test_stand_in_is_what_its_docstring_says():
+@pytest.fixture(scope="module")
+def big():
+    return twin(20_000, seed=11)
+
+
+def test_twin_is_what_offline_gives():
     data = load_hh_rlhf("offline")
-    assert data.simulated and "simulated" in data.source
-    assert data == load_hh_rlhf("offline"), "same result everywhere"
-    assert {int(m.sum()) for m in cells(data).values()} == {1500}
-    rates = {k: longer_preferred(data)[m].mean() for k, m in cells(data).items()}
-    for (kind, objective), rate in rates.items():
-        # four binomial standard errors around a sign that follows the objective
-        assert (rate - 0.5) * (1 if objective == "helpful" else -1) > 0
-    assert stand_in_rows(50, seed=1)[0] != stand_in_rows(50, seed=2)[0]
+    assert data.simulated and "simulated" in data.source and len(data) == N_PAIRS
+    assert data == load_hh_rlhf("offline") == twin(), "same result everywhere"
+    assert len(load_hh_rlhf("offline", n_pairs=50)) == 50
+    assert twin(50, seed=1) == twin(50, seed=1) != twin(50, seed=2)
+    with pytest.raises(ValueError, match="n_pairs is 0"):
+        twin(0)
+    with pytest.raises(ValueError, match="the offline twin has no splits"):
+        load_hh_rlhf("offline", split="test")
 
 
-def test_stand_in_has_the_real_schema(tmp_path):
-    rows, _ = stand_in_rows(40)
-    data = load_hh_rlhf(write(tmp_path / "x.jsonl", rows))
-    assert len(data) == 40 and len(data.responses) == 80
+def test_n_pairs_goes_with_the_twin_only(tmp_path):
+    path = write(tmp_path / "x.jsonl", [ROW])
+    with pytest.raises(ValueError, match="n_pairs=5 goes with 'offline'"):
+        load_hh_rlhf(path, n_pairs=5)
+
+
+def test_twin_has_the_real_schema(tmp_path):
+    read = load_hh_rlhf(write(tmp_path / "x.jsonl", twin_rows(40, seed=4)))
+    data = twin(40, seed=4)
+    assert read.prompts.tolist() == data.prompts.tolist()
+    assert read.responses.tolist() == data.responses.tolist()
+    for name in ("pairs", "label", "objective", "prompt_type", "response_prompt"):
+        assert getattr(read, name).tolist() == getattr(data, name).tolist(), name
+
+
+def test_twin_marginals(big):
+    assert {int(m.sum()) for m in cells(big).values()} == {5000}
+    length = np.array([len(t) for t in big.responses])
+    assert np.corrcoef(np.log(length), big.response_latents[:, 0])[0, 1] > 0.9
+    assert abs(big.label.mean() - 0.5) < 4 * 0.5 / len(big) ** 0.5, "the place says nothing"
+    first = [r for r in big.responses[:2000]]
+    assert all(a != b for a, b in zip(first[::2], first[1::2]))
+
+
+def test_twin_features_vary_within_their_type_only(big):
+    k, common = WORLD["features"], WORLD["common"]
+    z = big.response_latents
+    kind = big.prompt_type[big.response_prompt]
+    own = {0: slice(common, k), 1: slice(k, 2 * k - common)}
+    assert z.shape[1] == 2 * k - common
+    for t in (0, 1):
+        assert not z[kind == t][:, own[1 - t]].any(), "no feature of the other type"
+        varying = np.c_[z[kind == t][:, :common], z[kind == t][:, own[t]]]
+        # four standard errors of a variance, sqrt(2 / n)
+        assert abs(varying.var(0) - 1).max() < 4.5 * (2 / len(varying)) ** 0.5
+
+
+def test_twin_weights_are_those_asked_for():
+    for seed in (0, 11):
+        w = twin_weights(seed=seed)
+        k, common = WORLD["features"], WORLD["common"]
+        assert tuple(w[:, 0]) == WORLD["length"]
+        # direction of each (type, objective) cell, in the space both types are encoded in
+        v = {(t, c): np.r_[w[c, :common], w[c, common + t * (k - common):][:k - common]]
+             for t in (0, 1) for c in (0, 1)}
+        size = {cell: np.linalg.norm(u) for cell, u in v.items()}
+        for (t, c), s in size.items():
+            assert s == pytest.approx(WORLD["spread"][int(t != c)])
+        cosine = lambda a, b: v[a] @ v[b] / size[a] / size[b]  # noqa: E731
+        carry, conflict, own, other = WORLD["cosines"]
+        for a, b, expected in (((0, 0), (1, 0), carry), ((1, 1), (0, 1), carry),
+                               ((0, 0), (0, 1), conflict), ((1, 1), (1, 0), conflict)):
+            assert cosine(a, b) == pytest.approx(expected)
+        assert cosine((0, 0), (1, 1)) == pytest.approx(own)
+        assert cosine((0, 1), (1, 0)) == pytest.approx(other)
+    with pytest.raises(ValueError, match="no four directions have them"):
+        twin_weights(cosines=(0.9, -0.9, 0.9, 0.9))
+    with pytest.raises(ValueError, match="features = 5, common = 3"):
+        twin_weights(features=5, common=3)
+
+
+def test_twin_labels_follow_bradley_terry(big):
+    """The integral of the label model against the counts, cell by cell."""
+    w = twin_weights(seed=11)
+    first, second = big.pairs.T
+    dz = big.response_latents[first] - big.response_latents[second]
+    gap = np.einsum("nm,nm->n", dz, w[big.objective])
+    p = 1 / (1 + np.exp(-gap))
+    # deciles of the reward difference, and what the label model says of each
+    for part in np.array_split(np.argsort(gap), 10):
+        error = (p[part] * (1 - p[part])).sum() ** 0.5
+        assert abs(big.label[part].sum() - p[part].sum()) < 4 * error
+    x, weight = np.polynomial.hermite_e.hermegauss(80)
+    weight = weight / weight.sum()
+    for (kind, objective), cell in cells(big).items():
+        same = kind == objective
+        assert gap[cell].var() == pytest.approx(2 * WORLD["spread"][int(not same)] ** 2, rel=0.1)
+        # a model that knew the reward: E[sigmoid |gap|], gap normal
+        ceiling = weight @ (1 / (1 + np.exp(-abs(2**0.5 * WORLD["spread"][int(not same)] * x))))
+        right = ((gap > 0) == (big.label == 1))[cell].mean()
+        assert abs(right - ceiling) < 4 * 0.47 / cell.sum() ** 0.5 + 0.004
+
+
+def test_twin_length_rates(big):
+    """P(the longer wins) against its integral; near the real rates where length allows it."""
+    rng = np.random.default_rng(0)
+    real = {("helpful", "helpful"): 0.660, ("harmless", "helpful"): 0.592,
+            ("helpful", "harmless"): 0.439, ("harmless", "harmless"): 0.440}
+    wins = longer_preferred(big)
+    for (kind, objective), cell in cells(big).items():
+        c = OBJECTIVES.index(objective)
+        spread, weight = WORLD["spread"][int(kind != objective)], WORLD["length"][c]
+        longer = abs(rng.standard_normal(400_000)) * 2**0.5
+        rest = rng.standard_normal(400_000) * (2 * (spread**2 - weight**2)) ** 0.5
+        expected = (1 / (1 + np.exp(-weight * longer - rest))).mean()
+        # ties in words are told apart by letters at random: a little nearer to a half
+        assert abs(wins[cell].mean() - expected) < 4 * 0.5 / cell.sum() ** 0.5 + 0.004
+        assert abs(wins[cell].mean() - real[kind, objective]) < 0.085
+
+
+def test_twin_embedding_tells_the_type(big):
+    from sklearn.linear_model import LogisticRegression
+
+    e, kind = big.embeddings[::2].astype(float), big.prompt_type
+    assert e.shape == (20_000, WORLD["d"])
+    probe = LogisticRegression(C=0.01, max_iter=500).fit(e[:4000], kind[:4000])
+    assert probe.score(e[4000:], kind[4000:]) > 0.9
+    blind = twin(4000, seed=11, type_offset=0.0).embeddings[::2]
+    other = twin(4000, seed=11).prompt_type
+    probe = LogisticRegression(C=0.01, max_iter=500).fit(blind[:2000], other[:2000])
+    assert 0.45 < probe.score(blind[2000:], other[2000:]) < 0.55, "the offset alone is linear"
+
+
+def test_twin_embedding_is_a_linear_image_of_the_features(big):
+    """Regressing the embedding of a type on its features leaves the noise and the topics."""
+    z = big.response_latents
+    first, second = big.pairs.T
+    for t in (0, 1):
+        rows = big.prompt_type == t
+        dz, de = (a[first][rows] - a[second][rows] for a in (z, big.embeddings.astype(float)))
+        rest = de - dz @ np.linalg.lstsq(dz, de, rcond=None)[0]
+        # topics and offset cancel within a pair; two responses' noise is left
+        assert rest.var() == pytest.approx(2 * WORLD["noise"] ** 2, rel=0.02)

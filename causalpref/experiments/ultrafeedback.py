@@ -172,7 +172,7 @@ def aspect_pairs(data: PreferenceData, names: Sequence[str], *,
     test_share : float
         Of the prompts.
     ridge : float
-        Penalty ridge / 2 |w|^2, embeddings differences scaled to root mean square 1.
+        Penalty ``ridge / 2 * |w|^2``, embeddings differences scaled to root mean square 1.
     tilt
         See :func:`causalpref.sampling.sample_correlated`.
 

@@ -10,7 +10,7 @@ import torch
 
 from causalpref.data import PreferenceData
 from causalpref.rewards.models import RewardModel
-from causalpref.rewards.training import _Tensors, ordered
+from causalpref.rewards.training import objectives, ordered
 
 __all__ = ["accuracy", "correct", "predict", "summarise"]
 
@@ -28,12 +28,15 @@ def predict(model: RewardModel, data: PreferenceData, *, batch_size: int = 8192)
         Embeddings or objectives that do not fit the model, or a reward that is not finite;
         names the pair.
     """
-    device = str(next(model.parameters()).device)
-    tensors = _Tensors(data, model.config, device)
+    device = next(model.parameters()).device
+    objective = objectives(data, model.config)
     margins = []
-    for rows in torch.arange(len(data), device=device).split(batch_size):
-        e, e_prime, _, c = tensors.batch(rows)
-        margins.append((model(e, c) - model(e_prime, c)).double().cpu())
+    for start in range(0, len(data), batch_size):
+        rows = slice(start, start + batch_size)
+        c = torch.tensor(objective[rows], device=device)
+        first, second = (model(torch.tensor(data.embeddings[side], device=device), c)
+                         for side in data.pairs[rows].T)
+        margins.append((first - second).double().cpu())
     margin = torch.cat(margins).numpy()
     if not np.isfinite(margin).all():
         row = int(np.flatnonzero(~np.isfinite(margin))[0])

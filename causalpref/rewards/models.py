@@ -14,6 +14,7 @@ __all__ = ["KINDS", "RewardConfig", "RewardModel", "adversary_loss", "bradley_te
 
 Kind = Literal["base", "multihead", "adversarial"]
 KINDS: tuple[Kind, ...] = ("base", "multihead", "adversarial")
+"""The three reward models of section 4 and figure 5."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ def adversary_loss(logits: Tensor, c: Tensor) -> Tensor:
 
 class _Reverse(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, z: Tensor, weight: float) -> Tensor:
+    def forward(ctx: Any, z: Tensor, weight: float | Tensor) -> Tensor:
         ctx.weight = weight
         return z.view_as(z)
 
@@ -219,6 +220,9 @@ class _Reverse(torch.autograd.Function):
         return -ctx.weight * gradient, None
 
 
-def reverse_gradient(z: Tensor, weight: float) -> Tensor:
-    """The identity, whose gradient is ``-weight`` times the plain one (Ganin et al., 2016)."""
+def reverse_gradient(z: Tensor, weight: float | Tensor) -> Tensor:
+    """The identity, whose gradient is ``-weight`` times the plain one (Ganin et al., 2016).
+
+    A tensor of weights must broadcast with ``z``.
+    """
     return _Reverse.apply(z, weight)

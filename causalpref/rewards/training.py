@@ -1,12 +1,18 @@
-"""Fitting a reward model to preferences, and keeping its weights."""
+"""Fitting reward models to preferences: many runs at once, each as if it were alone."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import math
 import os
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,44 +20,21 @@ import torch
 from torch import Tensor
 
 from causalpref.data import PreferenceData
+from causalpref.rewards._stacked import Stack, spans_of
+from causalpref.rewards.files import write_tensors
 from causalpref.rewards.models import RewardConfig, RewardModel
 
-__all__ = ["Fit", "fit", "load_model", "save_model"]
+__all__ = ["Fit", "Run", "curves", "fit", "fit_runs"]
 
-_FORMAT = "causalpref.RewardModel/1"
+Precision = Literal["float32", "bfloat16"]
+_FORMAT = "causalpref.training/1"
 
 
 @dataclass(frozen=True)
-class Fit:
-    """A fitted reward model and how it got there.
+class Run:
+    """One model to train on one set of pairs.
 
-    Parameters
-    ----------
-    model : RewardModel
-        With the weights of ``best_epoch``.
-    history : pandas.DataFrame
-        One row an epoch: ``epoch`` (1, 2, ...), ``train_loss`` (Bradley-Terry, nats a pair),
-        ``train_accuracy``, ``adversary_loss`` (nats a pair, two responses; missing
-        without an adversary), ``validation_loss``, ``validation_accuracy``. Training
-        columns are means over the epoch's own batches, taken before each step.
-    best_epoch : int
-        The epoch of the highest validation accuracy, the earliest of equals.
-    seed : int
-    """
-
-    model: RewardModel
-    history: pd.DataFrame
-    best_epoch: int
-    seed: int
-
-
-def fit(config: RewardConfig, train: PreferenceData, validation: PreferenceData, *, seed: int,
-        epochs: int = 10, learning_rate: float = 1e-4, batch_size: int = 64,
-        device: str | None = None) -> Fit:
-    """Train with Adam and keep the weights of the best validation accuracy (appendix E.1).
-
-    The whole validation set is scored after every epoch. Only embeddings, pairs,
-    labels and objectives are read: type(X) cannot enter.
+    Only embeddings, pairs, labels and objectives are read: type(X) cannot enter.
 
     Parameters
     ----------
@@ -62,11 +45,70 @@ def fit(config: RewardConfig, train: PreferenceData, validation: PreferenceData,
     seed : int
         Decides initial weights and order of the batches. Same seed, data and
         machine give the same weights to the bit.
-    epochs, batch_size : int
-        The paper states 10 epochs and no batch size.
     learning_rate : float
-    device : str, optional
-        Default: the GPU if there is one.
+    weight : array, shape (n_pairs,), optional
+        How much each training pair counts, for instance an overlap weight. Scaled to mean 1.
+    patience : int, optional
+        Stop after so many epochs without a better validation accuracy. Default: never.
+    tags : mapping, optional
+        What the run is called in tables, for instance ``{"rho": 0.9, "model": "base"}``.
+    """
+
+    config: RewardConfig
+    train: PreferenceData
+    validation: PreferenceData
+    seed: int
+    learning_rate: float = 1e-4
+    weight: np.ndarray | None = None
+    patience: int | None = None
+    tags: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted reward model and how it got there.
+
+    Parameters
+    ----------
+    model : RewardModel
+        With the weights of ``best_epoch``, on the CPU.
+    history : pandas.DataFrame
+        One row an epoch: ``epoch`` (1, 2, ...), ``train_loss`` (Bradley-Terry, nats a pair),
+        ``train_accuracy``, ``adversary_loss`` (nats a pair, two responses; missing
+        without an adversary), ``validation_loss``, ``validation_accuracy``. Training
+        columns are means over the epoch's own batches, taken before each step.
+    best_epoch : int
+        The epoch of the highest validation accuracy, the earliest of equals; 0 (initial weights)
+        if there was none.
+    seed : int
+    tags : mapping
+        Those of the :class:`Run`.
+    diverged : str
+        Empty, or what went wrong: ``history`` then ends before that epoch.
+    """
+
+    model: RewardModel
+    history: pd.DataFrame
+    best_epoch: int
+    seed: int
+    tags: Mapping[str, Any] = field(default_factory=dict)
+    diverged: str = ""
+
+
+def fit(config: RewardConfig, train: PreferenceData, validation: PreferenceData, *, seed: int,
+        epochs: int = 10, learning_rate: float = 1e-4, batch_size: int = 64,
+        device: str | None = None) -> Fit:
+    """Train one model with Adam and keep the weights of the best validation accuracy.
+
+    As in appendix E.1. The whole validation set is scored after every epoch. One run of
+    :func:`fit_runs`.
+
+    Parameters
+    ----------
+    config, train, validation, seed, learning_rate
+        See :class:`Run`.
+    epochs, batch_size, device
+        See :func:`fit_runs`.
 
     Returns
     -------
@@ -75,63 +117,125 @@ def fit(config: RewardConfig, train: PreferenceData, validation: PreferenceData,
     Raises
     ------
     ValueError
-        Missing or ill-sized embeddings, an objective out of range, sides that share a
-        prompt, or a loss that is no longer finite.
+        What :func:`fit_runs` raises, or a loss that is no longer finite.
     """
-    if epochs < 1 or batch_size < 1 or learning_rate <= 0:
-        raise ValueError(f"epochs ({epochs}), batch_size ({batch_size}) and learning_rate "
-                         f"({learning_rate}) must be positive")
-    shared = np.intersect1d(train.prompts[np.unique(train.pair_prompt)],
-                            validation.prompts[np.unique(validation.pair_prompt)])
-    if len(shared):
-        raise ValueError(f"train and validation share {len(shared)} prompts, {shared[0][:60]!r} "
-                         "among them: split by prompt")
+    run = Run(config, train, validation, seed, learning_rate)
+    fitted = fit_runs([run], epochs=epochs, batch_size=batch_size, device=device)[0]
+    if fitted.diverged:
+        raise ValueError(f"{fitted.diverged}: lower the learning rate, or look at the "
+                         "embeddings' scale")
+    return fitted
+
+
+def fit_runs(runs: Sequence[Run], *, epochs: int = 10, batch_size: int = 64,
+             device: str | None = None, precision: Precision = "float32",
+             checkpoint: str | os.PathLike[str] | None = None, together: int | None = None,
+             progress: bool = False) -> list[Fit]:
+    """Train many models at once; each comes out as if it had been trained alone.
+
+    Runs of one shape (configuration but for lambda, number of training pairs, embeddings) are
+    stacked and take their steps in one batched program. On a GPU there is one program a shape,
+    split where memory is short; on a CPU small programs share the cores, a core each.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+    epochs, batch_size : int
+        The paper states 10 epochs and no batch size.
+    device : str, optional
+        Default: the GPU if there is one.
+    precision : {"float32", "bfloat16"}
+        ``"bfloat16"``: products in bfloat16, sums, losses and weights in float32.
+    checkpoint : path, optional
+        A folder. After every epoch the state of the runs is written there, whole or not at all;
+        the same call after a stop goes on from it and ends with the same numbers. Delete it when
+        it is no longer needed.
+    together : int, optional
+        Most runs in one program. Default: by device and free memory.
+    progress : bool
+        Show a bar with the time left.
+
+    Returns
+    -------
+    list of Fit
+        In the order of ``runs``. A run whose loss is no longer finite stops, says so in
+        ``diverged``, and leaves the others alone.
+
+    Raises
+    ------
+    ValueError
+        Missing or ill-sized embeddings, an objective out of range, sides that share a prompt,
+        weights that do not fit; names the run. A checkpoint of other runs.
+    """
+    from tqdm import tqdm
+
+    if len(runs) == 0:
+        raise ValueError("runs is empty: there is nothing to fit")
+    if epochs < 1 or batch_size < 1 or (together is not None and together < 1):
+        raise ValueError(f"epochs ({epochs}), batch_size ({batch_size}) and together ({together}) "
+                         "must be positive")
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"precision is {precision!r}, expected 'float32' or 'bfloat16'")
+    for place, run in enumerate(runs):
+        try:
+            _check(run)
+        except ValueError as error:
+            if len(runs) == 1:
+                raise
+            raise ValueError(f"run {place} {dict(run.tags) or ''}: {error}") from None
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    a = _Tensors(train, config, device)
-    b = _Tensors(validation, config, device)
+    cores = torch.get_num_threads() if device == "cpu" else 1
+    shared = _Shared(device)
+    plan = _plan(runs, epochs, batch_size, device, cores, together)
+    if checkpoint is not None:
+        checkpoint = Path(checkpoint)
+        plan = _agree(plan, checkpoint, _fingerprint(runs, epochs, batch_size, precision))
 
-    state = torch.default_generator.get_state()  # the CPU's alone: no GPU is reseeded
-    torch.default_generator.manual_seed(seed)
+    cost = [len(run.train) * _count(run.config) for run in runs]
+    bar = tqdm(total=epochs * sum(cost), desc=f"{len(runs)} reward models", disable=not progress,
+               bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left")
+    lock, stop = threading.Lock(), threading.Event()
+    fits: dict[int, Fit] = {}
+
+    def train(number: int) -> None:
+        members = plan[number]
+        file = None if checkpoint is None else checkpoint / f"{number}.safetensors"
+        program = _Program([runs[i] for i in members], shared, epochs=epochs, device=device,
+                           batch_size=batch_size, precision=precision, file=file)
+
+        def tick(run: int, n_epochs: int) -> None:
+            with lock:
+                bar.update(n_epochs * cost[members[run]])
+
+        done = program.run(tick, stop)
+        fits.update(zip(members, done))
+
+    workers = min(cores, len(plan))
     try:
-        model = RewardModel(config).to(device)
+        if workers == 1:
+            for number in range(len(plan)):
+                train(number)
+        else:
+            # a core each: several small products side by side beat one that is shared out
+            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads,
+                                    initargs=(1,)) as pool:
+                try:
+                    for future in as_completed([pool.submit(train, k) for k in range(len(plan))]):
+                        future.result()
+                except BaseException:
+                    stop.set()
+                    raise
     finally:
-        torch.default_generator.set_state(state)
-    order = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
-
-    rows, best, best_epoch = [], None, 0
-    for epoch in range(1, epochs + 1):
-        model.train()
-        sums = np.zeros(3)
-        for batch in torch.randperm(len(train), generator=order).split(batch_size):
-            e, e_prime, label, c = a.batch(batch.to(device))
-            loss, adversary, margin = model.losses(e, e_prime, label, c)
-            total = loss if adversary is None else loss + adversary
-            _check_finite(total, epoch)
-            optimiser.zero_grad(set_to_none=True)
-            total.backward()
-            optimiser.step()
-            extra = float("nan") if adversary is None else adversary.item()
-            sums += len(batch) * np.array([loss.item(), extra, ordered(margin, label).mean().item()])
-        model.eval()
-        with torch.inference_mode():
-            loss, _, margin = model.losses(*b.batch(slice(None)))
-        _check_finite(loss, epoch)
-        sums /= len(train)
-        rows.append({"epoch": epoch, "train_loss": sums[0], "train_accuracy": sums[2],
-                     "adversary_loss": sums[1], "validation_loss": loss.item(),
-                     "validation_accuracy": ordered(margin, b.label).mean().item()})
-        if best is None or rows[-1]["validation_accuracy"] > best:
-            best, best_epoch = rows[-1]["validation_accuracy"], epoch
-            kept = {k: v.detach().clone() for k, v in model.state_dict().items()}
-    model.load_state_dict(kept)
-    return Fit(model=model, history=pd.DataFrame(rows), best_epoch=best_epoch, seed=seed)
+        if workers > 1:
+            torch.set_num_threads(cores)
+        bar.close()
+    return [fits[i] for i in range(len(runs))]
 
 
-def _check_finite(loss: Tensor, epoch: int) -> None:
-    if not torch.isfinite(loss):
-        raise ValueError(f"the loss is {loss.item()} in epoch {epoch}: "
-                         "lower the learning rate, or look at the embeddings' scale")
+def curves(fits: Sequence[Fit]) -> pd.DataFrame:
+    """Training curves of many fits, one row a run and epoch: tags, ``seed``, and the history."""
+    return pd.concat([fitted.history.assign(**{**fitted.tags, "seed": fitted.seed})
+                      for fitted in fits], ignore_index=True)
 
 
 def ordered(margin: Tensor, label: Tensor) -> Tensor:
@@ -139,75 +243,421 @@ def ordered(margin: Tensor, label: Tensor) -> Tensor:
     return torch.where(margin == 0, 0.5, ((margin > 0) == label.bool()).double())
 
 
-class _Tensors:
-    """Pairs as tensors on the device: the embedding matrix once, the rest as indices."""
-
-    def __init__(self, data: PreferenceData, config: RewardConfig, device: str):
-        if data.embeddings is None:
-            raise ValueError("the data have no embeddings: make them with causalpref.embedding")
-        if data.embeddings.shape[1] != config.d:
-            raise ValueError(f"the embeddings are {data.embeddings.shape[1]} wide, "
-                             f"config.d is {config.d}")
-        objective = data.objective
-        if objective is None:
-            if config.n_objectives > 1:
-                raise ValueError(f"the data have no objective, config.n_objectives is "
-                                 f"{config.n_objectives}")
-            objective = np.zeros(len(data), dtype=np.int64)
-        bad = np.flatnonzero((objective < 0) | (objective >= config.n_objectives))
-        if len(bad):
-            raise ValueError(f"objective[{bad[0]}] = {objective[bad[0]]}, expected 0 to "
-                             f"{config.n_objectives - 1}")
-        # Only the rows in use travel. torch.tensor copies: from_numpy would share, and warn
-        # of, read-only memory.
-        used, pairs = np.unique(data.pairs, return_inverse=True)
-        rows = data.embeddings if len(used) == len(data.embeddings) else data.embeddings[used]
-        self.embeddings = torch.tensor(rows, device=device)
-        self.pairs = torch.tensor(pairs.reshape(-1, 2), device=device)
-        self.label = torch.tensor(data.label, device=device)
-        self.objective = torch.tensor(objective, device=device)
-
-    def batch(self, rows: Tensor | slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        first, second = self.pairs[rows].T
-        return (self.embeddings[first], self.embeddings[second], self.label[rows],
-                self.objective[rows])
+# -- what is checked, and what goes to the device ---------------------------
 
 
-def save_model(model: RewardModel, path: str | os.PathLike[str]) -> Path:
-    """Write weights as safetensors, the configuration in the file's header."""
-    from safetensors.torch import save_file
+def _check(run: Run) -> None:
+    if run.learning_rate <= 0 or (run.patience is not None and run.patience < 1):
+        raise ValueError(f"learning_rate ({run.learning_rate}) and patience ({run.patience}) "
+                         "must be positive")
+    sides = run.train, run.validation
+    if sides[0].prompts is sides[1].prompts:
+        both = np.intersect1d(*(side.pair_prompt for side in sides))
+        shared = sides[0].prompts[both]
+    else:
+        shared = np.intersect1d(*(side.prompts[np.unique(side.pair_prompt)] for side in sides))
+    if len(shared):
+        raise ValueError(f"train and validation share {len(shared)} prompts, {shared[0][:60]!r} "
+                         "among them: split by prompt")
+    for side in sides:
+        objectives(side, run.config)
+    if run.weight is not None:
+        weight = np.asarray(run.weight, dtype=float)
+        if weight.shape != (len(run.train),):
+            raise ValueError(f"weight has shape {weight.shape}, there are {len(run.train)} "
+                             "training pairs")
+        bad = np.flatnonzero(~(weight >= 0) | ~np.isfinite(weight))
+        if len(bad) or weight.sum() == 0:
+            raise ValueError(f"weight[{bad[0]}] = {weight[bad[0]]}" if len(bad) else
+                             "all weights are 0")
 
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, temporary,
-              metadata={"format": _FORMAT, "config": json.dumps(dataclasses.asdict(model.config))})
-    os.replace(temporary, path)
-    return path
 
-
-def load_model(path: str | os.PathLike[str], *, device: str = "cpu") -> RewardModel:
-    """Read a file of :func:`save_model`.
+def objectives(data: PreferenceData, config: RewardConfig) -> np.ndarray:
+    """C of each pair, shape (n_pairs,), once the data are seen to fit the model.
 
     Raises
     ------
-    FileNotFoundError
-        No such file.
     ValueError
-        A file that :func:`save_model` did not write.
+        Missing or ill-sized embeddings, a missing objective or one out of range.
     """
-    from safetensors import SafetensorError, safe_open
+    if data.embeddings is None:
+        raise ValueError("the data have no embeddings: make them with causalpref.embedding")
+    if data.embeddings.shape[1] != config.d:
+        raise ValueError(f"the embeddings are {data.embeddings.shape[1]} wide, "
+                         f"config.d is {config.d}")
+    if data.objective is None:
+        if config.n_objectives > 1:
+            raise ValueError("the data have no objective, config.n_objectives is "
+                             f"{config.n_objectives}")
+        return np.zeros(len(data), dtype=np.int64)
+    bad = np.flatnonzero((data.objective < 0) | (data.objective >= config.n_objectives))
+    if len(bad):
+        raise ValueError(f"objective[{bad[0]}] = {data.objective[bad[0]]}, expected 0 to "
+                         f"{config.n_objectives - 1}")
+    return data.objective
 
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} does not exist")
-    try:
-        with safe_open(path, framework="pt", device=device) as file:
-            metadata = file.metadata() or {}
-            weights = {k: file.get_tensor(k) for k in file.keys()}
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a safetensors file ({error})") from None
-    if metadata.get("format") != _FORMAT:
-        raise ValueError(f"{path} has format {metadata.get('format')!r}, expected {_FORMAT!r}")
-    model = RewardModel(RewardConfig(**json.loads(metadata["config"]))).to(device)
-    model.load_state_dict(weights)
-    return model.eval()
+
+class _Shared:
+    """Embedding matrices on the device, each once however many runs read it."""
+
+    def __init__(self, device: str):
+        self.device = device
+        self._held: dict[tuple[Any, ...], tuple[np.ndarray, Tensor]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, embeddings: np.ndarray) -> Tensor:
+        with self._lock:
+            key = _where(embeddings)
+            if key not in self._held:  # keeps the array too, so that its place stays taken
+                self._held[key] = embeddings, torch.tensor(embeddings, device=self.device)
+            return self._held[key][1]
+
+
+def _where(array: np.ndarray) -> tuple[Any, ...]:
+    """Equal for views of the same memory."""
+    return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype.str
+
+
+# -- which runs go together --------------------------------------------------
+
+
+def _count(config: RewardConfig) -> int:
+    """Number of parameters."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in RewardModel(config).parameters())
+
+
+def _plan(runs: Sequence[Run], epochs: int, batch_size: int, device: str, cores: int,
+          together: int | None) -> list[list[int]]:
+    """Runs by program, the longest first."""
+    shapes: dict[Any, list[int]] = {}
+    for i, run in enumerate(runs):
+        key = (dataclasses.replace(run.config, lambda_=0.0), len(run.train), run.weight is None,
+               _where(run.train.embeddings))
+        shapes.setdefault(key, []).append(i)
+    plan = []
+    for members in shapes.values():
+        members.sort(key=lambda i: runs[i].learning_rate)  # one block of the optimiser a rate
+        most = together or _room(runs[members[0]], batch_size, device, cores)
+        parts = math.ceil(len(members) / most)
+        if together is None and device == "cpu":  # no core idle while another has two
+            parts = min(len(members), math.ceil(parts / cores) * cores)
+        plan += [part.tolist() for part in np.array_split(members, parts)]
+    cost = [len(p) * len(runs[p[0]].train) * _count(runs[p[0]].config) for p in plan]
+    return [plan[k] for k in np.argsort(cost, kind="stable")[::-1]]
+
+
+def _room(run: Run, batch_size: int, device: str, cores: int) -> int:
+    """Runs of this shape that a program can hold."""
+    config, rows = run.config, 2 * min(batch_size, len(run.train))
+    layers = config.depth + 2 * config.n_objectives + 2
+    need = 4 * (7 * _count(config) + rows * (config.d + 4 * layers * config.hidden))
+    need += 64 * len(run.train)
+    if device.startswith("cuda"):
+        free = torch.cuda.mem_get_info(device)[0]
+    else:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / cores
+    most = max(1, int(0.7 * free / need))
+    return most if device.startswith("cuda") else min(most, _CPU_RUNS)
+
+
+_CPU_RUNS = 4
+"""Runs in a program on a CPU: beyond it a step's numbers leave the cache and nothing is won."""
+
+
+def _fingerprint(runs: Sequence[Run], epochs: int, batch_size: int, precision: str) -> str:
+    """Hash of everything that decides the results."""
+    digest = hashlib.sha256(f"{_FORMAT} {epochs} {batch_size} {precision}".encode())
+    seen: dict[Any, bytes] = {}
+
+    def add(array: np.ndarray | None) -> None:
+        if array is None:
+            digest.update(b"-")
+            return
+        key = _where(array)
+        if key not in seen:
+            seen[key] = hashlib.sha256(np.ascontiguousarray(array)).digest()
+        digest.update(seen[key])
+
+    for run in runs:
+        digest.update(json.dumps([dataclasses.asdict(run.config), run.seed, run.learning_rate,
+                                  run.patience]).encode())
+        for side in (run.train, run.validation):
+            for array in (side.pairs, side.label, side.objective, side.embeddings):
+                add(array)
+        add(None if run.weight is None else np.asarray(run.weight, dtype=float))
+    return digest.hexdigest()
+
+
+def _agree(plan: list[list[int]], folder: Path, fingerprint: str) -> list[list[int]]:
+    """The division of the runs that the checkpoint was begun with: it decides the last bits."""
+    file = folder / "plan.json"
+    if file.is_file():
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        if kept["fingerprint"] != fingerprint:
+            raise ValueError(f"checkpoint {folder} belongs to other runs or settings: delete it, "
+                             "or name another folder")
+        return kept["plan"]
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / ".plan.json.part"
+    temporary.write_text(json.dumps({"fingerprint": fingerprint, "plan": plan}), encoding="utf-8")
+    os.replace(temporary, file)
+    return plan
+
+
+# -- one program ---------------------------------------------------------------
+
+
+class _Program:
+    """Runs of one shape, trained step by step together."""
+
+    def __init__(self, runs: Sequence[Run], shared: _Shared, *, epochs: int, batch_size: int,
+                 device: str, precision: Precision, file: Path | None):
+        self.runs, self.shared, self.epochs, self.device = runs, shared, epochs, device
+        self.batch_size, self.precision, self.file = batch_size, precision, file
+        self.history: list[list[dict[str, Any]]] = [[] for _ in runs]
+        self.best = [(0, -1.0)] * len(runs)  # epoch and validation accuracy
+        self.diverged = [""] * len(runs)
+        self.alive = list(range(len(runs)))
+        self.epoch = 0
+        self.models = [_initial(run, device) for run in runs]  # at the end: of the best epoch
+        self.stack = Stack(self.models, device)
+        self.moments: dict[str, Tensor] = {}
+
+    def run(self, tick: Callable[[int, int], None], stop: threading.Event) -> list[Fit]:
+        """Train to the end; ``tick(run, epochs)`` after each."""
+        if self.file is not None and self.file.is_file():
+            self._load()
+            for k in range(len(self.runs)):
+                tick(k, self.epoch if k in self.alive else self.epochs)
+        if self.alive and self.epoch < self.epochs:
+            self._train(tick, stop)
+        return [Fit(model=model.to("cpu").eval(), history=_table(history), best_epoch=best[0],
+                    seed=run.seed, tags=run.tags, diverged=diverged)
+                for model, history, best, run, diverged in
+                zip(self.models, self.history, self.best, self.runs, self.diverged)]
+
+    def _train(self, tick: Callable[[int, int], None], stop: threading.Event) -> None:
+        config = self.runs[0].config
+        embeddings = self.shared(self.runs[0].train.embeddings)
+        pairs = self._stacked(lambda run: run.train.pairs)
+        label = self._stacked(lambda run: run.train.label)
+        c_host = torch.stack([torch.tensor(objectives(run.train, config)) for run in self.runs])
+        c_all = c_host.to(self.device)
+        weight = None if self.runs[0].weight is None else self._stacked(
+            lambda run: (np.asarray(run.weight) / np.mean(run.weight)).astype(np.float32))
+        orders = [torch.Generator().manual_seed(run.seed) for run in self.runs]
+        n = len(self.runs[0].train)
+        for order in orders:  # batches of the epochs that are done
+            for _ in range(self.epoch):
+                torch.randperm(n, generator=order)
+        optimiser = self._optimiser()
+
+        for self.epoch in range(self.epoch + 1, self.epochs + 1):
+            alive = torch.tensor(self.alive, device=self.device)
+            rows = torch.stack([torch.randperm(n, generator=orders[k]) for k in self.alive])
+            sums = torch.zeros(len(alive), 3, dtype=torch.float64, device=self.device)
+            broke = torch.zeros(len(alive), device=self.device)
+            for batch, spans in _batches(rows, c_host[self.alive], config, self.batch_size):
+                if stop.is_set():
+                    raise InterruptedError("stopped")
+                batch = batch.to(self.device)
+                at = alive[:, None], batch
+                y = label[at]
+                with self._cast():
+                    loss, adversary, margin = self.stack.losses(
+                        embeddings[pairs[at].transpose(1, 2)], c_all[at], y, spans,
+                        None if weight is None else weight[at])
+                total = loss if adversary is None else loss + adversary
+                broke = torch.where(torch.isfinite(broke) & ~torch.isfinite(total),
+                                    total.detach(), broke)
+                self._step(optimiser, total)
+                with torch.no_grad():
+                    extra = torch.full_like(loss, torch.nan) if adversary is None else adversary
+                    sums += batch.shape[1] * torch.stack(
+                        [loss.double(), extra.double(), ordered(margin, y).mean(1)], dim=1)
+            self._close_epoch((sums / n).tolist(), broke.tolist())
+            before, here = self.alive, [k for k in self.alive if not self._stops(k)]
+            self.alive = here if self.epoch < self.epochs else []
+            if self.alive and here != before:
+                self._drop(optimiser, before)
+                optimiser = self._optimiser()
+            if self.file is not None:
+                self._remember(optimiser)
+                self._save()
+            for k in before:
+                tick(k, 1 if k in here else self.epochs - self.epoch + 1)
+            if not self.alive:
+                return
+
+    def _stacked(self, of: Callable[[Run], np.ndarray]) -> Tensor:
+        return torch.stack([torch.tensor(of(run)) for run in self.runs]).to(self.device)
+
+    def _cast(self) -> torch.autocast:
+        return torch.autocast(self.device.split(":")[0], torch.bfloat16,
+                              enabled=self.precision == "bfloat16")
+
+    def _close_epoch(self, sums: list[list[float]], broke: list[float]) -> None:
+        """Validation, history and best weights of every run."""
+        for place, k in enumerate(self.alive):
+            loss, accuracy = math.nan, math.nan
+            if math.isfinite(broke[place]):
+                loss, accuracy = self._validate(place, self.runs[k])
+            bad = broke[place] if not math.isfinite(broke[place]) else loss
+            if not math.isfinite(bad):
+                self.diverged[k] = f"the loss is {bad} in epoch {self.epoch}"
+                continue
+            self.history[k].append({
+                "epoch": self.epoch, "train_loss": sums[place][0],
+                "train_accuracy": sums[place][2], "adversary_loss": sums[place][1],
+                "validation_loss": loss, "validation_accuracy": accuracy})
+            if accuracy > self.best[k][1]:
+                self.best[k] = self.epoch, accuracy
+                self.models[k].load_state_dict(self.stack.weights(place))
+
+    @torch.no_grad()
+    def _validate(self, place: int, run: Run) -> tuple[float, float]:
+        """Loss and accuracy on the whole validation set."""
+        data, weights = run.validation, self.stack.weights(place)
+        embeddings = self.shared(data.embeddings)
+        pairs = torch.tensor(data.pairs, device=self.device)
+        c = torch.tensor(objectives(data, run.config), device=self.device)
+        label = torch.tensor(data.label, device=self.device)
+        loss, right = 0.0, 0.0
+        for rows in torch.arange(len(data), device=self.device).split(8192):
+            with self._cast():
+                a, _, margin = torch.func.functional_call(
+                    _Losses(self.stack.template), {f"model.{k}": v for k, v in weights.items()},
+                    (embeddings[pairs[rows, 0]], embeddings[pairs[rows, 1]], label[rows], c[rows]))
+            loss += a.item() * len(rows)
+            right += ordered(margin, label[rows]).sum().item()
+        return loss / len(data), right / len(data)
+
+    def _stops(self, k: int) -> bool:
+        patience = self.runs[k].patience
+        return bool(self.diverged[k]) or (
+            patience is not None and self.epoch - self.best[k][0] >= patience)
+
+    # Adam, one block of runs a learning rate
+
+    def _blocks(self) -> list[tuple[float, slice]]:
+        rates = [self.runs[k].learning_rate for k in self.alive]
+        return [(rate, slice(rates.index(rate), rates.index(rate) + rates.count(rate)))
+                for rate in dict.fromkeys(rates)]
+
+    def _optimiser(self) -> torch.optim.Optimizer:
+        parameters = self.stack.parameters
+        groups = [{"params": [torch.nn.Parameter(p.detach()[block]) for p in parameters.values()],
+                   "lr": rate} for rate, block in self._blocks()]
+        optimiser = torch.optim.Adam(groups, fused=True)
+        if self.moments:
+            for group, (_, block) in zip(optimiser.param_groups, self._blocks()):
+                for name, p in zip(parameters, group["params"]):
+                    optimiser.state[p] = {
+                        "step": self.moments["step"].clone(),
+                        **{m: self.moments[f"{m}.{name}"][block].clone()
+                           for m in ("exp_avg", "exp_avg_sq")}}
+        return optimiser
+
+    def _step(self, optimiser: torch.optim.Optimizer, total: Tensor) -> None:
+        leaves = list(self.stack.parameters.values())
+        gradients = torch.autograd.grad(total.sum(), leaves)
+        for group, (_, block) in zip(optimiser.param_groups, self._blocks()):
+            for p, gradient in zip(group["params"], gradients):
+                p.grad = gradient[block]
+        optimiser.step()
+
+    def _remember(self, optimiser: torch.optim.Optimizer) -> None:
+        """The optimiser's state, stacked like the parameters."""
+        self.moments = {}
+        if not self.alive:
+            return
+        for place, name in enumerate(self.stack.parameters):
+            states = [optimiser.state[g["params"][place]] for g in optimiser.param_groups]
+            for m in ("exp_avg", "exp_avg_sq"):
+                self.moments[f"{m}.{name}"] = torch.cat([s[m] for s in states])
+            self.moments["step"] = states[0]["step"]
+
+    def _drop(self, optimiser: torch.optim.Optimizer, before: list[int]) -> None:
+        """Leave the stack and the optimiser's state to the runs that go on."""
+        self._remember(optimiser)
+        rows = torch.tensor([before.index(k) for k in self.alive], device=self.device)
+        self.stack.keep(rows)
+        self.moments = {name: m if name == "step" else m[rows]
+                        for name, m in self.moments.items()}
+
+    # checkpoints
+
+    def _save(self) -> None:
+        tensors = {f"best.{k}.{name}": p for k, model in enumerate(self.models)
+                   for name, p in model.state_dict().items()}
+        if self.alive:
+            tensors |= {f"now.{name}": p for name, p in self.stack.parameters.items()}
+            tensors |= {f"adam.{name}": m for name, m in self.moments.items()}
+        write_tensors(tensors, self.file, {"format": _FORMAT, "state": json.dumps({
+            "epoch": self.epoch, "alive": self.alive, "best": self.best,
+            "diverged": self.diverged, "history": self.history})})
+
+    def _load(self) -> None:
+        from safetensors import safe_open
+
+        with safe_open(self.file, framework="pt", device=self.device) as file:
+            state = json.loads(file.metadata()["state"])
+            tensors = {k: file.get_tensor(k) for k in file.keys()}
+        self.epoch, self.alive = state["epoch"], state["alive"]
+        self.best = [tuple(b) for b in state["best"]]
+        self.diverged, self.history = state["diverged"], state["history"]
+        for k, model in enumerate(self.models):
+            prefix = f"best.{k}."
+            model.load_state_dict({name.removeprefix(prefix): t for name, t in tensors.items()
+                                   if name.startswith(prefix)})
+        if self.alive:
+            self.stack.keep(torch.tensor(self.alive, device=self.device))
+            with torch.no_grad():
+                for name, p in self.stack.parameters.items():
+                    p.copy_(tensors[f"now.{name}"])
+            self.moments = {name.removeprefix("adam."): t for name, t in tensors.items()
+                            if name.startswith("adam.")}
+
+
+class _Losses(torch.nn.Module):
+    """A model whose call is its losses, for ``functional_call``."""
+
+    def __init__(self, model: RewardModel):
+        super().__init__()
+        self.model = model
+
+    def forward(self, *args: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        return self.model.losses(*args)
+
+
+def _initial(run: Run, device: str) -> RewardModel:
+    """The model before training; PyTorch's global state is as it was."""
+    with _SEEDING:
+        state = torch.default_generator.get_state()  # the CPU's alone: no GPU is reseeded
+        torch.default_generator.manual_seed(run.seed)
+        try:
+            return RewardModel(run.config).to(device)
+        finally:
+            torch.default_generator.set_state(state)
+
+
+_SEEDING = threading.Lock()
+
+
+def _batches(rows: Tensor, c: Tensor, config: RewardConfig, size: int) -> Any:
+    """Batches of rows (R, up to ``size``) sorted by objective, and where each objective stands."""
+    sorts = config.kind != "base"
+    for batch in rows.split(size, dim=1):
+        spans: list[tuple[int, int]] = []
+        if sorts:
+            of = c.gather(1, batch)
+            batch = batch.gather(1, of.argsort(dim=1, stable=True))
+            spans = spans_of(of[:, None], config.n_objectives)[0]
+        yield batch, spans
+
+
+def _table(history: list[dict[str, Any]]) -> pd.DataFrame:
+    columns = ("epoch", "train_loss", "train_accuracy", "adversary_loss", "validation_loss",
+               "validation_accuracy")
+    return pd.DataFrame(history, columns=columns)
