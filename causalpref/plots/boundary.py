@@ -73,9 +73,9 @@ def boundary_wedge(points: pd.DataFrame, *, draws: list[float] | np.ndarray, sca
         "x": [-reach, 0], "x2": [0, reach], "y": [0, -reach], "y2": [reach, 0]})).mark_rect(
         color="#858585", opacity=0.16).encode(x=x, x2="x2:Q", y=y, y2="y2:Q")
     corner = alt.Chart(pd.DataFrame({"words": ["opposed"]}))
-    named = [corner.mark_text(align=align, fontSize=12, fontStyle="italic").encode(
+    named = [corner.mark_text(align=align, fontSize=12, fontStyle="italic", dx=dx, dy=dy).encode(
         x=alt.value(px), y=alt.value(py), text="words:N")
-        for align, px, py in (("left", 6, 12), ("right", 424, 388))]
+        for align, px, py, dx, dy in (("left", 0, 0, 6, 12), ("right", "width", "height", -6, -12))]
     fate, kinds = ["rightly", "wrongly"], ["true", "fitted"]
     wide = alt.Legend(orient="bottom", symbolSize=90, symbolOpacity=1, symbolStrokeWidth=2)
     long = alt.Legend(orient="bottom", symbolSize=700, symbolStrokeWidth=3)
@@ -103,15 +103,15 @@ def boundary_wedge(points: pd.DataFrame, *, draws: list[float] | np.ndarray, sca
                      ).transform_calculate(
         guess="clamp(walpha + wse * datum.z, 0, 1)").transform_calculate(
         miss=f"datum.w * {turned}").transform_aggregate(miss="sum(miss)").transform_calculate(
-        first="'opposed: ' + format(acos(wrho) / PI, '.1%') + ' of pairs; fitted α has standard "
-              "error ' + format(wse, '.3f') + '; this fit: ' + format(what, '.2f')",
-        second="'expected accuracy: ' + format(1 - datum.miss / PI, '.1%') + ' on pairs like "
+        first="'opposed: ' + format(acos(wrho) / PI, '.1%') + ' of pairs;fitted α: s.e. ' + "
+              "format(wse, '.3f') + ', this fit ' + format(what, '.2f')",
+        second="'expected accuracy: ' + format(1 - datum.miss / PI, '.1%') + ' on pairs like;"
                "these, ' + format(1 - datum.miss / acos(wrho), '.1%') + ' on the opposed ones'")
-    told = [mean.mark_text(align="left", fontSize=12, fontWeight="bold").encode(
+    told = [mean.mark_text(align="left", fontSize=12, fontWeight="bold", lineBreak=";").encode(
         text=f"{name}:N", x=alt.value(0), y=alt.value(height))
-        for name, height in (("first", -28), ("second", -12))]
+        for name, height in (("first", -56), ("second", -26))]
     title = _title("Where a fitted reward goes wrong", points, source)
-    title.offset = 38
+    title.offset = 14
     cells = []
     for rho in (0.0, start["rho"]):
         se = np.sqrt(alpha_variance(start["alpha"], rho, scale=scale) / start["n"])
@@ -154,7 +154,7 @@ def labels_by_correlation(lines: pd.DataFrame, dots: pd.DataFrame, *, source: st
     names = [f"{a:.0%}" for a in wanted]
     colours = dict(zip(names, ["#c2578f", "#2f86c8", "#d1672c"]))
     shapes = dict(zip(names, ["square", "circle", "diamond"]))
-    dashes = alt.Scale(domain=names, range=[[2, 3], [1, 0], [8, 4]])
+    dashes = [[2, 3], [1, 0], [8, 4]]
     step = round(float(steps[1] - steps[0]), 6)
     begin, first = (min(v, key=lambda s, c=c: abs(s - c)) for v, c in ((steps, 0.9), (scales, 2)))
     dials = [alt.param(name="costrho", value=float(begin), bind=alt.binding_range(
@@ -180,8 +180,9 @@ def labels_by_correlation(lines: pd.DataFrame, dots: pd.DataFrame, *, source: st
     goal = "accuracy wanted"
     colour = alt.Color("goal:N", title=goal, legend=legend, sort=names,
                        scale=_scale(names, colours))
-    path = curve.mark_line(strokeWidth=2.5).encode(
-        x=x, y=y, color=colour, strokeDash=alt.StrokeDash("goal:N", legend=None, scale=dashes))
+    path = [curve.transform_filter(f"datum.goal == '{n}'").mark_line(
+        strokeWidth=2.5, strokeDash=dash).encode(x=x, y=y, color=colour)
+        for n, dash in zip(names, dashes)]
     bars = points.mark_rule(strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q", scale=room), y2="high:Q",
                                                     color=colour)
     marks = points.mark_point(size=75, filled=True, opacity=1).encode(
@@ -193,15 +194,16 @@ def labels_by_correlation(lines: pd.DataFrame, dots: pd.DataFrame, *, source: st
         color="#858585", strokeDash=[2, 3], strokeWidth=1.5).encode(x=x)
     told = here.transform_pivot("goal", value="labels", groupby=["rho"]).transform_calculate(
         words="'at ρ = ' + format(datum.rho, '.2f') + ': ' + " + " + ', ' + ".join(
-            f"format(datum['{n}'], ',.0f') + ' for {n}'" for n in names[::-1])).mark_text(
-        align="left", fontSize=13, fontWeight="bold").encode(
-        text="words:N", x=alt.value(0), y=alt.value(-12))
+            f"format(datum['{n}'], ',.0f') + ' for {n}'" for n in names[::-1]).replace(
+            "', '", "',;'", 1)).mark_text(
+        align="left", fontSize=13, fontWeight="bold", lineBreak=";").encode(
+        text="words:N", x=alt.value(0), y=alt.value(-27))
     at = lines[np.isclose(lines.scale, first)].set_index(["rho", "accuracy"]).labels
     cells = "; ".join(f"rho {r:g}: " + ", ".join(f"{at[r, a]:,.0f} for {a:.0%}" for a in wanted)
                       for r in (steps[0], begin, steps[-1]))
     title = _title("What correlation costs in labels", lines, source)
     title.offset = 24
-    return alt.layer(path, bars, marks, rule, told).add_params(*dials).properties(
+    return alt.layer(*path, bars, marks, rule, told).add_params(*dials).properties(
         width=430, height=280, title=title,
         description="Lines, labels needed for an expected accuracy on opposed pairs, on a "
                     "logarithmic axis, rising with the correlation rho in training; dots with bars "

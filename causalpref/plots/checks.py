@@ -62,11 +62,11 @@ def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
     pct = "format(datum['{}'], '.0%')"
     wide = here.transform_pivot("rule", value="ceiling", groupby=["first"])
     said = [wide.transform_calculate(words=text).mark_text(
-        align="left", fontSize=12, fontWeight="bold").encode(
+        align="left", fontSize=12, fontWeight="bold", lineBreak=";").encode(
         text="words:N", x=alt.value(0), y=alt.value(height)) for text, height in (
-        ("'the first is preferred in ' + format(datum.first, '.0%')", -28),
-        (f"'best accuracy: both ' + {pct.format('both')} + ', blind to place ' + "
-         f"{pct.format('blind to place')} + ', place alone ' + {pct.format('place alone')}", -12))]
+        ("'the first is preferred in ' + format(datum.first, '.0%')", -42),
+        (f"'best accuracy: both ' + {pct.format('both')} + ',;blind to place ' + "
+         f"{pct.format('blind to place')} + ', place alone ' + {pct.format('place alone')}", -26))]
     at = table.set_index(["spread", "bias", "rule"]).ceiling
     cells = "; ".join(
         f"spread {s:g}, b {b:g}: " + ", ".join(f"{n} {at[s, b, n]:.2f}" for n in names)
@@ -118,7 +118,7 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
     colour = alt.Color("label:N", title="prompts", legend=legend, scale=_scale(names, colours))
     marks = alt.Chart(pd.DataFrame({"alarms": [0.05, 0.8]})).mark_rule(
         color="#858585", strokeDash=[6, 4], strokeWidth=1.5).encode(y=y)
-    bars = shown.mark_rule(strokeWidth=1.5, opacity=0.6).encode(
+    bars = shown.mark_rule(strokeWidth=1.5, opacity=1).encode(
         x=x, y=alt.Y("low:Q", scale=room), y2="high:Q", color=colour)
     lines = [shown.transform_filter(f"datum.label == '{n}'").mark_line(
         strokeWidth=2.5, color=colours[n], strokeDash=dashes[n]).encode(x=x, y=y) for n in names]

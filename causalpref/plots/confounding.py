@@ -79,11 +79,11 @@ def overlap_by_rho(bins: pd.DataFrame, estimates: pd.DataFrame, *, groups: dict[
         tooltip=["how", alt.Tooltip("rate:Q", format=".3f"), alt.Tooltip("low:Q", format=".3f"),
                  alt.Tooltip("high:Q", format=".3f"), "n"])
     worth = here.transform_filter("datum.how == 'adjusted'").transform_calculate(
-        words="isValid(datum.rate) ? 'rarer objective: ' + datum.rarest + ' pairs; in effect ' + "
+        words="isValid(datum.rate) ? 'rarer objective: ' + datum.rarest + ' pairs;in effect ' + "
               "format(datum.size, ',.0f') + ' of ' + format(datum.n, ',') : "
-              "'no risky prompt was judged for helpfulness: no estimate'").mark_text(
-        align="left", fontSize=13, fontWeight="bold").encode(
-        text="words:N", x=alt.value(0), y=alt.value(-28))
+              "'no risky prompt was judged;for helpfulness: no estimate'").mark_text(
+        align="left", fontSize=13, fontWeight="bold", lineBreak=";").encode(
+        text="words:N", x=alt.value(0), y=alt.value(-43))
     cells = "; ".join(
         f"rho {r.rho:g} {r.how} " + ("impossible" if pd.isna(r.rate) else
                                      f"{r.rate:.2f} ({r.low:.2f} to {r.high:.2f})")

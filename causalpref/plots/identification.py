@@ -59,7 +59,7 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
         x=alt.value("width"), y=alt.Y("truth:Q", scale=alt.Scale(domain=[0, 1])),
         text=alt.value("truth"))
     found = shown.transform_filter(there)
-    bars = found.mark_rule(strokeWidth=2, opacity=0.55).encode(
+    bars = found.mark_rule(strokeWidth=1.5, opacity=1).encode(
         x=at, y=alt.Y("low:Q", scale=alt.Scale(domain=[0, 1])), y2="high:Q",
         color=colour)
     dots = found.mark_point(size=55, filled=True, opacity=1).encode(
@@ -71,19 +71,19 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
 
     def words(text: str, height: int, keep: str = "true") -> alt.Chart:
         return here.transform_filter(keep).transform_calculate(words=text).mark_text(
-            align="left", fontSize=13, fontWeight="bold").encode(
+            align="left", fontSize=13, fontWeight="bold", lineBreak=";").encode(
             text="words:N", x=alt.value(0), y=alt.value(height))
 
     value = "format(datum.estimate, '.2f')"
     span = "format(datum.low, '.2f') + ' to ' + format(datum.high, '.2f')"
-    told = (f"{there} ? datum.estimator + ' ' + {value} + ' (' + {span} + '), holds ' + "
+    told = (f"{there} ? datum.estimator + ' ' + {value} + ' (' + {span} + '),;holds ' + "
             "format(datum.truth, '.2f') + ' in ' + format(datum.covered, '.0%') + ' of logs' : "
             "datum.estimator + ': there is nothing to average'")
     top = alt.layer(
         truth, label, rule, bars, dots, big,
-        words("datum.dial", -48, "datum.estimator == 'cell mean'"),
-        words(told, -30, "datum.estimator == 'cell mean'"),
-        words(told, -12, "datum.estimator != 'cell mean'"))
+        words("datum.dial", -78, "datum.estimator == 'cell mean'"),
+        words(told, -60, "datum.estimator == 'cell mean'"),
+        words(told, -27, "datum.estimator != 'cell mean'"))
     one = shown.transform_filter("datum.estimator == 'cell mean'")
     share = alt.Y("alarms:Q", scale=alt.Scale(domain=[0, 1]), title="alarms",
                   axis=alt.Axis(format="%", values=[0, 0.5, 1]))
@@ -98,7 +98,7 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
         x=below, y=share, tooltip=tips[:1] + tips[-1:])
     verdict = words(
         "datum.untestable > 0.5 ? 'the check says that it cannot test this' : "
-        "'the check raises an alarm in ' + format(datum.alarms, '.0%') + ' of the logs'", -10,
+        "'alarms in ' + format(datum.alarms, '.0%') + ' of the logs'", -10,
         "datum.estimator == 'cell mean'")
     bottom = alt.layer(usual, line, marks, rule.encode(x=below), verdict)
     mean = table[table.estimator == "cell mean"]

@@ -54,7 +54,7 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
                  alt.Tooltip("chosen:N", title="preferred")])
     loss = moved.transform_aggregate(mean="mean(loss)").transform_calculate(
         text="'loss: ' + format(datum.mean, '.4f') + ' nats a pair'",
-    ).mark_text(align="left", fontSize=13, fontWeight="bold", color="#858585").encode(
+    ).mark_text(align="left", fontSize=13, fontWeight="bold").encode(
         text="text:N", x=alt.value(8), y=alt.value(14))
     means = moved.transform_calculate(both="(datum.r + datum.q) / 2").transform_aggregate(
         mean="mean(both)", groupby=["prompts"]).transform_calculate(
@@ -64,13 +64,13 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
     row = alt.Y("prompts:N", title="prompt", sort=kinds)
     mean_dots = means.mark_point(size=150, filled=True, opacity=1).encode(
         x=near, y=row, color=colour, shape=shape)
-    mean_text = means.mark_text(dy=-15, fontSize=13, fontWeight="bold", color="#858585").encode(
+    mean_text = means.mark_text(dy=-15, fontSize=13, fontWeight="bold").encode(
         x=near, y=row, text="text:N")
     verdict = moved.transform_calculate(both="(datum.r + datum.q) / 2").transform_aggregate(
         mean="mean(both)", groupby=["prompts"]).transform_pivot(
         "prompts", value="mean").transform_calculate(
         text="'better served: ' + (datum.hard > datum.easy ? 'hard' : 'easy') + ' prompts'",
-    ).mark_text(align="right", dx=-6, fontSize=13, fontWeight="bold", color="#858585").encode(
+    ).mark_text(align="right", dx=-6, fontSize=13, fontWeight="bold").encode(
         text="text:N", x=alt.value("width"), y=alt.value(98))
     mean = table.assign(both=(table["first"] + table["second"]) / 2).groupby("prompts").both.mean()
     p = 1 / (1 + np.exp(table["second"] - table["first"]))
@@ -123,7 +123,7 @@ def judge_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.VConca
                  alt.Tooltip("share:Q", format=".3f"), "pairs"])
     said = alt.Chart(each).transform_filter(picked).transform_calculate(
         text="'fitted weights: ' + datum.weights").mark_text(
-        align="left", fontSize=13, fontWeight="bold", color="#858585").encode(
+        align="left", fontSize=13, fontWeight="bold").encode(
         text="text:N", x=alt.value(8), y=alt.value(14))
     names = ["best possible", "fitted rewards"]
     long = each.rename(columns={"ceiling": names[0], "accuracy": names[1]}).melt(
@@ -146,12 +146,12 @@ def judge_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.VConca
     text = alt.Chart(each).transform_filter(picked).transform_calculate(
         text="'best possible ' + format(datum.ceiling, '.3f') + ', fitted ' + "
              "format(datum.accuracy, '.3f')").mark_text(
-        align="right", dx=-6, fontSize=13, fontWeight="bold", color="#858585").encode(
+        align="right", dx=-6, fontSize=13, fontWeight="bold").encode(
         text="text:N", x=alt.value("width"), y=alt.value(14))
     verdict = alt.Chart(each).transform_filter(picked).transform_calculate(
         text="'0.70 is ' + (datum.ceiling < 0.7 ? 'out of reach' : "
              "format(datum.ceiling - 0.7, '.3f') + ' below the best')").mark_text(
-        align="right", dx=-6, fontSize=13, fontWeight="bold", color="#858585").encode(
+        align="right", dx=-6, fontSize=13, fontWeight="bold").encode(
         text="text:N", x=alt.value("width"), y=alt.value(32))
     ends = "; ".join(f"at s = {r.noise:g} best possible {r.ceiling:.3f}, fitted {r.accuracy:.3f}, "
                      f"weights {r.weights}" for r in each.iloc[[0, len(each) // 2, -1]].itertuples())

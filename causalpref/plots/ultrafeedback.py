@@ -98,7 +98,7 @@ def dialled_pairs(cells: pd.DataFrame, scores: pd.DataFrame, *,
     reach = float(np.abs(cells[["d1", "d2"]]).to_numpy().max()) + 0.6
     room = alt.Scale(domain=[-reach, reach], nice=False)
     legend = alt.Legend(orient="bottom", symbolSize=90, title=None)
-    dots = here.mark_point(filled=True, opacity=0.85).encode(
+    dots = here.mark_point(filled=True, opacity=1).encode(
         x=alt.X("d1:Q", scale=room, title="δ₁", axis=alt.Axis(grid=False)),
         y=alt.Y("d2:Q", scale=room, title="δ₂", axis=alt.Axis(grid=False)),
         size=alt.Size("share:Q", legend=None, scale=alt.Scale(
@@ -111,10 +111,10 @@ def dialled_pairs(cells: pd.DataFrame, scores: pd.DataFrame, *,
     told = alt.Chart(scores[["tilt", "rho", "ties", "ID", "OOD"]].round(4)).transform_filter(
         "datum.tilt == tilt && abs(datum.rho - dialrho) < 0.001").transform_calculate(
         words="'ρ = ' + format(datum.rho, '.1f') + ': ' + format(datum.ties, '.0%') + "
-              "' ties, accuracy ' + format(datum.ID, '.1%') + ' ID, ' + "
+              "' ties,;accuracy ' + format(datum.ID, '.1%') + ' ID, ' + "
               "format(datum.OOD, '.1%') + ' OOD'").mark_text(
-        align="left", fontSize=13, fontWeight="bold").encode(
-        text="words:N", x=alt.value(0), y=alt.value(-14))
+        align="left", fontSize=13, fontWeight="bold", lineBreak=";").encode(
+        text="words:N", x=alt.value(0), y=alt.value(-29))
     said = "; ".join(f"tilt {r.tilt}, rho {r.rho:g}: {r.ties:.0%} ties, {r.ID:.1%} ID, "
                      f"{r.OOD:.1%} OOD" for r in scores.itertuples()
                      if r.rho in (rhos[0], rhos[-1]))
@@ -213,7 +213,7 @@ def aspect_accuracy(table: pd.DataFrame, *, source: str | None = None) -> alt.La
                                              for c in ("mean", "low", "high", "expected"))])
     same = alt.Chart(pd.DataFrame({"words": ["choose two different aspects"]})).transform_filter(
         "aspect1 == aspect2").mark_text(fontSize=14, fontWeight="bold").encode(
-        text="words:N", x=alt.value(215), y=alt.value(60))
+        text="words:N", x=alt.value(alt.expr("width / 2")), y=alt.value(60))
     wide = table[table.split == "OOD"].pivot_table(index=["z1", "z2"], columns="rho", values="mean")
     low, high = wide.columns.min(), wide.columns.max()
     ends = [f"{a} and {b}: {r[low]:.0%} at rho {low:g}, {r[high]:.0%} at rho {high:g}"
