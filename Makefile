@@ -1,5 +1,9 @@
 # make book   build the site          make test     run all tests
 # make colab  write the Colab copies  make results  redo the recorded results from the real data
+# make browser  look at every page of the built site in a browser
+# make zip, pdf, slides      the site to carry, the book as one PDF, a deck for each chapter
+# make student, instructor  the site without solutions, with them open; EDITION=student make zip pdf slides
+# make quiz   write the quiz bank of the page for teachers as GIFT and CSV
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +16,14 @@ ifneq ($(filter-out offline hub,$(CAUSALPREF_DATA)),)
 export CAUSALPREF_DATA := $(abspath $(CAUSALPREF_DATA))
 endif
 
-.PHONY: book test colab results clean
+# Editions of the book: none for the public site, student or instructor.
+export CAUSALPREF_EDITION := $(EDITION)
+BUILD := _build$(if $(EDITION),/$(EDITION)/_build)
+NAME := causalpref$(if $(EDITION),-$(EDITION))
+BUILD_BOOK = $(BIN)/jupyter-book build book --all --keep-going \
+	$(if $(EDITION),--path-output _build/$(EDITION)) $(BOOK_ARGS)
+
+.PHONY: book student instructor zip pdf slides test browser colab results address linkcheck quiz clean
 
 # One environment for everything; made again when what it is made from changes.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -22,24 +33,54 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 book: $(VENV)/.installed
-	$(BIN)/jupyter-book build book --all --keep-going $(BOOK_ARGS)
-	@echo "Open file://$(CURDIR)/_build/html/index.html"
+	$(BUILD_BOOK)
+	@echo "Open file://$(CURDIR)/$(BUILD)/html/index.html"
+
+student instructor:
+	$(MAKE) book EDITION=$@
+
+zip: book
+	$(BIN)/python book/_ext/offline.py $(BUILD)/html _build/$(NAME).zip
+
+slides: book
+	$(BIN)/python book/_ext/slides.py $(BUILD)/html $(BUILD)/slides
+
+pdf: $(VENV)/.installed
+	$(BUILD_BOOK) --builder singlehtml
+	$(BIN)/python book/_ext/pdf.py $(BUILD)/singlehtml/index.html _build/$(NAME).pdf
 
 test: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 \
 		$(wildcard book/*.ipynb) tests $(TEST_ARGS)
+
+# Looks at the built site with the Chromium or Chrome that is installed; skips nothing.
+browser: $(VENV)/.installed
+	OMP_NUM_THREADS=1 CAUSALPREF_BROWSER=require $(BIN)/python -m pytest -n 2 --dist loadfile \
+		tests/test_browser.py tests/test_editions.py $(TEST_ARGS)
 
 colab: $(VENV)/.installed
 	$(BIN)/python book/_ext/colab.py
 
 results: $(VENV)/.installed
 	@test -n "$(DATA)" || { echo "say where the real data are: make results DATA=folder-with-test.jsonl.gz (or DATA=hub)"; exit 2; }
+	$(BIN)/causalpref run hh-rlhf --beyond --beyond-train 5000 --out book/results/hh_rlhf
 	$(BIN)/causalpref run hh-rlhf --source "$(DATA)" --model "$(MINILM)" \
-		--model-name all-MiniLM-L6-v2 --seeds 10 --out book/results/first_look
+		--model-name all-MiniLM-L6-v2 --seeds 10 --beyond --out book/results/hh_rlhf_real
 	$(BIN)/python -m causalpref.experiments.audits hh-rlhf "$(DATA)" --model "$(MINILM)" \
 		--model-name all-MiniLM-L6-v2 --out book/results/audit_hh_rlhf
 	$(BIN)/causalpref run checks --datasets 500 --out book/results/checks
 	$(BIN)/python -m causalpref.experiments.audits power --datasets 200 --out book/results/checks_power
+
+# The address is set in pyproject.toml; this writes it wherever it is needed.
+address: $(VENV)/.installed
+	$(BIN)/python book/_ext/address.py
+	$(BIN)/python book/_ext/colab.py
+
+linkcheck: $(VENV)/.installed
+	$(BIN)/jupyter-book build book --all --builder custom --custom-builder linkcheck
+
+quiz: $(VENV)/.installed
+	$(BIN)/python book/_ext/quiz.py
 
 clean:
 	rm -rf _build

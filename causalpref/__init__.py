@@ -8,3 +8,4 @@ from causalpref.data import PreferenceData
 
 __all__ = ["PreferenceData", "__version__"]
 __version__ = "0.1.0"
+"""Version of the package."""

@@ -94,7 +94,7 @@ class Audit:
 
     @property
     def next_steps(self) -> list[tuple[Report, str]]:
-        """What to do: for what is violated, strained, cannot be tested, and the rest."""
+        """What to do, for what is violated, strained, cannot be tested, and the rest."""
         first = [Verdict.VIOLATED, Verdict.STRAINED, Verdict.UNTESTABLE, Verdict.NOT_FOUND]
         return [(r, r.next_step) for r in sorted(self.reports,
                                                  key=lambda r: first.index(r.verdict))]

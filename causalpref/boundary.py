@@ -9,7 +9,9 @@ alpha delta_1 + (1 - alpha) delta_2 = 0 on which delta falls.
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize, special
+from scipy import optimize
+
+from causalpref.design import gaussian_information
 
 __all__ = ["accuracy_between", "alpha_variance", "expected_accuracy", "labels_needed",
            "opposed_probability"]
@@ -84,8 +86,7 @@ def alpha_variance(alpha: float, rho: float, *, scale: float = 1.0) -> float:
     Labels are Bradley-Terry-Luce with log odds ``scale`` (alpha delta_1 + (1 - alpha) delta_2); both
     weights are fitted by maximum likelihood and alpha-hat = w_1 / (w_1 + w_2). With
     s(t) = sigmoid(t) (1 - sigmoid(t)) the information about w of one pair is
-    E[s(w' delta) delta delta']. Along S w it is the expectation of s(tau u) u^2, across it that of
-    s(tau u), with u standard normal and tau^2 = w' S w: two integrals in one variable.
+    E[s(w' delta) delta delta'] (:func:`causalpref.design.gaussian_information`).
 
     Parameters
     ----------
@@ -111,13 +112,8 @@ def alpha_variance(alpha: float, rho: float, *, scale: float = 1.0) -> float:
         raise ValueError(f"scale is {scale:g}, expected a positive number")
     s = np.array([[1.0, rho], [rho, 1.0]])
     w = scale * np.array([alpha, 1 - alpha])
-    tau = np.sqrt(w @ s @ w)
-    bend = special.expit(tau * _NODES) * special.expit(-tau * _NODES) * _WEIGHTS
-    along, across = bend @ _NODES**2, bend.sum()
-    u = s @ w / tau
-    information = across * (s - np.outer(u, u)) + along * np.outer(u, u)
     gradient = np.array([w[1], -w[0]]) / w.sum() ** 2
-    return float(gradient @ np.linalg.solve(information, gradient))
+    return float(gradient @ np.linalg.solve(gaussian_information(s, w), gradient))
 
 
 def expected_accuracy(n: float, alpha: float, rho: float, *, rho_test: float | None = None,

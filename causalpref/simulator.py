@@ -144,7 +144,7 @@ def _underlying_correlation(latents: Sequence[Latent], wanted: np.ndarray) -> np
 
 
 def linear_reward(weights: Sequence[float] | np.ndarray) -> Reward:
-    """r = weights . z^T, one row of weights for all contexts or one a context (equation 8).
+    """Equation 8: r is z^T weighted by one row of weights, for all contexts or one a context.
 
     Parameters
     ----------

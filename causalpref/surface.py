@@ -71,7 +71,7 @@ def surface_features(texts: Sequence[str] | np.ndarray) -> pd.DataFrame:
 
 
 def prompt_features(prompts: Sequence[str] | np.ndarray) -> pd.DataFrame:
-    """Three features of each prompt, a transcript ``Human: ... Assistant: ...`` or plain words.
+    """Three features of each prompt, a transcript of turns or plain words.
 
     Parameters
     ----------

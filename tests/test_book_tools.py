@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import address
 import nbformat
 import numpy as np
 import pandas as pd
@@ -215,7 +216,7 @@ def texts(root: Path, page: str) -> str:
     ],
 )
 def test_rules(tmp_path: Path, page: str, expected: str) -> None:
-    base = "https://causalpref.github.io/causalpref/"
+    base = address.addresses(ROOT)[1]
     assert texts(tmp_path, page).replace(base, "B/") == expected
 
 

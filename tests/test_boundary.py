@@ -114,3 +114,19 @@ def test_labels_needed_inverts_expected_accuracy():
     assert needed[0] < needed[1] < needed[2], "correlation costs labels"
     with pytest.raises(ValueError, match="accuracy is 1"):
         labels_needed(1, 0.25, 0.0)
+
+
+def test_variance_where_sigma_prime_is_narrow():
+    """At a large scale: against adaptive quadrature over the plane."""
+    from scipy.integrate import quad
+    from scipy.special import expit
+    from scipy.stats import norm
+
+    alpha, rho, scale = 0.5, 0.99, 12.0
+    tau = scale * np.sqrt((1 + rho) / 2)
+    along, across = (quad(lambda u: expit(tau * u) * expit(-tau * u) * u**k * norm.pdf(u), -9, 9,
+                          points=[0], limit=400, epsabs=1e-13)[0] for k in (2, 0))
+    # across the line w . delta = 0 the contrast varies with variance (1 - rho) / 2
+    expected = 1 / (2 * scale**2 * across * (1 - rho))
+    assert along < across and alpha_variance(alpha, rho, scale=scale) == pytest.approx(
+        expected, rel=1e-6)

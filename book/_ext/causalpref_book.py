@@ -6,18 +6,25 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import altair
 import vl_convert
+from cards import RESULTS, chapter_list, table_data, time_line
 from docutils import nodes
+from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
 from sphinxcontrib.bibtex.plugin import register_plugin
 from sphinxcontrib.bibtex.style.referencing import BracketStyle
 from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
+
+logger = logging.getLogger(__name__)
 
 LIBRARIES = ("altair", "matplotlib", "myst-nb", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 
@@ -63,7 +70,7 @@ def results_key(book: Path) -> str:
         roots.append((Path(spec.origin).parent, "*.py"))
     for root, pattern in roots:
         for path in sorted(root.rglob(pattern)):
-            if path.is_file():
+            if path.is_file() and path.parent != book / "results" / "pages":  # times; no cell reads them
                 digest.update(f"\0{path.relative_to(root).as_posix()}\0".encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -72,13 +79,67 @@ def results_key(book: Path) -> str:
 def prepare(app: Sphinx, config: Config) -> None:
     """Tell kernels that they run for the book; choose the execution cache."""
     os.environ["CAUSALPREF_BOOK"] = "1"
-    cache = Path(app.outdir).parent / ".jupyter_cache" / results_key(Path(app.srcdir))
+    book = Path(app.srcdir)  # all editions and builders share the cache
+    cache = book.parent / "_build" / ".jupyter_cache" / results_key(book)
     config.nb_execution_cache_path = str(cache)
+
+
+def card_time(
+    name: str, rawtext: str, text: str, lineno: int, inliner: Any, options: Any = None, content: Any = ()
+) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+    """Role that says how long the page takes; see `cards.time_line`."""
+    env = inliner.document.settings.env
+    book = Path(env.srcdir)
+    for table in RESULTS:
+        env.note_dependency(str(book / table))
+    return [nodes.Text(time_line(book, env.docname, text))], []
+
+
+class ChapterList(SphinxDirective):
+    """The parts of the book with the question of every chapter; see `cards.chapter_list`."""
+
+    def run(self) -> list[nodes.Node]:
+        """Parse the list as part of the page."""
+        book = Path(self.env.srcdir)
+        for page in self.env.found_docs:
+            self.env.note_dependency(str(book / f"{page}.md"))
+        text = chapter_list(book, self.env.found_docs)
+        found = nodes.container(classes=["chapter-list"])
+        self.state.nested_parse(StringList(text.split("\n"), self.get_source_info()[0]), 0, found)
+        return [found]
+
+
+def doi_handle(app: Sphinx, uri: str) -> str | None:
+    """Ask the DOI registry whether a work exists: publishers turn robots away."""
+    match = re.fullmatch(r"https://doi\.org/(.+)|https://www\.jstor\.org/stable/(\d+)", uri)
+    if match is None:
+        return None
+    return f"https://doi.org/api/handles/{match[1] or f'10.2307/{match[2]}'}"
+
+
+def caption_tables(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Say under every table that a cell shows whether its data are simulated or real."""
+    for node in doctree.findall(nodes.raw):
+        text = node.astext()
+        match = re.search(r'<table[^>]*class="dataframe[^>]*>', text)
+        if match is None or "<caption" in text:
+            continue
+        page, parent = docname, node.parent  # one page of all chapters keeps their names inside
+        while parent is not None:
+            page = parent.get("docname", page) if isinstance(parent, nodes.Element) else page
+            parent = parent.parent
+        data = table_data(Path(app.env.doc2path(page)), text)
+        if data is None:
+            logger.warning("a table, and nothing says of what data: add table_data to the front matter", location=page)
+            continue
+        caption = f"<caption>Data: {data}.</caption>"
+        node.children = [nodes.Text(f"{text[: match.end()]}\n{caption}{text[match.end():]}")]
+        node.rawsource = node.astext()
 
 
 def add_static(app: Sphinx) -> None:
     """Add MathJax and the Vega bundle to the static files, on no page yet."""
-    folder = Path(app.outdir).parent / ".vega" / vl_convert.__version__
+    folder = Path(app.srcdir).parent / "_build" / ".vega" / vl_convert.__version__
     bundle = folder / "vega.js"
     if not bundle.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +174,13 @@ def choose_scripts(
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension."""
+    for extension in ("editions", "offline", "pdf"):
+        app.setup_extension(extension)
     register_plugin("sphinxcontrib.bibtex.style.referencing", "author_year_round", AuthorYearRound)
+    app.add_role("card-time", card_time)
+    app.add_directive("chapter-list", ChapterList)
+    app.connect("linkcheck-process-uri", doi_handle)
+    app.connect("doctree-resolved", caption_tables)
     app.connect("config-inited", prepare)
     app.connect("builder-inited", add_static)
     app.connect("html-page-context", choose_scripts, priority=900)

@@ -37,7 +37,7 @@ ADMONITIONS = frozenset(
 )
 TITLED = frozenset("admonition dropdown sidebar topic".split())  # the argument is a title
 WRAPPERS = frozenset("container div grid grid-item tab-set".split())
-DROPPED = frozenset("bibliography contents index tableofcontents toctree".split())
+DROPPED = frozenset("bibliography contents first-used index tableofcontents toctree".split())
 CITES = frozenset("cite cite:p cite:t cite:ps cite:ts cite:author cite:year".split())
 VERBATIM = frozenset("code code-block code-cell glossary list-table math".split())
 HIDDEN_TAGS = frozenset("hide-cell hide-input remove-cell remove-input".split())
@@ -244,7 +244,7 @@ class Book:
         repository = config["repository"]
         self.source = f"{repository['url']}/blob/{repository['branch']}/{repository['path_to_book']}/"
         self.labels: dict[str, Target] = {}
-        self.terms: dict[str, str] = {}
+        self.terms: dict[str, tuple[str, str]] = {}  # page and anchor
         self.titles: dict[str, str] = {}
         self.numbers: dict[tuple[str, int], int] = {}
         toc = yaml.safe_load((self.folder / "_toc.yml").read_text(encoding="utf-8"))
@@ -302,7 +302,7 @@ class Book:
                 elif name == "glossary":
                     for term in re.findall(r"^(\S.*?)\s*$", block.text, re.MULTILINE):
                         if not term.startswith(": "):
-                            self.terms[term.lower()] = doc
+                            self.terms[term.lower()] = doc, "term-" + re.sub(r"[^a-zA-Z0-9._]+", "-", term)
                 elif labels:
                     kind = "admonition"
             number = 0
@@ -512,6 +512,10 @@ class Page:
         if name in ("table", "list-table"):
             table = self.body(block) if name == "table" else self._list_table(block)
             return [f"*Table {number}.* {title}", table] if title else [table]
+        if name == "chapter-list":
+            from cards import chapter_list
+
+            return self.convert(parse(chapter_list(self.book.folder, self.book.docs).split("\n"), line))
         if name in ("code", "code-block"):
             return [f"```{arg}\n{block.text}\n```"]
         if name == "glossary":
@@ -613,6 +617,10 @@ class Page:
             return self._cite(role, content, line)
         if role in ("ref", "numref", "prf:ref", "eq", "math:numref"):
             return self._reference(role, content, line)
+        if role == "card-time":
+            from cards import time_line  # which reads pages with the parser above
+
+            return time_line(self.book.folder, self.doc, content)
         match = re.fullmatch(r"(.*?)\s*<([^<>]+)>", content, re.DOTALL)
         text, target = (match[1], match[2]) if match else ("", content)
         if role == "doc":
@@ -625,9 +633,9 @@ class Page:
         if role == "term":
             if target.lower() not in self.book.terms:
                 raise self.error(line, f"unknown term {target!r}")
-            doc = self.book.terms[target.lower()]
+            doc, anchor = self.book.terms[target.lower()]
             shown = text or target
-            return shown if doc == self.doc else f"[{shown}]({self.book.url(doc, 'term-' + slug(target))})"
+            return shown if doc == self.doc else f"[{shown}]({self.book.url(doc, anchor)})"
         if role == "download":
             return f"[{text or target}]({self._resolve(target, 'file', line)})"
         if role == "math":

@@ -25,8 +25,8 @@
     const legend = { ...fonts, labelColor: c.muted, titleColor: c.text };
     const title = { color: c.text, subtitleColor: c.muted };
     if (narrow) {
-      Object.assign(legend, { orient: "bottom", columns: 2, labelLimit: 120 });
-      Object.assign(axis, { labelOverlap: true });
+      Object.assign(legend, { orient: "bottom", columns: 2, labelLimit: 120, layout: { bottom: { direction: "vertical" } } });
+      Object.assign(axis, { labelOverlap: true, labelSeparation: 4 });
     }
     return {
       background: "transparent", axis, legend, title,
@@ -55,6 +55,34 @@
     return out;
   }
 
+  const ruler = document.createElement("canvas").getContext("2d");
+  /* Words in lines that are no wider than the room. */
+  function wrapped(words, font, room) {
+    if (typeof words !== "string") return Array.isArray(words) ? words.flatMap((line) => wrapped(line, font, room)) : words;
+    ruler.font = font;
+    const lines = [""];
+    for (const word of words.split(" ")) {
+      const longer = lines[lines.length - 1] ? `${lines[lines.length - 1]} ${word}` : word;
+      if (ruler.measureText(longer).width <= room) lines[lines.length - 1] = longer;
+      else lines.push(word);
+    }
+    return lines.length > 1 ? lines : words;
+  }
+
+  /* Titles of a compiled chart, of its views and of its axes in lines. */
+  function narrowed(group, room) {
+    const { title } = group;
+    if (title && title.text) {
+      title.text = wrapped(title.text, "bold 13px sans-serif", room);
+      if (title.subtitle) title.subtitle = wrapped(title.subtitle, "11px sans-serif", room);
+    }
+    for (const axis of group.axes || []) {
+      if (axis.title && axis.orient === "bottom") axis.title = wrapped(axis.title, "500 12px sans-serif", room);
+    }
+    for (const mark of group.marks || []) if (mark.type === "group") narrowed(mark, room);
+    return group;
+  }
+
   const ready = new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve));
   let embed;
   const charts = [];
@@ -72,23 +100,24 @@
         actions: { export: true, source: false, compiled: false, editor: false },
         ...options,
         config: config(narrow),
+        ...(narrow && { patch: (compiled) => narrowed(compiled, room - 70) }),
       });
       const { view } = chart.result;
       for (const name of bound(chart.result)) if (name in values) view.signal(name, values[name]);
       await view.runAsync();
-      const drawn = element.querySelector("svg.marks, canvas");
-      return drawn ? drawn.getBoundingClientRect().width : 0;
+      const drawn = element.querySelector("svg.marks");
+      return drawn ? drawn.width.baseVal.value : 0;
     };
-    let width = await render(1, false);
-    if (room && width > room) {
-      /* The width is a fixed part plus one that scales: two drawings tell both. */
+    const natural = await render(1, false);
+    if (room && natural > room) {
+      /* The width is a fixed part plus one that scales: two drawings tell both. Where the fixed
+         part is most of it, the style sheet shrinks the whole drawing instead. */
       const wide = await render(1, true);
-      let factor = Math.min(1, room / wide);
-      width = wide;
+      const factor = Math.min(1, room / wide);
       if (factor < 1) {
-        width = await render(factor, true);
-        const slope = (wide - width) / (1 - factor);
-        if (width > room && slope > 0) width = await render(Math.max(0.1, factor - (width - room + 2) / slope), true);
+        const width = await render(factor, true);
+        const better = factor - ((width - room + 2) * (1 - factor)) / (wide - width);
+        if (width > room && better >= 0.6 * factor) await render(better, true);
       }
     }
     chart.room = room;
@@ -96,10 +125,14 @@
     return chart.result;
   }
 
-  /* One drawing of a chart at a time. */
+  /* One drawing of a chart at a time; aria-busy until the last one is done. */
   function queue(chart) {
-    chart.last = (chart.last || Promise.resolve()).catch(() => {}).then(() => draw(chart));
-    return chart.last;
+    const drawn = (chart.last || Promise.resolve()).catch(() => {}).then(() => draw(chart));
+    const rest = () => { if (chart.last === drawn) chart.element.removeAttribute("aria-busy"); };
+    chart.element.setAttribute("aria-busy", "true");
+    chart.last = drawn;
+    drawn.then(rest, rest);
+    return drawn;
   }
 
   window.vegaEmbed = async (target, spec, options) => {
@@ -111,6 +144,7 @@
     new ResizeObserver(() => {
       if (Math.abs(chart.box.clientWidth - chart.room) <= 1) return;
       clearTimeout(chart.timer);
+      element.setAttribute("aria-busy", "true");
       chart.timer = setTimeout(() => queue(chart), 150);
     }).observe(chart.box);
     return result;

@@ -1,0 +1,200 @@
+"""What GitHub is told to do: valid, in step with the project, and without duplicates."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import colab_versions
+import pytest
+import yaml
+from conftest import ROOT
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+GITHUB = ROOT / ".github"
+WORKFLOWS = sorted((GITHUB / "workflows").glob("*.yml"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PUBLISHED = ROOT.parent / "shared" / "data" / "colab"
+
+
+def workflow(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.load((GITHUB / "workflows" / f"{name}.yml").read_text(), yaml.BaseLoader)
+    return loaded
+
+
+def steps(name: str) -> list[dict[str, Any]]:
+    return [step for job in workflow(name)["jobs"].values() for step in job["steps"]]
+
+
+def commands(name: str) -> str:
+    return "\n".join(step.get("run", "") for step in steps(name))
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("path", [*WORKFLOWS, GITHUB / "dependabot.yml"], ids=lambda p: p.stem)
+def test_files_follow_githubs_schema(path: Path) -> None:
+    schema = "vendor.dependabot" if path.stem == "dependabot" else "vendor.github-workflows"
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(path)],
+        capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_there_is_a_workflow_for_each_purpose() -> None:
+    assert [path.stem for path in WORKFLOWS] == ["pages", "release", "tests", "weekly"]
+
+
+@pytest.mark.parametrize("name", [path.stem for path in WORKFLOWS])
+def test_workflows_use_the_makefile_and_ask_for_no_more_than_they_need(name: str) -> None:
+    for target in re.findall(r"\bmake ([a-z]+)", commands(name)):
+        assert target in targets(), f"{name}.yml: no target {target!r} in the Makefile"
+    asked = workflow(name)
+    assert asked["permissions"] == {"contents": "read"}
+    for job, content in asked["jobs"].items():
+        assert "timeout-minutes" in content, f"{name}.yml: {job} may run for six hours"
+        for step in content["steps"]:
+            # One major version, from GitHub itself.
+            assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/checkout@v4")), step
+            # What others can write must not become part of a script.
+            assert not re.search(r"\$\{\{\s*github\.(event|head_ref)", step.get("run", "")), step
+
+
+@pytest.mark.parametrize("name", [path.stem for path in WORKFLOWS])
+def test_files_that_workflows_name_exist(name: str) -> None:
+    for file in re.findall(r"\bpython3? ((?:book|benchmarks|tests)/[\w/.]+)", commands(name)):
+        assert (ROOT / file).is_file(), file
+
+
+def test_tests_run_on_every_python_that_is_supported() -> None:
+    listed = [c.rsplit(" ", 1)[1] for c in PROJECT["classifiers"] if "Python :: 3." in c]
+    jobs = workflow("tests")["jobs"]
+    assert jobs["tests"]["strategy"]["matrix"]["python"] == listed
+    assert "make test" in jobs["tests"]["steps"][-1]["run"]
+    site = "\n".join(step.get("run", "") for step in jobs["site"]["steps"])
+    assert "make book BOOK_ARGS=-W" in site and "make browser" in site
+    supported = SpecifierSet(PROJECT["requires-python"])
+    for name in ("tests", "pages", "weekly", "release"):
+        for step in steps(name):
+            version = step.get("with", {}).get("python-version", "")
+            assert "{{" in version or not version or Version(version) in supported, step
+
+
+def test_pages_publishes_what_is_built() -> None:
+    jobs = workflow("pages")["jobs"]
+    (upload,) = [s for s in jobs["build"]["steps"] if "upload-pages-artifact" in s.get("uses", "")]
+    assert "make book BOOK_ARGS=-W" in commands("pages") and upload["with"]["path"] == "_build/html"
+    assert jobs["deploy"]["needs"] == "build"
+    assert jobs["deploy"]["permissions"] == {"pages": "write", "id-token": "write"}
+    assert workflow("pages")["on"]["push"]["branches"] == ["main"]
+
+
+def test_release_attaches_the_zip_and_the_pdf() -> None:
+    job = workflow("release")["jobs"]["release"]
+    assert workflow("release")["on"] == {"push": {"tags": ["v*"]}}
+    assert job["permissions"] == {"contents": "write"}
+    run = commands("release")
+    assert run.index("make zip") < run.index("make pdf") < run.index("gh release create")
+    check = next(step["run"] for step in job["steps"] if "tag" in step.get("name", ""))
+    for tag, status in ((f"v{PROJECT['version']}", 0), ("v999", 1)):
+        done = subprocess.run(["bash", "-e", "-c", check], cwd=ROOT, env=os.environ | {"GITHUB_REF_NAME": tag})
+        assert done.returncode == status, tag
+
+
+def test_dependabot_leaves_jupyter_book_below_2() -> None:
+    updates = yaml.safe_load((GITHUB / "dependabot.yml").read_text())["updates"]
+    by = {update["package-ecosystem"]: update for update in updates}
+    assert set(by) == {"pip", "github-actions"}
+    ignored = {i["dependency-name"]: i["versions"] for i in by["pip"]["ignore"]}
+    (versions,) = ignored["jupyter-book"]
+    assert Version("2.0") in SpecifierSet(versions) and Version("1.9") not in SpecifierSet(versions)
+
+
+# The weekly run ----------------------------------------------------------------
+
+
+def test_weekly_runs_every_notebook_and_every_link() -> None:
+    asked = workflow("weekly")
+    assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", asked["on"]["schedule"][0]["cron"])
+    run = commands("weekly")
+    assert "book/*.ipynb" in run and "--nbmake" in run and "make linkcheck" in run
+    report = asked["jobs"]["report"]
+    assert set(report["needs"]) == set(asked["jobs"]) - {"report"}
+    assert report["permissions"] == {"issues": "write"}
+    assert "failure" in report["if"] and "always()" in report["if"]
+
+
+GH = """#!/usr/bin/env bash
+echo "$1 $2" >> "$LOG"
+if [ "$1 $2" = "issue list" ]; then printf %s "$OPEN"; fi
+"""
+
+
+@pytest.mark.parametrize(("open_", "then"), [("", "issue create"), ("7", "issue comment")])
+def test_weekly_adds_to_an_open_issue(tmp_path: Path, open_: str, then: str) -> None:
+    """The step itself is run, with a `gh` that only notes what it was asked."""
+    (step,) = workflow("weekly")["jobs"]["report"]["steps"]
+    (tmp_path / "gh").write_text(GH)
+    (tmp_path / "gh").chmod(0o755)
+    names = {name: "x" for name in step["env"]}
+    environment = {**names, "PATH": f"{tmp_path}:{os.environ['PATH']}", "OPEN": open_, "LOG": str(tmp_path / "log")}
+    subprocess.run(["bash", "-eo", "pipefail", "-c", step["run"]], env=environment, check=True)
+    assert (tmp_path / "log").read_text().split("\n")[:-1] == ["label create", "issue list", then]
+
+
+FREEZE = """\
+# a comment
+torch==2.11.0+cu128
+Jupyter_Core==5.7.2
+google-colab @ file:///colabtools/dist/google_colab-1.0.0.tar.gz
+cuda-toolkit==12.8.1
+nvidia-nccl-cu12==2.27.5
+rmm-cu12==26.2.0
+-e git+https://example.org/x#egg=x
+"""
+
+
+def test_colabs_list_becomes_constraints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert colab_versions.pins(FREEZE) == {"torch": "2.11.0", "jupyter-core": "5.7.2"}
+    with pytest.raises(ValueError, match="torch"):
+        colab_versions.pins("<html>404</html>")
+    (tmp_path / "freeze.txt").write_text(FREEZE)
+    assert colab_versions.main(["constraints", str(tmp_path / "freeze.txt")]) == 0
+    assert capsys.readouterr().out == "jupyter-core==5.7.2\ntorch==2.11.0\n"
+
+
+def test_colabs_python_is_read(tmp_path: Path) -> None:
+    assert colab_versions.python_version("Ubuntu 22.04\nPython 3.13.15\nR version 4.6\n") == "3.13"
+    with pytest.raises(ValueError, match="Python"):
+        colab_versions.python_version("Ubuntu")
+
+
+def test_check_notices_another_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import importlib.metadata
+
+    names = [re.match(r"[\w-]+", line)[0] for line in PROJECT["dependencies"]]
+    lines = [f"{name}=={importlib.metadata.version(name)}" for name in names]
+    (tmp_path / "freeze.txt").write_text("\n".join(lines))
+    assert colab_versions.main(["check", str(tmp_path / "freeze.txt")]) == 0
+    (tmp_path / "freeze.txt").write_text("\n".join(["numpy==0.1", *(x for x in lines if "numpy" not in x)]))
+    assert colab_versions.main(["check", str(tmp_path / "freeze.txt")]) == 1
+    assert "numpy: Colab has 0.1" in capsys.readouterr().out
+
+
+def test_published_list_can_be_read() -> None:
+    if not (PUBLISHED / "pip-freeze.gpu.txt").is_file():
+        pytest.skip("Colab's published list is not beside this clone (../shared/data)")
+    found = colab_versions.pins((PUBLISHED / "pip-freeze.gpu.txt").read_text())
+    for line in PROJECT["dependencies"]:
+        name = re.match(r"[\w-]+", line)[0]
+        assert colab_versions.canonical(name) in found, name
+    version = colab_versions.python_version((PUBLISHED / "os-info-gpu.txt").read_text())
+    assert Version(version) in SpecifierSet(PROJECT["requires-python"])
