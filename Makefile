@@ -63,9 +63,9 @@ colab: $(VENV)/.installed
 
 results: $(VENV)/.installed
 	@test -n "$(DATA)" || { echo "say where the real data are: make results DATA=folder-with-test.jsonl.gz (or DATA=hub)"; exit 2; }
-	$(BIN)/causalpref run hh-rlhf --beyond --beyond-train 5000 --out book/results/hh_rlhf
+	$(BIN)/causalpref run hh-rlhf --beyond --beyond-train 3000 --beyond-seeds 2 --out book/results/hh_rlhf
 	$(BIN)/causalpref run hh-rlhf --source "$(DATA)" --model "$(MINILM)" \
-		--model-name all-MiniLM-L6-v2 --seeds 10 --beyond --out book/results/hh_rlhf_real
+		--model-name all-MiniLM-L6-v2 --out book/results/hh_rlhf_real
 	$(BIN)/python -m causalpref.experiments.audits hh-rlhf "$(DATA)" --model "$(MINILM)" \
 		--model-name all-MiniLM-L6-v2 --out book/results/audit_hh_rlhf
 	$(BIN)/causalpref run checks --datasets 500 --out book/results/checks

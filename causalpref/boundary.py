@@ -86,7 +86,7 @@ def alpha_variance(alpha: float, rho: float, *, scale: float = 1.0) -> float:
     Labels are Bradley-Terry-Luce with log odds ``scale`` (alpha delta_1 + (1 - alpha) delta_2); both
     weights are fitted by maximum likelihood and alpha-hat = w_1 / (w_1 + w_2). With
     s(t) = sigmoid(t) (1 - sigmoid(t)) the information about w of one pair is
-    E[s(w' delta) delta delta'] (:func:`causalpref.design.gaussian_information`).
+    E[s(w' delta) delta delta'] (``causalpref.design.gaussian_information``).
 
     Parameters
     ----------

@@ -21,19 +21,19 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize(("name", "table"), CHARTS.items())
 def test_source_and_description(name, table):
-    tables, _ = recorded("first_look")
+    tables, _ = recorded("hh_rlhf_real")
     draw = getattr(plots, name)
     spec = draw(tables[table]).to_dict()
     assert spec["title"]["subtitle"] == f"Data: {tables[table].source[0]}"
     assert draw(tables[table], source="made up").to_dict()["title"]["subtitle"] == "Data: made up"
-    rate = tables["length"].rate[0] if table == "length" else 100 * tables["accuracy"]["mean"][0]
+    rate = tables["length"].rate[0] if table == "length" else 100 * tables["table2"]["mean"][0]
     assert f"{rate:.2f}" in spec["description"] or f"{rate:.1f}" in spec["description"]
     assert len(json.dumps(spec)) < 60_000, "no page grows by more than this for one chart"
 
 
 def test_pooled_rate_is_the_mixture():
     """The circle of `who_asked` is computed in the browser: rho p_match + (1 - rho) p_other."""
-    tables, _ = recorded("first_look")
+    tables, _ = recorded("hh_rlhf_real")
     spec = plots.who_asked(tables["length"]).to_dict()
     assert "rho * datum.matching + (1 - rho) * datum.other" in json.dumps(spec)
     rows = [r for v in spec["datasets"].values() for r in v if "matching" in r]

@@ -19,7 +19,7 @@ from causalpref.sources.hh_rlhf import OBJECTIVES, first_turn
 
 __all__ = ["PAPER_SIZES", "PAPER_TABLE_2", "PAPER_TABLE_3", "RHOS", "Confounded", "Draw",
            "accuracy_table", "beside_the_paper", "compare_models", "content_blind",
-           "draw_confounded", "length_rates", "reward_models", "score", "sizes_for", "type_probe"]
+           "draw_confounded", "length_rates", "reward_models", "score_fits", "sizes_for", "type_probe"]
 
 RHOS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """P(type(X) = C) in training, as in the paper."""
@@ -170,7 +170,8 @@ class Draw:
 
 
 def draw_confounded(data: PreferenceData, rho: float, *, n_train: int, n_validation: int,
-                    openings: np.ndarray | None = None, seed: int) -> Draw:
+                    n_test: int | None = None, openings: np.ndarray | None = None,
+                    seed: int) -> Draw:
     """Draw the pairs of one experiment as appendix E.1 does: the rest is for testing.
 
     Parameters
@@ -179,6 +180,8 @@ def draw_confounded(data: PreferenceData, rho: float, *, n_train: int, n_validat
         With objectives and prompt types.
     rho : float
     n_train, n_validation : int
+    n_test : int, optional
+        Most test pairs, drawn at random. Default: all that are left.
     openings : array, shape (n_prompts,), optional
         Prompts with the same value stay on one side. Default: conversations that open alike
         (:func:`causalpref.sources.hh_rlhf.first_turn`).
@@ -195,7 +198,10 @@ def draw_confounded(data: PreferenceData, rho: float, *, n_train: int, n_validat
     train = sample_confounded(data, rho, n_train, seed=rng)
     rest = _without(data, train, openings)
     validation = sample_confounded(rest, rho, n_validation, seed=rng)
-    return Draw(train, validation, _without(rest, validation, openings))
+    test = _without(rest, validation, openings)
+    if n_test is not None and n_test < len(test):
+        test = test.select(rng.permutation(len(test))[:n_test])
+    return Draw(train, validation, test)
 
 
 def _openings(data: PreferenceData) -> np.ndarray:
@@ -294,12 +300,13 @@ def reward_models(data: PreferenceData, *, rhos: Sequence[float] = RHOS,
         runs += [Run(RewardConfig(kind, d=data.embeddings.shape[1], hidden=hidden), *sides, seed,
                      tags={"rho": rho, "model": kind}) for kind in kinds]
     fits = fit_runs(runs, progress=progress, **training)
-    return score(fits, draws, openings, progress=progress)
+    return score_fits(fits, draws, openings, progress=progress)
 
 
-def score(fits: Sequence[Fit], draws: Mapping[tuple[float, int], Draw], openings: np.ndarray, *,
-          wider: Mapping[tuple[float, int], Draw] | None = None,
-          progress: bool = False) -> Confounded:
+def score_fits(fits: Sequence[Fit], draws: Mapping[tuple[float, int], Draw],
+               openings: np.ndarray, *,
+               wider: Mapping[tuple[float, int], Draw] | None = None,
+               progress: bool = False) -> Confounded:
     """Accuracies of fitted models and their paired comparisons.
 
     Parameters

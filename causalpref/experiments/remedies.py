@@ -13,11 +13,15 @@ import torch
 from causalpref.assumptions import effective_sample_size, propensities
 from causalpref.data import PreferenceData
 from causalpref.experiments.hh_rlhf import (Confounded, Draw, _openings, draw_confounded,
-                                            score)
+                                            score_fits)
 from causalpref.rewards import KINDS, Fit, RewardConfig, RewardModel, Run, fit_runs
 
 __all__ = ["by_size", "lambda_sweep", "overlap_weights", "probes", "remedies", "represent",
            "with_type"]
+
+
+_N_TEST = 10_000
+"""Test pairs of each draw, at most: with small training sets, scoring would take longest."""
 
 
 def represent(model: RewardModel, e: np.ndarray) -> np.ndarray:
@@ -37,7 +41,7 @@ def represent(model: RewardModel, e: np.ndarray) -> np.ndarray:
 
 
 def probes(fits: Sequence[Fit], draws: Mapping[tuple[float, int], Draw], *,
-           n: int = 4000) -> pd.DataFrame:
+           n: int = 2000) -> pd.DataFrame:
     """How well type(X) and C can be read from what each model has learned.
 
     A logistic regression on the standardised representation of first responses, fitted on half of
@@ -92,7 +96,7 @@ def _probe(z: np.ndarray, value: np.ndarray, held: np.ndarray) -> float:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
     return float(probe.fit(z[~held], value[~held]).score(z[held], value[held]))
 
 
@@ -126,7 +130,7 @@ def _all_draws(data: PreferenceData, rhos: Sequence[float], seeds: Sequence[int]
                n_validation: int) -> tuple[dict[tuple[float, int], Draw], np.ndarray]:
     openings = _openings(data)
     return {(rho, seed): draw_confounded(data, rho, n_train=n_train, n_validation=n_validation,
-                                         openings=openings, seed=seed)
+                                         n_test=_N_TEST, openings=openings, seed=seed)
             for rho in rhos for seed in seeds}, openings
 
 
@@ -172,7 +176,7 @@ def remedies(data: PreferenceData, *, rhos: Sequence[float] = (0.7, 0.8, 0.9, 1.
     wide = {key: Draw(*(side.replace(embeddings=told.embeddings)
                         for side in (draw.train, draw.validation, draw.test)))
             for key, draw in draws.items()}
-    found = score(fits, draws, openings, wider=wide, progress=progress)
+    found = score_fits(fits, draws, openings, wider=wide, progress=progress)
     size = [effective[r.rho, r.seed] if r.model == "overlap weights" else np.nan
             for r in found.runs.itertuples()]
     return dataclasses.replace(found, runs=found.runs.assign(effective=size))
@@ -197,7 +201,7 @@ def lambda_sweep(data: PreferenceData, *, lambdas: Sequence[float] = (0.0, 0.1, 
                 tags={"rho": rho, "model": f"{v:g}", "lambda_": v})
             for (rho, seed), draw in draws.items() for v in lambdas]
     fits = fit_runs(runs, progress=progress, **training)
-    found = score(fits, draws, openings, progress=progress)
+    found = score_fits(fits, draws, openings, progress=progress)
     read = probes(fits, draws)
     read = read[read["model"] != "embedding"].rename(columns={"model": "lambda_"})
     return found.runs, read.astype({"lambda_": float}).reset_index(drop=True)
@@ -229,5 +233,5 @@ def by_size(data: PreferenceData, *, sizes: Sequence[int], rhos: Sequence[float]
     fits = fit_runs(runs, progress=progress, **training)
     parts = []
     for n, (by_key, openings) in draws.items():
-        parts.append(score([f for f in fits if f.tags["size"] == n], by_key, openings).runs)
+        parts.append(score_fits([f for f in fits if f.tags["size"] == n], by_key, openings).runs)
     return pd.concat(parts, ignore_index=True)

@@ -15,7 +15,9 @@ from causalpref.plots.checks import place_ceilings, power_by_strength
 from causalpref.plots.confounding import hidden_context, overlap_by_rho
 from causalpref.plots.design import error_by_budget, leaking_control, selection_curves
 from causalpref.plots.graphs import causal_graph
-from causalpref.plots.hh_rlhf import accuracy_by_rho, length_by_objective, who_asked
+from causalpref.plots.hh_rlhf import (accuracy_beside_the_paper, accuracy_by_pairs, accuracy_by_rho,
+                                      cell_differences, lambda_dial, length_by_objective,
+                                      readable_by_rho, who_asked)
 from causalpref.plots.identification import broken_assumptions
 from causalpref.plots.latents import amce_by_density, cells_against_truth, pooled_curve
 from causalpref.plots.multiobjective import architectures, balancing, two_players
@@ -25,10 +27,12 @@ from causalpref.plots.rewards import judge_noise, reward_shift
 from causalpref.plots.ultrafeedback import (accuracy_by_correlation, aspect_accuracy,
                                             dialled_pairs, foretold_falls, labels_and_noise)
 
-__all__ = ["COLOURS", "SVG", "accuracy_by_correlation", "accuracy_by_rho", "amce_by_density",
-           "architectures", "aspect_accuracy", "balancing", "boundary_wedge", "broken_assumptions",
-           "causal_graph", "cells_against_truth", "dialled_pairs", "error_by_budget", "evidence",
-           "foretold_falls", "hidden_context", "imagined_label", "judge_noise", "labels_and_noise",
-           "labels_by_correlation", "leaking_control", "length_by_objective", "overlap_by_rho",
-           "place_ceilings", "pooled_curve", "power_by_strength", "reward_shift",
-           "seeing_doing_imagining", "selection_curves", "two_players", "who_asked"]
+__all__ = ["COLOURS", "SVG", "accuracy_beside_the_paper", "accuracy_by_correlation",
+           "accuracy_by_pairs", "accuracy_by_rho", "amce_by_density", "architectures",
+           "aspect_accuracy", "balancing", "boundary_wedge", "broken_assumptions", "causal_graph",
+           "cell_differences", "cells_against_truth", "dialled_pairs", "error_by_budget",
+           "evidence", "foretold_falls", "hidden_context", "imagined_label", "judge_noise",
+           "labels_and_noise", "labels_by_correlation", "lambda_dial", "leaking_control",
+           "length_by_objective", "overlap_by_rho", "place_ceilings", "pooled_curve",
+           "power_by_strength", "readable_by_rho", "reward_shift", "seeing_doing_imagining",
+           "selection_curves", "two_players", "who_asked"]
