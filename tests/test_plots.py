@@ -9,7 +9,7 @@ import pytest
 from causalpref import plots
 from causalpref.experiments import recorded
 
-CHARTS = {"length_by_objective": "length", "who_asked": "length", "accuracy_by_rho": "accuracy"}
+CHARTS = {"length_by_objective": "length", "who_asked": "length", "accuracy_by_rho": "table2"}
 
 
 def luminance(colour: str) -> float:
