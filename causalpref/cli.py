@@ -7,7 +7,6 @@ import functools
 import hashlib
 import importlib.util
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -344,6 +343,7 @@ def _run_hh_rlhf(args: argparse.Namespace) -> int:
     from causalpref.experiments import (accuracy_table, content_blind, length_rates, record,
                                         reward_models, type_probe)
     from causalpref.experiments import remedies as beyond
+    from causalpref.rewards.training import forget
     from causalpref.sources import load_hh_rlhf
     from causalpref.sources.hh_rlhf import relabelling
 
@@ -392,7 +392,10 @@ def _run_hh_rlhf(args: argparse.Namespace) -> int:
         model_sha256=_hashes(Path(args.model or "") / "model.safetensors") or None)
     inline = importlib.util.find_spec("vl_convert") is not None  # else it asks a CDN when opened
     plots.accuracy_by_rho(tables["table2"]).save(folder / "figure6.html", inline=inline)
-    shutil.rmtree(checkpoint, ignore_errors=True)
+    for study in ("tables", "remedies", "lambda", "sizes"):
+        forget(checkpoint / study)
+    if checkpoint.is_dir() and not any(checkpoint.iterdir()):
+        checkpoint.rmdir()
     print(f"{data}\n\nTest accuracy, % (mean ± standard error over {args.seeds} seeds), "
           f"{found.runs['n_train'].max():,} training pairs\n"
           f"{accuracy_table(tables['table2']).to_string()}")

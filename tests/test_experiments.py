@@ -292,7 +292,7 @@ def test_recorded_lengths_are_those_of_the_real_file(real_hh_rlhf):
 def test_command_on_the_twin(tmp_path, capsys):
     status = main(["run", "hh-rlhf", "--pairs", "3000", "--rho", "0.5", "1.0", "--seeds", "2",
                    "--train", "200", "--validation", "60", "--epochs", "1", "--hidden", "16",
-                   "--beyond", "--beyond-seeds", "1", "--out", str(tmp_path / "o"), "--quiet"])
+                   "--beyond", "--beyond-seeds", "1", "--checkpoint", str(tmp_path), "--out", str(tmp_path / "o"), "--quiet"])
     said = capsys.readouterr()
     assert status == 0 and said.err == ""
     assert "simulated" in said.out and "provenance.json" in said.out
@@ -301,7 +301,7 @@ def test_command_on_the_twin(tmp_path, capsys):
     assert {p.stem for p in (tmp_path / "o").glob("*.csv")} == {
         "table2", "table3", "runs", "comparisons", "curves", "probes", "length", "type_probe",
         "content_blind", "remedies", "remedies_comparisons", "lambda", "lambda_probes", "sizes"}
-    assert not (tmp_path / "o" / "checkpoint").exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["o"], "its checkpoints are gone, no more"
     assert "vegaEmbed" in (tmp_path / "o" / "figure6.html").read_text()
     assert len(pd.read_csv(tmp_path / "o" / "table2.csv")) == 2 * 3 * 2
 

@@ -281,6 +281,18 @@ def test_a_checkpoint_is_gone_on_from(tmp_path, monkeypatch):
         fit_runs(runs, checkpoint=tmp_path, **OPTIONS | {"epochs": 5})
 
 
+def test_forgetting_a_checkpoint_spares_what_is_not_its_own(tmp_path):
+    fit_runs([run_of()], checkpoint=tmp_path / "a", **OPTIONS)
+    fit_runs([run_of()], checkpoint=tmp_path / "b", **OPTIONS)
+    (tmp_path / "b" / "thesis.txt").write_text("mine")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "0.safetensors").write_text("mine too")
+    for name in "abc":
+        training.forget(tmp_path / name)
+    left = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file())
+    assert left == ["b/thesis.txt", "c/0.safetensors"] and not (tmp_path / "a").exists()
+
+
 SCRIPT = """
 import sys
 from test_training import *

@@ -19,7 +19,8 @@ from causalpref.sources.hh_rlhf import OBJECTIVES, first_turn
 
 __all__ = ["PAPER_SIZES", "PAPER_TABLE_2", "PAPER_TABLE_3", "RHOS", "Confounded", "Draw",
            "accuracy_table", "beside_the_paper", "compare_models", "content_blind",
-           "draw_confounded", "length_rates", "reward_models", "score_fits", "sizes_for", "type_probe"]
+           "draw_confounded", "length_rates", "reward_models", "score_fits", "sizes_for",
+           "type_probe"]
 
 RHOS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """P(type(X) = C) in training, as in the paper."""
@@ -400,7 +401,8 @@ def compare_models(right: Sequence[pd.DataFrame]) -> pd.DataFrame:
                 "rho": rho, "split": "consistent" if same else "inconsistent", "model": model,
                 "other": other, "difference": by.mean(),
                 "se": by.std() / np.sqrt(len(by)) if len(by) > 1 else np.nan,
-                "low": gap.mean() - half, "high": gap.mean() + half, "only_model": wins, "only_other": losses,
+                "low": gap.mean() - half, "high": gap.mean() + half, "only_model": wins,
+                "only_other": losses,
                 "mcnemar": binomtest(wins, wins + losses).pvalue if wins + losses else 1.0})
     return pd.DataFrame(rows)
 

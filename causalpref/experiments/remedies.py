@@ -182,7 +182,8 @@ def remedies(data: PreferenceData, *, rhos: Sequence[float] = (0.7, 0.8, 0.9, 1.
     return dataclasses.replace(found, runs=found.runs.assign(effective=size))
 
 
-def lambda_sweep(data: PreferenceData, *, lambdas: Sequence[float] = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0),
+def lambda_sweep(data: PreferenceData, *,
+                 lambdas: Sequence[float] = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0),
                  rhos: Sequence[float] = (0.7, 0.9, 1.0), seeds: Sequence[int] = (0, 1, 2),
                  n_train: int, n_validation: int, hidden: int = 512, progress: bool = False,
                  **training: Any) -> tuple[pd.DataFrame, pd.DataFrame]:

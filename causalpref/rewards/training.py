@@ -405,6 +405,20 @@ def _agree(plan: list[list[int]], folder: Path, fingerprint: str) -> list[list[i
     return plan
 
 
+def forget(folder: str | os.PathLike[str]) -> None:
+    """Delete a checkpoint of :func:`fit_runs`: its own files, and the folder if that empties it."""
+    folder = Path(folder)
+    plan = folder / "plan.json"
+    if not plan.is_file():
+        return
+    for number in range(len(json.loads(plan.read_text(encoding="utf-8"))["plan"])):
+        (folder / f"{number}.safetensors").unlink(missing_ok=True)
+        (folder / f".{number}.safetensors.part").unlink(missing_ok=True)
+    plan.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
 # -- one program ---------------------------------------------------------------
 
 
