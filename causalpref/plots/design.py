@@ -79,15 +79,13 @@ def error_by_budget(lines: pd.DataFrame, dots: pd.DataFrame, *, start: float = 0
     here = curve.transform_filter("datum.budget == buybudget")
     rule = here.transform_filter({"field": "how", "equal": names[0]}).mark_rule(
         color="#858585", strokeDash=[2, 3], strokeWidth=1.5).encode(x=x)
-    last = (len(names) - 1) // 2
     told = [here.transform_filter({"field": "how", "equal": name}).transform_calculate(
         words=f"'{name}: ' + format(datum.se, '.3f')").mark_text(
         align="left", fontSize=12, fontWeight="bold").encode(
-        text="words:N", color=alt.Color("how:N", sort=names, legend=legend, scale=colours),
-        x=alt.value(220 * (i % 2)), y=alt.value(-12 - 16 * (last - i // 2)))
+        text="words:N", x=alt.value(0), y=alt.value(-12 - 16 * (len(names) - 1 - i)))
         for i, name in enumerate(names)]
     title = _title("What a budget buys", lines, source)
-    title.offset = 24 + 16 * last
+    title.offset = 24 + 16 * (len(names) - 1)
     at = lines.set_index(["how", "rho", "budget"]).se
     cells = "; ".join(f"at rho {r:g}: " + ", ".join(f"{n} {at[n, r, budget]:.3f}" for n in names)
                       for r in (float(rhos[0]), begin, float(rhos[-1])))
@@ -209,11 +207,11 @@ def leaking_control(lines: pd.DataFrame, dots: pd.DataFrame, passive: pd.DataFra
         y=y, x=alt.value(424), text="words:N")
     told = log.transform_calculate(
         words="'log without length, ρ = ' + format(datum.rho, '.2f') + ': ' + "
-              f"format(datum.value, '.2f') + '; truth {truth:.2f}'").mark_text(
-        align="left", fontSize=13, fontWeight="bold").encode(
-        text="words:N", x=alt.value(0), y=alt.value(-12))
+              f"format(datum.value, '.2f') + ';truth {truth:.2f}'").mark_text(
+        align="left", fontSize=13, fontWeight="bold", lineBreak=";").encode(
+        text="words:N", x=alt.value(0), y=alt.value(-28))
     title = _title("Control that leaks", lines, source)
-    title.offset = 24
+    title.offset = 40
     at = passive.set_index("rho").value
     ends = "; ".join(f"{n}: " + ", ".join(
         f"{row.value:.2f} at gamma {row.leak:g}" for row in lines[lines.how == n].iloc[[0, -1]]

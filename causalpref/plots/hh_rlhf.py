@@ -360,7 +360,7 @@ def _seeds_and_means(t: pd.DataFrame, names: Sequence[str], title: str, legend: 
     mean = rows.transform_aggregate(value="mean(value)", groupby=["lambda_", "what"])
     y = alt.Y("value:Q", title=title, scale=room)
     return alt.layer(
-        rows.mark_point(size=28, filled=True, opacity=0.45).encode(
+        rows.mark_point(size=28, filled=False, strokeWidth=1.2, opacity=1).encode(
             x=x, y=y, color=colour, shape=shape,
             tooltip=["rho", "lambda_", "what", "seed", alt.Tooltip("value:Q", format=".3f")]),
         mean.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour),

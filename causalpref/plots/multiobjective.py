@@ -89,7 +89,6 @@ def _boxes(boxes: list[tuple], links: list[tuple], lanes: int, title: str) -> al
         return (alt.X if scale is across else alt.Y)(f"{name}:Q", scale=scale, axis=None)
 
     base = alt.Chart(nodes)
-    colour = alt.Color("part:N", legend=None, scale=_scale(list(_PARTS), _PARTS))
     outline = base.mark_rect(filled=False, strokeWidth=2, cornerRadius=4).encode(
         x=at("left", across), x2="right:Q", y=at("low", up), y2="high:Q",
         stroke=alt.Stroke("part:N", legend=None, scale=_scale(list(_PARTS), _PARTS)))
@@ -107,7 +106,7 @@ def _boxes(boxes: list[tuple], links: list[tuple], lanes: int, title: str) -> al
     parts = nodes[nodes.part.isin(["trunk", "head", "adversary"])].drop_duplicates(["part", "y"])
     named = alt.Chart(parts).mark_text(fontSize=12, fontStyle="italic", baseline="bottom",
                                        dy=-4).encode(
-        x=at("x", across), y=at("high", up), text="part:N", color=colour)
+        x=at("x", across), y=at("high", up), text="part:N")
     layers = [shafts, heads, outline, width, words, named]
     if ties.reversed.any():
         turn = ties[ties.reversed]
@@ -174,12 +173,13 @@ def two_players(*, start: tuple[float, float] = (1.5, 0.0), steps: int = 60,
     one = walk.transform_filter("datum.k == 0").transform_calculate(
         g=growth).transform_calculate(
         words="'a step multiplies the distance by ' + format(datum.g, '.4f') + (datum.g > 1 + "
-              "1e-12 ? ': it spirals out' : datum.g < 1 - 1e-12 ? ': it comes to rest' : "
-              "': it stays')").mark_text(align="left", fontSize=13, fontWeight="bold").encode(
-        x=alt.value(0), y=alt.value(-10), text="words:N")
+              "1e-12 ? ';it spirals out' : datum.g < 1 - 1e-12 ? ';it comes to rest' : "
+              "';it stays')").mark_text(align="left", fontSize=13, fontWeight="bold",
+                                        lineBreak=";").encode(
+        x=alt.value(0), y=alt.value(-26), text="words:N")
     grown = float(np.hypot(1.0, 0.2))
     title = alt.TitleParams("Two players, one gradient step at a time",
-                            subtitle=f"Data: {source}", anchor="start", offset=20)
+                            subtitle=f"Data: {source}", anchor="start", offset=36)
     return alt.layer(path, dots, first, rest, one).add_params(*dials).properties(
         width=430, height=330, title=title,
         description=f"The play of two numbers u and v from ({start[0]:g}, {start[1]:g}) around "
@@ -224,7 +224,7 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
         rows = shown.transform_filter(keep)
         colour = alt.Color("measure:N", title=what, legend=legend, scale=_scale(names, _LINES))
         shape = alt.Shape("measure:N", title=what, legend=legend, scale=_scale(names, _POINTS))
-        seeds = rows.mark_point(size=28, filled=True, opacity=0.45, clip=True).encode(
+        seeds = rows.mark_point(size=28, filled=False, strokeWidth=1.2, opacity=1, clip=True).encode(
             x=x, y=y, color=colour, shape=shape,
             tooltip=["world", "lambda_", "measure", "seed", alt.Tooltip("value:Q", format=".3f")])
         mean = rows.transform_aggregate(value="mean(value)", groupby=["lambda_", "measure"])
@@ -239,7 +239,7 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
         told = [here.transform_filter(f"datum.measure == '{n}'").transform_calculate(
             words=f"'{n} ' + format(datum.value, '{form}')").mark_text(
             align="left", fontSize=13, fontWeight="bold").encode(
-            text="words:N", x=alt.value(0 if k == 0 else 215), y=alt.value(-12))
+            text="words:N", x=alt.value(0), y=alt.value(-12 - 16 * (1 - k)))
             for k, n in enumerate(names)]
         guide = line_at.mark_rule(strokeDash=dash, color="#858585").encode(
             y=alt.Y(f"{field}:Q", title=title, scale=alt.Scale(domain=domain, nice=False),
@@ -256,13 +256,13 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
     below = panel(["its own adversary", "a fresh probe"], "nats about C", [-0.2, 1.1 * ceiling],
                   ".2f", 130, top, "ceiling", [2, 3], "C read by")
     title = _title("Hiding who is judging", table, source)
-    title.offset = 20
+    title.offset = 36
     mean = table.groupby(["world", "lambda_", "measure"], sort=False).value.mean()
     cells = "; ".join(
         f"{w}, lambda {v:g}: " + ", ".join(f"{m} {mean[w, v, m]:.2f}" for m in _LINES)
         for w in worlds for v in values)
-    return alt.vconcat(above.properties(title=title), below, spacing=34).resolve_scale(
-        color="independent", shape="independent").add_params(world, dial).properties(
+    return alt.vconcat(above.properties(title=title), below, spacing=50).resolve_scale(
+        color="independent", shape="independent", strokeDash="independent").add_params(world, dial).properties(
         description="Above, test accuracy on consistent and inconsistent pairs over lambda; "
                     "below, nats about C that the model's own adversary and a fresh probe read "
                     "from the representation, with a dotted line at what the type tells. Small "
