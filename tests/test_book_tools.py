@@ -10,10 +10,11 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import address
+import causalpref_book as extension
+import colab
 import nbformat
 import numpy as np
 import pandas as pd
@@ -24,17 +25,6 @@ from causalpref import notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-colab = load(ROOT / "book" / "_ext" / "colab.py")
 
 FRONT = """\
 ---
@@ -390,7 +380,6 @@ def test_copies_of_the_chapters_are_plain() -> None:
 
 
 def test_key_of_the_cache_follows_package_results_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    extension = load(ROOT / "book" / "_ext" / "causalpref_book.py")
     monkeypatch.delenv("CAUSALPREF_DATA", raising=False)
     (tmp_path / "results").mkdir()
     keys = [extension.results_key(tmp_path)]

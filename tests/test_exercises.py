@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import importlib.util
 import io
 import re
 import symtable
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import colab
 import pytest
 import yaml
 
@@ -29,17 +27,6 @@ ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("By heart", "By hand", "By code", "Break an assumption", "Open")  # in this order
 STUB = "your code here"
 
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-colab = load(ROOT / "book" / "_ext" / "colab.py")
 
 
 # Reading the pages -------------------------------------------------------------

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import colab
 import pytest
+import quiz
 
 ROOT = Path(__file__).resolve().parents[1]
 
-
-def load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-colab = load(ROOT / "book" / "_ext" / "colab.py")
-quiz = load(ROOT / "book" / "_ext" / "quiz.py")
 
 BOOK = colab.Book(ROOT)
 PATH = BOOK.path("teaching")

@@ -233,7 +233,7 @@ def test_bfloat16_is_close_and_not_equal():
     (lambda: [run_of(weight=np.zeros(len(SIDES["train"])))], "all weights are 0"),
     (lambda: [run_of(patience=0)], r"patience \(0\)"),
     (lambda: [run_of(), Run(RewardConfig("base", d=7), *SIDES.values(), 0)],
-     "run 1 : the embeddings are 6 wide, config.d is 7")])
+     "run 1: the embeddings are 6 wide, config.d is 7")])
 def test_fit_runs_refuses(bad, says):
     with pytest.raises(ValueError, match=says):
         fit_runs(bad())

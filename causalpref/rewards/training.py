@@ -182,7 +182,8 @@ def fit_runs(runs: Sequence[Run], *, epochs: int = 10, batch_size: int = 64,
         except ValueError as error:
             if len(runs) == 1:
                 raise
-            raise ValueError(f"run {place} {dict(run.tags) or ''}: {error}") from None
+            tags = f" {dict(run.tags)}" if run.tags else ""
+            raise ValueError(f"run {place}{tags}: {error}") from None
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     cores = torch.get_num_threads() if device == "cpu" else 1
     shared = _Shared(device)
