@@ -35,27 +35,7 @@ MODES = ("light", "dark")
 CASES = [pytest.param((page, mode), id=f"{page.removesuffix('.html')}-{mode}")
          for page in PAGES for mode in MODES]
 
-KNOWN_FAULTS = frozenset((
-    "test_alternative_text[py-modindex]",
-    "test_contrast_of_marks[hh_rlhf]",
-    "test_contrast_of_marks[reward_models]",
-    "test_contrast_of_words[reward_models]",
-    "test_contrast_of_words[roadmap]",
-    "test_keyboard[index]",
-    "test_narrow[genindex]",
-    "test_narrow[reward_models]",
-    "test_narrow[roadmap]",
-    "test_nothing_from_elsewhere_and_no_error[reward_models]",
-))
-"""Seen and not mended yet, in one mode or both; delete a line with its fault."""
-
 Profile = Callable[[str], Any]
-
-
-@pytest.fixture(autouse=True)
-def expected(request: pytest.FixtureRequest) -> None:
-    if re.sub(r"-(light|dark)\]$", "]", request.node.name) in KNOWN_FAULTS:
-        request.applymarker(pytest.mark.xfail(reason="a known fault, see KNOWN_FAULTS"))
 
 
 def missing(reason: str) -> None:

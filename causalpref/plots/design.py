@@ -203,8 +203,8 @@ def leaking_control(lines: pd.DataFrame, dots: pd.DataFrame, passive: pd.DataFra
     flat = alt.Chart(pd.DataFrame({"value": [truth]})).mark_rule(
         color="#858585", strokeDash=[4, 4], strokeWidth=1.5).encode(y=y)
     words = alt.Chart(pd.DataFrame({"value": [truth], "words": ["truth"]})).mark_text(
-        align="right", dy=11, fontSize=12, fontStyle="italic").encode(
-        y=y, x=alt.value(424), text="words:N")
+        align="right", dx=-6, dy=11, fontSize=12, fontStyle="italic").encode(
+        y=y, x=alt.value("width"), text="words:N")
     told = log.transform_calculate(
         words="'log without length, ρ = ' + format(datum.rho, '.2f') + ': ' + "
               f"format(datum.value, '.2f') + ';truth {truth:.2f}'").mark_text(

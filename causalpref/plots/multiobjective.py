@@ -230,8 +230,8 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
         mean = rows.transform_aggregate(value="mean(value)", groupby=["lambda_", "measure"])
         line = mean.mark_line(strokeWidth=2.5, clip=True).encode(
             x=x, y=y, color=colour, strokeDash=alt.StrokeDash(
-                "measure:N", legend=None, scale=alt.Scale(domain=names,
-                                                          range=[_DASH[n] for n in names])))
+                "measure:N", title=what, legend=legend,
+                scale=alt.Scale(domain=names, range=[_DASH[n] for n in names])))
         big = mean.transform_filter("datum.lambda_ == balancelambda").mark_point(
             size=230, strokeWidth=2.5, opacity=1, clip=True).encode(
             x=x, y=y, color=colour, shape=shape)
@@ -262,7 +262,8 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
         f"{w}, lambda {v:g}: " + ", ".join(f"{m} {mean[w, v, m]:.2f}" for m in _LINES)
         for w in worlds for v in values)
     return alt.vconcat(above.properties(title=title), below, spacing=50).resolve_scale(
-        color="independent", shape="independent", strokeDash="independent").add_params(world, dial).properties(
+        color="independent", shape="independent", strokeDash="independent").add_params(
+        world, dial).properties(
         description="Above, test accuracy on consistent and inconsistent pairs over lambda; "
                     "below, nats about C that the model's own adversary and a fresh probe read "
                     "from the representation, with a dotted line at what the type tells. Small "
