@@ -156,9 +156,10 @@ def test_linear_fit_equals_logistic_regression():
         delta, train.label).coef_[0]
 
     config = RewardConfig("base", d=3, n_objectives=1, depth=1)
-    model = RewardModel(config)
-    e, e2, label = (torch.tensor(v) for v in (train.embeddings[first], train.embeddings[second],
-                                              train.label))
+    torch.manual_seed(0)
+    model = RewardModel(config).double()  # in float32 the optimiser stops where rounding does
+    e, e2 = (torch.tensor(train.embeddings[side]).double() for side in (first, second))
+    label = torch.tensor(train.label)
     optimiser = torch.optim.LBFGS(model.parameters(), max_iter=200, tolerance_grad=1e-9,
                                   tolerance_change=1e-12)
 
