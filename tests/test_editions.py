@@ -19,6 +19,7 @@ import colab
 import editions
 import offline
 import pdf
+import pikepdf
 import pytest
 import slides
 import yaml
@@ -683,12 +684,31 @@ def test_pdf_of_the_book(root: Path, public: Path, browser: Any, tmp_path: Path)
     ]  # playwright runs once a process
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and "1 charts" in done.stdout, done.stderr
-    made = file.read_bytes()
-    assert (
-        made.startswith(b"%PDF")
-        and len(re.findall(rb"/Type\s*/Page\b", made)) >= 3
-        and b"/Outlines" in made
-    )
+    headings = re.findall(r"<h[1-6]>(.*?)<a", text)
+    with pikepdf.open(file) as made, made.open_outline() as outline:
+        assert len(made.pages) >= 3
+        assert outline.root[0].title == re.sub("<.*?>", "", headings[0])
+
+
+@pytest.mark.parametrize("headings, titles", [
+    (["On dogs and cats", "Why?"], ["On dogs and cats", "Why?"]),
+    (["On dogs and cats"], ["On dogs andcats", "Why?Why?"]),
+])
+def test_bookmarks_are_the_headings(
+    headings: list[str], titles: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "x.pdf"
+    with pikepdf.new() as printed:
+        printed.add_blank_page()
+        with printed.open_outline() as outline:
+            top = pikepdf.OutlineItem("On dogs andcats", 0)
+            top.children.append(pikepdf.OutlineItem("Why?Why?", 0))
+            outline.root.append(top)
+        printed.save(file)
+    pdf.tidy(file, headings)
+    with pikepdf.open(file) as tidied, tidied.open_outline() as outline:
+        top, = outline.root
+        assert [top.title, top.children[0].title] == titles
 
 
 def test_pdf_of_a_page_that_asks_the_network_fails(browser: Any, tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pikepdf
 from sphinx.application import Sphinx
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -59,6 +60,15 @@ TYPESET = """async () => {
   await MathJax.startup.promise;
   return true;
 }"""
+# Text of the headings: the browser's own bookmarks lose the space where a heading breaks into
+# two lines, and say a heading twice that a page break has moved.
+HEADINGS = """() => [...document.querySelectorAll("h1, h2, h3, h4, h5, h6")]
+  .filter((heading) => heading.checkVisibility())
+  .map((heading) => {
+    const copy = heading.cloneNode(true);
+    copy.querySelectorAll(".headerlink").forEach((link) => link.remove());
+    return copy.textContent.replace(/\\s+/g, " ").trim();
+  })"""
 FOOTER = """<div style="width: 100%; font: 8px sans-serif; color: #555; text-align: center">
 <span class="title"></span> &middot; <span class="pageNumber"></span></div>"""
 
@@ -78,6 +88,31 @@ def find_chromium() -> str | None:
             raise FileNotFoundError(f"CHROMIUM is {named!r}, which is no program")
         return found
     return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+
+
+def tidy(file: Path, headings: Sequence[str]) -> None:
+    """Name the bookmarks of a PDF after its headings, and pack it to a third of its size.
+
+    Parameters
+    ----------
+    file : Path
+        PDF, written anew.
+    headings : sequence of str
+        Text of the headings in order. If there are more or fewer than bookmarks, these stay.
+    """
+
+    def flat(bookmarks: Iterable[Any]) -> Iterator[Any]:
+        for bookmark in bookmarks:
+            yield bookmark
+            yield from flat(bookmark.children)
+
+    with pikepdf.open(file, allow_overwriting_input=True) as printed:
+        with printed.open_outline() as outline:
+            bookmarks = list(flat(outline.root))
+            if len(bookmarks) == len(headings):
+                for bookmark, heading in zip(bookmarks, headings, strict=True):
+                    bookmark.title = heading
+        printed.save(file, object_stream_mode=pikepdf.ObjectStreamMode.generate)
 
 
 def print_page(page: Path, file: Path, timeout: float = 300) -> int:
@@ -145,7 +180,9 @@ def print_page(page: Path, file: Path, timeout: float = 300) -> int:
             footer_template=FOOTER,
             margin=dict.fromkeys(("top", "bottom", "left", "right"), MARGIN),
         )
+        headings = tab.evaluate(HEADINGS)
         browser.close()
+    tidy(file, headings)
     if wrong:
         raise RuntimeError(f"{page}: " + "; ".join(dict.fromkeys(wrong)))
     return charts
