@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import tempfile
+import textwrap
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -149,9 +150,10 @@ class PreferenceData:
         if self.annotator is not None:
             n = len(np.unique(self.annotator))
             extra.append(f"{n} annotator{'s' * (n > 1)}")
+        rest = textwrap.fill("; ".join([*extra, kind + self.source]) + ")", 76,
+                             initial_indent=" " * 4, subsequent_indent=" " * 4)
         return (f"PreferenceData({len(self):,} pairs, {len(self.responses):,} responses, "
-                f"{len(self.prompts):,} prompts;\n"
-                f"    {'; '.join([*extra, kind + self.source])})")
+                f"{len(self.prompts):,} prompts;\n{rest}")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PreferenceData):

@@ -768,6 +768,13 @@ def test_few_pairs_are_no_violation_of_latent_positivity():
     assert check_latent_positivity(sim.sample(10, seed=0)).verdict is not Verdict.VIOLATED
 
 
+def test_one_latent_has_no_combinations_to_miss():
+    """Neither "no violation found", since nothing was looked at, nor an alarm."""
+    sim = Simulator(linear_reward([1.0]), (Latent("a"),))
+    report = check_latent_positivity(sim.sample(500, seed=0))
+    assert report.verdict is Verdict.UNTESTABLE and "One latent" in report.sentence
+
+
 def test_a_rare_latent_is_not_blamed():
     """Independent binary latents, one with share 0.01: 0.98^100 of the data sets never show it."""
     sim = Simulator(linear_reward([1.0, 1.0]), (Latent("a", "binary", 0.01), BITS[1]))

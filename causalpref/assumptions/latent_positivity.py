@@ -277,7 +277,7 @@ def check_latent_positivity(data: PreferenceData, *, names: Names | None = None,
     strained = bool(thins) or bool((low_factor[told] > inflation).any())
     verdict = (Verdict.VIOLATED if holes or fixed or tied else
                Verdict.STRAINED if strained else
-               Verdict.NOT_FOUND if told.any() else Verdict.UNTESTABLE)
+               Verdict.NOT_FOUND if told.any() and cells else Verdict.UNTESTABLE)
     said = []
     if fixed:
         said.append(f"{_list(fixed)} never differ{'s' * (len(fixed) == 1)} within a pair")
@@ -302,6 +302,9 @@ def check_latent_positivity(data: PreferenceData, *, names: Names | None = None,
         step = ("Effects that need these combinations rest on the form of the model alone. "
                 "Generate responses that break the tie (the same answer, one feature changed) and have them "
                 "judged.")
+    elif verdict is Verdict.UNTESTABLE and told.any():
+        sentence = "One latent has no combinations that could be missing."
+        step = "Name a second latent, of the responses or of the prompt."
     elif verdict is Verdict.UNTESTABLE:
         sentence = (f"{prompts} prompts are too few to tell a latent that never differs from one that "
                     "rarely does, or the latents from one another.")

@@ -277,9 +277,11 @@ def check_positivity(data: PreferenceData, *, features: np.ndarray | None = None
     worst, least = min(ess, key=ess.get), min(reach, key=reach.get)
     if verdict.alarm:
         sentence = (f"{share:.0%} of the prompts were hardly ever written under some other "
-                    "objective; weighted to all prompts, those of "
-                    + (f"{least} reach {reach[least]:.0%} of them." if reach[least] < 0.9 else
-                       f"{worst} count for {ess[worst]:.0%} of their number."))
+                    "objective; "
+                    + (f"those of {least} can stand for {reach[least]:.0%} of all prompts, "
+                       "whatever their weights." if reach[least] < 0.9 else
+                       f"weighted to stand for all prompts, those of {worst} are worth "
+                       f"{ess[worst]:.0%} of their number."))
         step = ("What the other objective says of these prompts is extrapolation. Have them judged "
                 "under every objective"
                 + (f", or restrict conclusions to propensities in [{cut:.2f}, {1 - cut:.2f}], which "

@@ -392,13 +392,15 @@ def _plan(table: _Table, layout: str, columns: Mapping[str, str | None],
             raise ValueError(
                 f"no layout fits: {has}. Layouts and the columns that they need "
                 f"(transcripts: chosen with Human: and Assistant: turns):\n{known}\n"
-                "Say which column is which with columns={'prompt': 'a column of yours', ...}.")
+                "Say which column is which with columns={'prompt': 'a column of yours', ...}, or on "
+                "the command line with --column prompt=COL.")
         layout = fits[0]
     spec = _LAYOUTS[layout]
     missing = [c for c in spec.needs if not at(spec, c)]
     if missing:
         raise ValueError(f"layout {layout!r} needs a column {missing[0]!r}, but {has}; "
-                         f"columns={{{missing[0]!r}: ...}} says which one it is")
+                         f"columns={{{missing[0]!r}: ...}} says which one it is, or on the "
+                         f"command line --column {missing[0]}=COL")
     known = (*spec.needs, *spec.optional, *_EXTRAS)
     if spec.says_objective:
         known = tuple(c for c in known if c != "objective")
