@@ -83,8 +83,9 @@ def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         tooltip=["model", "split", "rho", alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
                  alt.Tooltip("low:Q", format=".1f"), alt.Tooltip("high:Q", format=".1f")])
     y = alt.Y("percent:Q", title="test accuracy, %", scale=alt.Scale(zero=False))
-    dash = alt.StrokeDash("split:N", title="test pairs", scale=alt.Scale(
-        domain=["consistent", "inconsistent"], range=[[1, 0], [6, 4]]))
+    dash = alt.StrokeDash(
+        "split:N", title="test pairs", legend=alt.Legend(symbolSize=600, symbolStrokeWidth=2),
+        scale=alt.Scale(domain=["consistent", "inconsistent"], range=[[1, 0], [6, 4]]))
     return alt.layer(
         base.mark_rule(strokeWidth=1.5).encode(
             y=alt.Y("low:Q", scale=alt.Scale(zero=False)), y2="high:Q"),
@@ -156,8 +157,7 @@ def accuracy_beside_the_paper(table: pd.DataFrame, *, source: str | None = None,
     source : str, optional
         What our data are. Default: the column ``source``.
     dials : str
-        Begins the names of the dials: charts on one page need different ones, or their
-        buttons are one group to a browser.
+        Begins the names of the dials, to tell apart those of several charts on one page.
     """
     names = list(dict.fromkeys(table["whose"]))
     t = _percent(table)
@@ -397,10 +397,11 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
     colours = ["#2f86c8", "#d1672c", "#c2578f", "#4f9d69"][:len(names)]
     shapes = ["circle", "diamond", "square", "triangle-up"][:len(names)]
     domain = [0.9 * float(t.same.min()), 1.1 * float(t["size"].max())]
+    ticks = [v for e in range(8) for v in (10**e, 3 * 10**e) if domain[0] <= v <= domain[1]]
     base = alt.Chart(t).transform_filter("datum.model == pairsmodel").transform_calculate(
         n=f"pairscount == '{counts[0]}' ? datum.size : datum.same").encode(
-        x=alt.X("n:Q", title="pairs (logarithmic)", scale=alt.Scale(type="log", domain=domain,
-                                                                  nice=False)),
+        x=alt.X("n:Q", title="pairs (logarithmic)", axis=alt.Axis(values=ticks, format=","),
+                scale=alt.Scale(type="log", domain=domain, nice=False)),
         color=alt.Color("rho:N", title="ρ", scale=alt.Scale(domain=names, range=colours)),
         detail="split:N",
         tooltip=["model", "rho", "split", alt.Tooltip("size:Q", format=",", title="pairs"),
