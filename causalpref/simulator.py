@@ -264,7 +264,7 @@ class Simulator:
     correlation : float or array, shape (m, m)
         Correlation of the components of delta = Z - Z' (equation 7; rho of appendix D.1). A
         number for two response latents. Without ``prompt_effect`` it is also that of the
-        components of Z^T. With it, and for latents that are not Gaussian, it is that of the
+        components of Z^T. With it, for latents that are not Gaussian, it is that of the
         underlying normals.
     prompt_effect : array, shape (m, k), optional
         Coefficients of the underlying normals of Z^X in those of Z^T: what an answer

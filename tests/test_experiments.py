@@ -164,6 +164,11 @@ def test_comparison_against_closed_forms():
     assert two.difference == pytest.approx(0) and two.se == pytest.approx(
         abs(a.mean() - b.mean()))
     assert (two.only_model, two.only_other) == (wins, losses), "each pair once"
+    few = [run.iloc[:100] for run in paired({"a": b, "b": a}, seed=1)]
+    part = compare_models(paired({"a": a, "b": b}) + few).iloc[0]
+    each = np.append(np.zeros(100), (a - b)[100:])
+    assert part.difference == pytest.approx(each.mean()), "pairs weigh alike, not seeds"
+    assert part.high - part.difference == pytest.approx(1.96 * each.std() / 20)
 
 
 def test_comparison_has_its_size_and_power():

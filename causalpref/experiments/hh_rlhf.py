@@ -365,10 +365,10 @@ def compare_models(right: Sequence[pd.DataFrame]) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``rho``, ``split``, ``model``, ``other``; ``difference`` of the accuracies, mean over
-        seeds, with ``se`` over the seeds' paired differences; ``low``, ``high``: 95 % interval of
-        that difference over test pairs, for these fitted models, each pair's difference being its
-        mean over the seeds that tested it (normal, standard error clustered by opening);
-        ``only_model``, ``only_other``: pairs that one alone orders as
+        test pairs, each pair's being its mean over the seeds that tested it (where all seeds
+        test the same pairs, the difference of the tables' means), with ``low``, ``high``, its
+        95 % interval for these fitted models (normal, standard error clustered by opening);
+        ``se``, standard error over the seeds' paired differences; ``only_model``, ``only_other``: pairs that one alone orders as
         labelled, each pair counted under the first seed that tested it; ``mcnemar``: the exact
         two-sided p-value of these two counts.
     """
@@ -399,7 +399,7 @@ def compare_models(right: Sequence[pd.DataFrame]) -> pd.DataFrame:
             wins, losses = int((once > 0).sum()), int((once < 0).sum())
             rows.append({
                 "rho": rho, "split": "consistent" if same else "inconsistent", "model": model,
-                "other": other, "difference": by.mean(),
+                "other": other, "difference": gap.mean(),
                 "se": by.std() / np.sqrt(len(by)) if len(by) > 1 else np.nan,
                 "low": gap.mean() - half, "high": gap.mean() + half, "only_model": wins,
                 "only_other": losses,
