@@ -10,7 +10,7 @@ import pytest
 
 from causalpref import plots
 
-RHOS, BUDGETS, WAYS = (0.0, 0.45, 0.9), (100, 1000), ("same", "twins", "opposed")
+RHOS, BUDGETS, WAYS = (0.0, 0.45, 0.9), (100, 1000), ("same", "isolated", "opposed")
 
 
 def bought(ways=WAYS):

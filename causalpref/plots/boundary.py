@@ -115,8 +115,8 @@ def boundary_wedge(points: pd.DataFrame, *, draws: list[float] | np.ndarray, sca
     cells = []
     for rho in (0.0, start["rho"]):
         se = np.sqrt(alpha_variance(start["alpha"], rho, scale=scale) / start["n"])
-        same, opposed = (expected_accuracy(start["n"], start["alpha"], rho, scale=scale, opposed=o)
-                         for o in (False, True))
+        opposed = expected_accuracy(start["n"], start["alpha"], rho, scale=scale, opposed=True)
+        same = 1 - opposed_probability(rho) * (1 - opposed)  # alpha-hat in [0, 1], as drawn
         cells.append(f"at rho {rho:g} {opposed_probability(rho):.1%} of the pairs are opposed, "
                      f"the standard error of alpha-hat is {se:.3f}, and the expected accuracy is "
                      f"{same:.1%} on pairs like these and {opposed:.1%} on opposed ones")
