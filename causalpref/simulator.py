@@ -288,7 +288,7 @@ class Simulator:
         coin toss.
     hole : callable, optional
         ``hole(z_x, z_t, z_t_prime)`` returns True, shape (n,), for pairs that are never
-        seen: a cut in the latent support (assumption 5).
+        seen, in either order: a cut in the latent support (assumption 5).
     embedding : Embedding, optional
     name : str
         For captions.
