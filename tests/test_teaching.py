@@ -178,6 +178,9 @@ def test_numbers_formulas_and_control_characters(tmp_path: Path) -> None:
     assert bank.gift(question) == (
         "::q-one::[html]How <em>many</em> of \\\\(\\\\\\{a, b\\\\\\}\\\\) \\= 2?"
         "{#12.34:0.1\n\t####<strong>12.3%</strong>\\: so.\n}")
+    page.write_text(PAGE.replace("KIND", "numeric").replace("ANSWER", "**{glue:text}`q-one:d`**"))
+    (count,) = quiz.questions(page)
+    assert quiz.Bank(colab.Page(BOOK, "teaching"), {"q-one": 1}).number(count) == (1, 0)
 
 
 @pytest.mark.parametrize(("kind", "answer", "message"), [

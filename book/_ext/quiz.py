@@ -139,11 +139,14 @@ class Bank:
         return shown.replace("\n", " ")
 
     def number(self, question: Question) -> tuple[float, float]:
-        """Value and tolerance of a numeric answer, in the unit in which it is shown."""
+        """Value and tolerance of a numeric answer, in the unit in which it is shown.
+
+        One in the last digit that is shown, or what the text allows; none for a count.
+        """
         value = float(self.values[question.glued])
         percent = question.spec.endswith("%")
         digits = re.search(r"\.(\d+)", question.spec)
-        unit = 10.0 ** -int(digits[1]) if digits else 1.0
+        unit = 10.0 ** -int(digits[1]) if digits else 0.0 if question.spec == "d" else 1.0
         within = _WITHIN.search(question.text)
         return 100 * value if percent else value, float(within[1]) if within else unit
 
