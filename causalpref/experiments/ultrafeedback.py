@@ -252,7 +252,9 @@ def reading_noise(gap: np.ndarray, d: np.ndarray, *, ridge: float = 0.1) -> np.n
 
     The model is gap = Lambda d + error, fitted by least squares. Of all unbiased linear readings
     of d from gap the best (generalised least squares) errs with covariance
-    (Lambda' Psi^-1 Lambda)^-1, where Psi is the covariance of the error.
+    (Lambda' Psi^-1 Lambda)^-1, where Psi is the covariance of the error. Lambda and Psi are fitted
+    to the same pairs: unless n is many times p, chance looks like a reading and the error comes
+    out too small.
 
     Parameters
     ----------
