@@ -420,5 +420,5 @@ def test_related_work_is_a_chapter_to_work_from():
         assert "**Open.**" in part and re.search(r"\*\*Against ", part), part[:40]
         assert len(re.findall(r"\{cite:", part)) >= 4
     labels = re.findall(r"^:::\{exercise\}[^\n]*\n:label: (\S+)", text, re.MULTILINE)
-    solved = re.findall(r"^::::\{solution\} (\S+)", text, re.MULTILINE)
+    solved = re.findall(r"^:{3,4}\{solution(?:-start)?\} (\S+)", text, re.MULTILINE)
     assert len(labels) >= 5 and labels == solved
