@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import tempfile
-import textwrap
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -150,10 +149,14 @@ class PreferenceData:
         if self.annotator is not None:
             n = len(np.unique(self.annotator))
             extra.append(f"{n} annotator{'s' * (n > 1)}")
-        rest = textwrap.fill("; ".join([*extra, kind + self.source]) + ")", 76,
-                             initial_indent=" " * 4, subsequent_indent=" " * 4)
+        lines = [""]
+        for item in [*extra, kind + self.source]:  # broken between items only
+            if lines[-1] and len(lines[-1]) + len(item) > 70:
+                lines.append("")
+            lines[-1] += f" {item};" if lines[-1] else f"{item};"
+        rest = "\n    ".join(lines)[:-1]
         return (f"PreferenceData({len(self):,} pairs, {len(self.responses):,} responses, "
-                f"{len(self.prompts):,} prompts;\n{rest}")
+                f"{len(self.prompts):,} prompts;\n    {rest})")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PreferenceData):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import copy
 import io
 import re
 import symtable
@@ -170,8 +171,21 @@ def _target(target: ast.expr | None) -> Names:
     return Names(names, names)
 
 
+class _Scopes(ast.NodeTransformer):
+    """Comprehensions as generators: from Python 3.12 on others have no scope of their own."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        if isinstance(node, (ast.ListComp, ast.SetComp)):
+            return ast.GeneratorExp(node.elt, node.generators)
+        if isinstance(node, ast.DictComp):
+            return ast.GeneratorExp(ast.Tuple([node.key, node.value], ast.Load()), node.generators)
+        return node
+
+
 def _simple(tree: ast.AST) -> Names:
-    top = symtable.symtable(ast.unparse(tree), "page", "exec")
+    scoped = _Scopes().visit(copy.deepcopy(tree))
+    top = symtable.symtable(ast.unparse(scoped), "page", "exec")
     found = Names()
     for symbol in top.get_symbols():
         name = symbol.get_name()
@@ -191,7 +205,7 @@ def _inner(
 ) -> Iterator[tuple[symtable.SymbolTable, bool]]:
     """Scopes within a scope; is it in a function, which runs when called?"""
     for child in table.get_children():
-        at_once = child.get_name() in ("listcomp", "setcomp", "dictcomp", "genexpr")
+        at_once = child.get_name() == "genexpr"
         yield child, called or not at_once
         yield from _inner(child, called or not at_once)
 
