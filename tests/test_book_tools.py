@@ -381,8 +381,10 @@ def test_copies_of_the_chapters_are_plain() -> None:
 
 def test_key_of_the_cache_follows_package_results_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CAUSALPREF_DATA", raising=False)
-    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "pages").mkdir(parents=True)
     keys = [extension.results_key(tmp_path)]
+    (tmp_path / "results" / "pages" / "pages.csv").write_text("1")
+    keys.append(extension.results_key(tmp_path))
     (tmp_path / "results" / "a.csv").write_text("1")
     keys.append(extension.results_key(tmp_path))
     monkeypatch.setenv("CAUSALPREF_DATA", "hub")
@@ -396,7 +398,7 @@ def test_key_of_the_cache_follows_package_results_and_data(tmp_path: Path, monke
     assert extension.results_key(tmp_path) == keys[-1]
     (package / "rewards" / "__init__.py").write_text("# edited\n")
     keys.append(extension.results_key(tmp_path))
-    assert len(set(keys)) == 5 and keys[-1] == extension.results_key(tmp_path)
+    assert len(set(keys)) == 6 and keys[-1] == extension.results_key(tmp_path)
 
 
 def test_site_asks_no_other_host(tmp_path: Path) -> None:

@@ -29,7 +29,6 @@ KINDS = ("By heart", "By hand", "By code", "Break an assumption", "Open")  # in 
 STUB = "your code here"
 
 
-
 # Reading the pages -------------------------------------------------------------
 
 

@@ -140,6 +140,23 @@ def test_confounding_hurts_inconsistent_pairs(twin):
     assert (gap[1.0] - gap[0.5]).mean() > 0.03
 
 
+def test_test_pairs_are_cut_to_a_random_few(twin):
+    sizes = {"n_train": 100, "n_validation": 30, "seed": 0}
+    whole, few = (draw_confounded(twin, 0.9, n_test=n, **sizes) for n in (None, 50))
+    assert few.train == whole.train and few.validation == whole.validation
+    place = {pair: i for i, pair in enumerate(map(texts_of(whole.test), range(len(whole.test))))}
+    drawn = [place[texts_of(few.test)(i)] for i in range(50)]
+    assert len(few.test) == len(set(drawn)) == 50 and drawn != sorted(drawn)
+    with pytest.raises(ValueError, match="n_test is 0, expected at least 1"):
+        draw_confounded(twin, 0.9, n_test=0, **sizes)
+
+
+def texts_of(data):
+    """The texts of a pair, by its row."""
+    return lambda i: (data.prompts[data.pair_prompt[i]],
+                      *(data.responses[j] for j in data.pairs[i]))
+
+
 def paired(hits, seed=0, rho=0.9):
     """Runs of two models with given hits on the same pairs; the opening is the pair."""
     return [pd.DataFrame({"rho": rho, "model": name, "seed": seed, "opening": np.arange(len(h)),
@@ -297,7 +314,8 @@ def test_recorded_lengths_are_those_of_the_real_file(real_hh_rlhf):
 def test_command_on_the_twin(tmp_path, capsys):
     status = main(["run", "hh-rlhf", "--pairs", "3000", "--rho", "0.5", "1.0", "--seeds", "2",
                    "--train", "200", "--validation", "60", "--epochs", "1", "--hidden", "16",
-                   "--beyond", "--beyond-seeds", "1", "--checkpoint", str(tmp_path), "--out", str(tmp_path / "o"), "--quiet"])
+                   "--beyond", "--beyond-seeds", "1", "--checkpoint", str(tmp_path),
+                   "--out", str(tmp_path / "o"), "--quiet"])
     said = capsys.readouterr()
     assert status == 0 and said.err == ""
     assert "simulated" in said.out and "provenance.json" in said.out

@@ -401,7 +401,7 @@ def test_no_layout_fits_lists_what_there_is_and_what_is_needed(tmp_path):
         load(tmp_path, [{"question": "p", "best": "a"}])
     for words in ("no layout fits: x.jsonl has the columns 'question', 'best'",
                   "pairs: prompt, response_a, response_b, label", "preference_strength or overall",
-                  "columns={'prompt': 'a column of yours', ...}"):
+                  "columns={'prompt': 'a column of yours', ...}", "--column prompt=COL"):
         assert words in str(error.value)
     with pytest.raises(ValueError, match="no layout fits.*'chosen', 'rejected'"):
         load(tmp_path, [{"chosen": "a", "rejected": "b"}])

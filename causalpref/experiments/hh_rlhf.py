@@ -188,11 +188,18 @@ def draw_confounded(data: PreferenceData, rho: float, *, n_train: int, n_validat
         (:func:`causalpref.sources.hh_rlhf.first_turn`).
     seed : int
 
+    Returns
+    -------
+    Draw
+
     Raises
     ------
     ValueError
-        Too few pairs for this rho (see :func:`causalpref.sampling.sample_confounded`).
+        Too few pairs for this rho (see :func:`causalpref.sampling.sample_confounded`), or
+        ``n_test`` below 1.
     """
+    if n_test is not None and n_test < 1:
+        raise ValueError(f"n_test is {n_test}, expected at least 1, or None for all that are left")
     if openings is None:
         openings = _openings(data)
     rng = np.random.default_rng((seed, round(1000 * rho)))
@@ -368,9 +375,9 @@ def compare_models(right: Sequence[pd.DataFrame]) -> pd.DataFrame:
         test pairs, each pair's being its mean over the seeds that tested it (where all seeds
         test the same pairs, the difference of the tables' means), with ``low``, ``high``, its
         95 % interval for these fitted models (normal, standard error clustered by opening);
-        ``se``, standard error over the seeds' paired differences; ``only_model``, ``only_other``: pairs that one alone orders as
-        labelled, each pair counted under the first seed that tested it; ``mcnemar``: the exact
-        two-sided p-value of these two counts.
+        ``se``, standard error over the seeds' paired differences; ``only_model``,
+        ``only_other``: pairs that one alone orders as labelled, each pair counted under the
+        first seed that tested it; ``mcnemar``: the exact two-sided p-value of these two counts.
     """
     rows = []
     cells: dict[float, dict[int, dict[str, pd.DataFrame]]] = {}

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from causalpref.plots._style import COLOURS, _SHAPES, _scale, _title
+from causalpref.plots._style import _SHAPES, COLOURS, _scale, _title
+from causalpref.rewards import summarise
 
 __all__ = ["accuracy_beside_the_paper", "accuracy_by_pairs", "accuracy_by_rho", "cell_differences",
            "lambda_dial", "length_by_objective", "readable_by_rho", "who_asked"]
@@ -204,7 +205,7 @@ def _percent(table: pd.DataFrame) -> pd.DataFrame:
     se = table["se"].fillna(0)
     return table.assign(percent=100 * table["mean"], low=100 * (table["mean"] - se),
                         high=100 * (table["mean"] + se)).drop(
-        columns=["mean", "se", "source"]).round(3)
+        columns=["mean", "se", "source"], errors="ignore").round(3)
 
 
 def _rho_axis(t: pd.DataFrame) -> alt.X:
@@ -274,11 +275,11 @@ def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         What the data are. Default: the column ``source``.
     """
     names = ["embedding", *_MODELS]
-    scored = table.groupby(["target", "model", "rho"], sort=False)
-    t = scored["accuracy"].agg(["mean", "std", "count"]).join(scored["best"].mean()).reset_index()
-    se = (t["std"] / t["count"]**0.5).fillna(0)
+    by = ["target", "model", "rho"]
+    t = summarise(table, by).merge(table.groupby(by)["best"].mean().reset_index())
+    se = t["se"].fillna(0)
     t = t.assign(target=t.target.map(_TARGETS), low=t["mean"] - se, high=t["mean"] + se).drop(
-        columns=["std", "count"]).round(4)
+        columns=["se", "seeds"]).round(4)
     dial = alt.param(name="readtarget", value=_TARGETS["type"], bind=alt.binding_radio(
         options=list(_TARGETS.values()), name="to be read: "))
     picked = alt.selection_point(fields=["model"], bind="legend")
@@ -381,13 +382,9 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
         What the data are. Default: the column ``source``.
     """
     rhos = [float(r) for r in sorted(table["rho"].unique())]
-    cell = table.groupby(["rho", "model", "split", "size"], sort=False)["accuracy"]
-    t = cell.agg(["mean", "std", "count"]).reset_index()
-    se = (t["std"] / t["count"]**0.5).fillna(0)
+    t = _percent(summarise(table, ["rho", "model", "split", "size"]).drop(columns="seeds"))
     share = t.rho.where(t.split == "consistent", 1 - t.rho)
-    t = t.assign(same=(t["size"] * share).round(), low=100 * (t["mean"] - se),
-                 high=100 * (t["mean"] + se), percent=100 * t["mean"],
-                 rho=t.rho.map("{:g}".format)).drop(columns=["mean", "std", "count"]).round(3)
+    t = t.assign(same=(t["size"] * share).round(), rho=t.rho.map("{:g}".format))
     counts = ["all training pairs", "training pairs of the tested kind"]
     dials = [alt.param(name="pairsmodel", value="multihead", bind=alt.binding_radio(
                  options=_MODELS, name="model: ")),
