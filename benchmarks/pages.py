@@ -30,7 +30,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from causalpref.experiments import record
+from causalpref.studies import record
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import torch  # noqa: F401  (so that the baseline of memory holds the package's imports)
 
-from causalpref.simulator import Simulator, linear_reward
+from causalpref.simulation import Simulator, linear_reward
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--pairs", type=int, default=1_000_000)

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from causalpref.experiments.hh_rlhf import draw_confounded
+from causalpref.studies.hh_rlhf import draw_confounded
 from causalpref.rewards import KINDS, RewardConfig, RewardModel, Run, fit_runs, predict
 from causalpref.rewards.training import ordered
 from causalpref.sources.hh_rlhf import twin

@@ -259,7 +259,7 @@ def _audit(args: argparse.Namespace) -> int:
             raise ValueError(f"--column is {word!r}, expected NAME=COL")
         columns[name] = column or None
 
-    from causalpref.audit import audit, staged
+    from causalpref.auditing import audit, staged
     from causalpref.sources import load_preferences
 
     with staged("reading the data", not args.quiet):
@@ -273,7 +273,7 @@ def _audit(args: argparse.Namespace) -> int:
         notes.append(f"The first {args.limit:,} rows only (--limit).")
     features: Any = args.model or "auto"
     if args.model and args.model != "hashed":
-        from causalpref.embedding import embed
+        from causalpref.text.embedding import embed
 
         features = functools.partial(embed, model=args.model, template=args.template,
                                      progress=not args.quiet)
@@ -338,11 +338,11 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _run_hh_rlhf(args: argparse.Namespace) -> int:
-    from causalpref import plots
-    from causalpref.embedding import embed, hashed_ngrams
-    from causalpref.experiments import (accuracy_table, content_blind, length_rates, record,
+    from causalpref import figures
+    from causalpref.text.embedding import embed, hashed_ngrams
+    from causalpref.studies import (accuracy_table, content_blind, length_rates, record,
                                         reward_models, type_probe)
-    from causalpref.experiments import remedies as beyond
+    from causalpref.studies import remedies as beyond
     from causalpref.rewards.training import forget
     from causalpref.sources import load_hh_rlhf
     from causalpref.sources.hh_rlhf import relabelling
@@ -391,7 +391,7 @@ def _run_hh_rlhf(args: argparse.Namespace) -> int:
         source=data.source, simulated=data.simulated, model=model,
         model_sha256=_hashes(Path(args.model or "") / "model.safetensors") or None)
     inline = importlib.util.find_spec("vl_convert") is not None  # else it asks a CDN when opened
-    plots.accuracy_by_rho(tables["table2"]).save(folder / "figure6.html", inline=inline)
+    figures.accuracy_by_rho(tables["table2"]).save(folder / "figure6.html", inline=inline)
     for study in ("tables", "remedies", "lambda", "sizes"):
         forget(checkpoint / study)
     if checkpoint.is_dir() and not any(checkpoint.iterdir()):
@@ -405,10 +405,10 @@ def _run_hh_rlhf(args: argparse.Namespace) -> int:
 
 
 def _run_ultrafeedback(args: argparse.Namespace) -> int:
-    from causalpref import plots
-    from causalpref.embedding import embed
-    from causalpref.experiments import record
-    from causalpref.experiments.ultrafeedback import correlated_latents, table_1
+    from causalpref import figures
+    from causalpref.text.embedding import embed
+    from causalpref.studies import record
+    from causalpref.studies.ultrafeedback import correlated_latents, table_1
     from causalpref.rewards import summarise
     from causalpref.sources import load_ultrafeedback
 
@@ -436,7 +436,7 @@ def _run_ultrafeedback(args: argparse.Namespace) -> int:
                     data=_hashes(args.source), source=data.source, simulated=data.simulated,
                     model=model)
     inline = importlib.util.find_spec("vl_convert") is not None  # else it asks a CDN when opened
-    plots.accuracy_by_correlation(scores).save(folder / "table1.html", inline=inline)
+    figures.accuracy_by_correlation(scores).save(folder / "table1.html", inline=inline)
     print(f"{data}\n\nTest accuracy, % (mean ± standard error over {args.seeds} seeds)\n"
           f"{table_1(scores).to_string()}")
     print(f"\nwritten: table1.csv, runs.csv, table1.html, provenance.json in {folder}")
@@ -444,8 +444,8 @@ def _run_ultrafeedback(args: argparse.Namespace) -> int:
 
 
 def _run_hanna(args: argparse.Namespace) -> int:
-    from causalpref.experiments import record
-    from causalpref.experiments.ultrafeedback import aspect_pairs
+    from causalpref.studies import record
+    from causalpref.studies.ultrafeedback import aspect_pairs
     from causalpref.rewards import summarise
     from causalpref.sources import load_hanna
     from causalpref.sources.hanna import ASPECTS
@@ -467,8 +467,8 @@ def _run_hanna(args: argparse.Namespace) -> int:
 
 
 def _run_checks(args: argparse.Namespace) -> int:
-    from causalpref.experiments import record
-    from causalpref.experiments.checks import size_and_power
+    from causalpref.studies import record
+    from causalpref.studies.checks import size_and_power
 
     table = size_and_power(datasets=args.datasets, seed=args.seed, progress=not args.quiet)
     folder = record({"checks": table}, args.out, source="simulated", simulated=True,

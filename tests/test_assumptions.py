@@ -26,8 +26,8 @@ from causalpref.assumptions import (Report, Verdict, balance, check_additivity, 
 from causalpref.assumptions import _fits as fits
 from causalpref.assumptions.latent_positivity import _inflation_bound
 from causalpref.assumptions.report import excerpt, number, table
-from causalpref.estimands import fit_linear
-from causalpref.simulator import EXAMPLES, Embedding, Latent, Simulator, linear_reward
+from causalpref.estimators import fit_linear
+from causalpref.simulation import EXAMPLES, Embedding, Latent, Simulator, linear_reward
 
 TWO = Simulator(linear_reward([[1.0, 0.2], [-0.3, 1.0]]), contexts=(0.5, 0.5),
                 embedding=Embedding(d=8))
@@ -1376,7 +1376,7 @@ def test_text_from_the_data_stays_text():
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_every_report_is_a_page_and_a_figure(check):
-    """Last, since they need the figures of :mod:`causalpref.plots`."""
+    """Last, since they need the figures of :mod:`causalpref.figures`."""
     import xml.etree.ElementTree as ET
 
     for world in WORLDS:

@@ -1,4 +1,4 @@
-"""The book's tools: `causalpref.notebook`, the copies for Colab, the site."""
+"""The book's tools: `causalpref.figures.notebook`, the copies for Colab, the site."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
-from causalpref import notebook
+from causalpref.figures import notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -57,7 +57,7 @@ overlap
 """
 
 
-# causalpref.notebook ---------------------------------------------------------
+# causalpref.figures.notebook ---------------------------------------------------------
 
 
 @pytest.fixture
@@ -270,17 +270,17 @@ def test_only_text_with_numbers_becomes_code(tmp_path: Path) -> None:
     cells = convert(tmp_path, page)["cells"]
     assert [c["cell_type"] for c in cells] == ["markdown", "code", "markdown"]
     source = "".join(cells[1]["source"])
-    assert source.startswith("# @title Text with numbers from the run\nfrom causalpref.notebook import say\n")
+    assert source.startswith("# @title Text with numbers from the run\nfrom causalpref.figures.notebook import say\n")
     assert cells[1]["metadata"] == {"cellView": "form"}
     said: list[str] = []
-    exec(source.replace("from causalpref.notebook import say", ""), {"say": said.append})
+    exec(source.replace("from causalpref.figures.notebook import say", ""), {"say": said.append})
     assert said[0].strip() == 'Rate [[rate:.1%]] and (1), $[ [a]] \\ne \\frac{1}{2}$, """ \\'
 
 
 def test_any_text_survives_the_literal() -> None:
     for text in ('a """ b', "a ''' \"\"\" \\n", 'ends "', "ends \\", "\\alpha"):
         said: list[str] = []
-        exec(colab.say_source(text).replace("from causalpref.notebook import say", ""), {"say": said.append})
+        exec(colab.say_source(text).replace("from causalpref.figures.notebook import say", ""), {"say": said.append})
         assert said[0].strip() == text
 
 
@@ -336,7 +336,7 @@ def test_copy_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CAUSALPREF_BOOK", raising=False)
     page = """\
     ```{code-cell} ipython3
-    from causalpref.notebook import check, glue
+    from causalpref.figures.notebook import check, glue
     glue("rate", 0.5)
     check("rate", 0.5, 0.5);
     ```

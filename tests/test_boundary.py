@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from causalpref.boundary import (accuracy_between, alpha_variance, expected_accuracy,
+from causalpref.simulation.boundary import (accuracy_between, alpha_variance, expected_accuracy,
                                  labels_needed, opposed_probability)
-from causalpref.estimands import fit_linear
+from causalpref.estimators import fit_linear
 
 
 def draw(n, rho, seed):

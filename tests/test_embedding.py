@@ -7,8 +7,8 @@ import pytest
 import torch
 from conftest import toy
 
-from causalpref import embedding
-from causalpref.embedding import embed, encode, hashed_ngrams, messages, pool, render
+from causalpref.text import embedding
+from causalpref.text.embedding import embed, encode, hashed_ngrams, messages, pool, render
 
 TEXTS = ["one", "two words", "three words here", "a b c d e f g h i j", "one two three four five",
          "", "two words"]

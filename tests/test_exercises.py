@@ -22,7 +22,7 @@ import colab
 import pytest
 import yaml
 
-from causalpref import notebook
+from causalpref.figures import notebook
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("By heart", "By hand", "By code", "Break an assumption", "Open")  # in this order
@@ -318,7 +318,7 @@ def test_stub_fails_its_check_and_solution_passes(
 
 PAGE = """\
 ```{code-cell} ipython3
-from causalpref.notebook import check
+from causalpref.figures.notebook import check
 
 goal = 7
 ```

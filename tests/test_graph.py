@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from causalpref import graph as module
-from causalpref import plots
+from causalpref import figures
 from causalpref.graph import (FIGURES, CausalGraph, Identified, Independence, Path, Refused,
                               pretty)
-from causalpref.simulator import EXAMPLES
+from causalpref.simulation import EXAMPLES
 
 TEXTS = ("X", "Y", "Y'")
 
@@ -594,44 +594,44 @@ def rows(chart, column):
 
 def test_chart_of_a_graph_is_the_chart_of_its_parts():
     for graph in (*FIGURES.values(), FIGURES["4"].do("X"), FIGURES["2a"].do("Y", "Y'")):
-        by_hand = plots.causal_graph([*graph.edges, *graph.cut], graph.positions,
+        by_hand = figures.causal_graph([*graph.edges, *graph.cut], graph.positions,
                                      hidden=graph.hidden, cut=graph.cut, words=graph.words,
                                      title=graph.title)
-        assert plots.causal_graph(graph).to_dict() == by_hand.to_dict()
+        assert figures.causal_graph(graph).to_dict() == by_hand.to_dict()
 
 
 def test_chart_of_figure_4():
-    chart = plots.causal_graph(FIGURES["4"].do("X")).to_dict()
+    chart = figures.causal_graph(FIGURES["4"].do("X")).to_dict()
     assert chart["title"]["text"] == "The case study, do(X)"
     assert "Cut: C to X." in chart["description"]
     assert "not observed, Z, R" in chart["description"]
     assert [r["observed"] for r in rows(chart, "node")] == [True, True, False, False, True]
     assert sum(r["cut"] for r in rows(chart, "cut")) == 1
-    names = {r["node"] for r in rows(plots.causal_graph(FIGURES["3"]).to_dict(), "node")}
+    names = {r["node"] for r in rows(figures.causal_graph(FIGURES["3"]).to_dict(), "node")}
     assert names == {"X", "Y", "Zˣ", "Zᵀ", "R"}
 
 
 def test_chart_takes_other_places_words_and_title():
     graph = CausalGraph([("A", "B"), ("B", "C"), ("A", "C")], nodes=("A", "B", "C", "D"))
-    chart = plots.causal_graph(graph).to_dict()
+    chart = figures.causal_graph(graph).to_dict()
     assert {r["node"]: (r["x"], r["y"]) for r in rows(chart, "node")} == graph.layout()
-    chart = plots.causal_graph(graph, dict.fromkeys("ABCDE", (0, 0)) | {"B": (1, 2)}, title="t",
+    chart = figures.causal_graph(graph, dict.fromkeys("ABCDE", (0, 0)) | {"B": (1, 2)}, title="t",
                                words={"A": "a"}).to_dict()
     assert chart["title"]["text"] == "t"
     assert {(r["node"], r["x"], r["words"]) for r in rows(chart, "node")} == {
         ("A", 0, "a"), ("B", 1, ""), ("C", 0, ""), ("D", 0, "")}
-    assert json.dumps(plots.causal_graph(make([])).to_dict())
+    assert json.dumps(figures.causal_graph(make([])).to_dict())
 
 
 def test_chart_refuses():
     graph = FIGURES["1"]
     with pytest.raises(ValueError, match="hidden and cut come from the graph"):
-        plots.causal_graph(graph, hidden=("X",))
+        figures.causal_graph(graph, hidden=("X",))
     with pytest.raises(ValueError, match="node 'Y' has no position"):
-        plots.causal_graph(graph, {"X": (0, 0)})
+        figures.causal_graph(graph, {"X": (0, 0)})
     with pytest.raises(ValueError, match="positions are missing"):
-        plots.causal_graph([("A", "B")])
+        figures.causal_graph([("A", "B")])
     with pytest.raises(ValueError, match="node 'B' has no position"):
-        plots.causal_graph([("A", "B")], {"A": (0, 0)})
+        figures.causal_graph([("A", "B")], {"A": (0, 0)})
     with pytest.raises(ValueError, match="cut edge .* is not among the edges"):
-        plots.causal_graph([("A", "B")], {"A": (0, 0), "B": (1, 0)}, cut=(("B", "A"),))
+        figures.causal_graph([("A", "B")], {"A": (0, 0), "B": (1, 0)}, cut=(("B", "A"),))

@@ -24,7 +24,7 @@ import torch
 from conftest import ROOT
 
 from causalpref import PreferenceData
-from causalpref.embedding import encode
+from causalpref.text.embedding import encode
 from causalpref.sources import load_hh_rlhf, load_ultrafeedback
 from causalpref.sources import hh_rlhf
 from causalpref.sources.ultrafeedback import twin_rows
@@ -157,7 +157,7 @@ def write(path: Path, rows: list[dict]) -> None:
 SCRIPT = """
 import sys
 import numpy as np
-from causalpref.embedding import encode
+from causalpref.text.embedding import encode
 from causalpref.sources import hh_rlhf, load_hh_rlhf, load_ultrafeedback
 
 out, web, commit, *texts = sys.argv[1:]

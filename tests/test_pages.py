@@ -18,7 +18,7 @@ from pybtex.database import parse_file
 import causalpref
 from causalpref.graph import CausalGraph
 from causalpref.rewards import RewardConfig, RewardModel
-from causalpref.simulator import Simulator
+from causalpref.simulation import Simulator
 
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
@@ -109,11 +109,11 @@ def test_a_name_offered_twice_is_described_where_the_module_name_is_shortest():
 
 @pytest.mark.parametrize(("target", "module", "home"), [
     ("fit", "causalpref.rewards", "causalpref.rewards.fit"),
-    ("causalpref.rewards.training.fit", "causalpref.plots", "causalpref.rewards.fit"),
+    ("causalpref.rewards.training.fit", "causalpref.figures", "causalpref.rewards.fit"),
     ("load_ultrafeedback", "causalpref.sources.ultrafeedback",
      "causalpref.sources.load_ultrafeedback"),
-    ("correlated_latents", "causalpref.plots",
-     "causalpref.experiments.ultrafeedback.correlated_latents"),
+    ("correlated_latents", "causalpref.figures",
+     "causalpref.studies.ultrafeedback.correlated_latents"),
     ("PreferenceData.save", "causalpref.sources", "causalpref.PreferenceData.save"),
     ("causalpref.data.PreferenceData", None, "causalpref.PreferenceData"),
     ("ASPECTS", "causalpref.sources", None),  # two of them
@@ -150,12 +150,12 @@ def test_pages_of_the_reference_build_without_a_warning(tmp_path):
     (tmp_path / "index.md").write_text(textwrap.dedent("""\
         # Reference
 
-        {py:func}`~causalpref.boundary.alpha_variance`, {py:obj}`~causalpref.surface.PROMPT_FEATURES`
+        {py:func}`~causalpref.simulation.boundary.alpha_variance`, {py:obj}`~causalpref.text.surface.PROMPT_FEATURES`
 
-        ```{public-names} causalpref.boundary
+        ```{public-names} causalpref.simulation.boundary
         ```
 
-        ```{public-names} causalpref.surface
+        ```{public-names} causalpref.text.surface
         ```
     """))
     command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", str(tmp_path),
@@ -163,9 +163,9 @@ def test_pages_of_the_reference_build_without_a_warning(tmp_path):
     run = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
     page = (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
-    for name in public_names.homes()["causalpref.boundary"]:
-        assert f'id="causalpref.boundary.{name}"' in page, name
-    assert 'href="#causalpref.surface.PROMPT_FEATURES"' in page
+    for name in public_names.homes()["causalpref.simulation.boundary"]:
+        assert f'id="causalpref.simulation.boundary.{name}"' in page, name
+    assert 'href="#causalpref.text.surface.PROMPT_FEATURES"' in page
     assert "Built-in immutable sequence" not in page, "words of a type in place of a constant's own"
 
 
@@ -179,17 +179,17 @@ def test_used_names_reads_cells_only():
         import sys
         if "google.colab" in sys.modules:
             %pip install causalpref
-        from causalpref import plots
-        from causalpref.estimands import amce, delta
-        from causalpref.experiments import recorded
-        from causalpref.notebook import figure
+        from causalpref import figures
+        from causalpref.estimators import amce, delta
+        from causalpref.studies import recorded
+        from causalpref.figures.notebook import figure
         ```
 
         ```{code-cell} ipython3
         ---
         tags: [remove-cell]
         ---
-        figure("a", plots.causal_graph([]))
+        figure("a", figures.causal_graph([]))
         ```
 
         ```python
@@ -197,15 +197,15 @@ def test_used_names_reads_cells_only():
         ```
         ''')
     assert public_names.used_names(page) == [
-        "causalpref.estimands.amce", "causalpref.estimands.delta",
-        "causalpref.experiments.recorded", "causalpref.plots.causal_graph"]
+        "causalpref.estimators.amce", "causalpref.estimators.delta",
+        "causalpref.studies.recorded", "causalpref.figures.causal_graph"]
 
 
 def test_every_name_is_first_used_once():
     first = public_names.first_used(BOOK)
     names = [name for page in first.values() for name in page]
     assert len(names) == len(set(names)) > 50
-    assert "causalpref.simulator.Simulator" in first["preferences"]
+    assert "causalpref.simulation.Simulator" in first["preferences"]
 
 
 @pytest.mark.parametrize("page", CHAPTERS)

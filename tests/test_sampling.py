@@ -8,10 +8,10 @@ from conftest import toy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from causalpref.estimands import delta
+from causalpref.estimators import delta
 from causalpref.sampling import (attainable_correlation, attainable_rho, sample_confounded,
                                  sample_correlated, sample_opposed)
-from causalpref.simulator import Latent, Simulator, linear_reward
+from causalpref.simulation import Latent, Simulator, linear_reward
 
 
 @settings(deadline=None, max_examples=60)

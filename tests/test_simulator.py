@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from causalpref.simulator import (EXAMPLES, Embedding, Latent, Simulator, linear_reward,
+from causalpref.simulation import (EXAMPLES, Embedding, Latent, Simulator, linear_reward,
                                   quadratic_reward)
 
 LINEAR = linear_reward([0.25, 0.75])

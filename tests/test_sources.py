@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import pytest
 
-from causalpref.estimands import longer_preferred
+from causalpref.estimators import longer_preferred
 from causalpref.sources import first_turn, hh_rlhf, load_hh_rlhf
 from causalpref.sources.hh_rlhf import (N_PAIRS, OBJECTIVES, WORLD, relabelling, turns, twin,
                                          twin_rows, twin_weights)

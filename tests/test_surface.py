@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causalpref.sources import load_hh_rlhf
-from causalpref.surface import (PROMPT_FEATURES, RESPONSE_FEATURES, prompt_features,
+from causalpref.text.surface import (PROMPT_FEATURES, RESPONSE_FEATURES, prompt_features,
                                 surface_features, with_surface_latents)
 
 TEXTS = {

@@ -15,7 +15,7 @@ import pytest
 from conftest import toy
 from scipy import stats
 
-from causalpref.simulator import Embedding
+from causalpref.simulation import Embedding
 from causalpref.sources import load_ultrafeedback, ultrafeedback
 from causalpref.sources._shared import all_pairs
 from causalpref.sources.ultrafeedback import (

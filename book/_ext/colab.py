@@ -769,7 +769,7 @@ def say_source(text: str) -> str:
         literal = f"r'''\n{text}\n'''"
     else:
         literal = repr(text)
-    return f"{SAY_TITLE}\nfrom causalpref.notebook import say\n\nsay({literal})"
+    return f"{SAY_TITLE}\nfrom causalpref.figures.notebook import say\n\nsay({literal})"
 
 
 def _dump(cells: Sequence[Cell], metadata: dict[str, Any]) -> str:

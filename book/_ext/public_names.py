@@ -1,6 +1,6 @@
 """Sphinx extension of the book: what a module of the package offers, from its docstrings.
 
-``{public-names} causalpref.estimands`` shows the module's docstring, a table of
+``{public-names} causalpref.estimators`` shows the module's docstring, a table of
 the names in its ``__all__``, and each name with its docstring. A name that
 several modules offer is described once, in the module with the shortest name.
 

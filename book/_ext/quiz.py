@@ -27,7 +27,7 @@ from typing import Any
 from colab import START, STOP, Block, Book, Page, _split, parse
 from markdown_it import MarkdownIt
 
-from causalpref import notebook
+from causalpref.figures import notebook
 
 PAGE = "teaching"
 KINDS = ("multiple choice", "numeric", "graph reading")

@@ -91,7 +91,7 @@ def check_unconfoundedness(data: PreferenceData, *, features: np.ndarray | None 
         return Report(verdict=Verdict.UNTESTABLE, n=len(data), **common,
                       sentence="There are no embeddings, latents or features to tell the context "
                                "from.",
-                      next_step="Embed the texts (causalpref.embedding), or pass features.")
+                      next_step="Embed the texts (causalpref.text.embedding), or pass features.")
 
     whole = data
     if len(data) > most_pairs:

@@ -225,7 +225,7 @@ def check_latent_positivity(data: PreferenceData, *, names: Names | None = None,
     if data.response_latents is None:
         return Report(verdict=Verdict.UNTESTABLE, n=len(data), **common,
                       sentence="The data have no latents of responses.",
-                      next_step="Rate responses, or derive surface latents (causalpref.surface).")
+                      next_step="Rate responses, or derive surface latents (causalpref.text.surface).")
     first, second = data.pairs.T
     d = data.response_latents[first] - data.response_latents[second]
     names_z = _names(names, "response_latents", range(d.shape[1]), "Z^T_")

@@ -66,7 +66,7 @@ _MARK = {Verdict.UNTESTABLE: "?", Verdict.NOT_FOUND: "·", Verdict.STRAINED: "!"
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Numbers for the figure of a report; :func:`causalpref.plots.evidence` draws them.
+    """Numbers for the figure of a report; :func:`causalpref.figures.evidence` draws them.
 
     Parameters
     ----------
@@ -226,18 +226,18 @@ class Report:
                 "examples": [] if self.examples is None else plain(self.examples)}
 
     def plot(self) -> Any:
-        """The figure of the check, see :func:`causalpref.plots.evidence`.
+        """The figure of the check, see :func:`causalpref.figures.evidence`.
 
         Raises
         ------
         ValueError
             A check that has none, since it could not be made.
         """
-        from causalpref import plots
+        from causalpref import figures
 
         if self.picture is None:
             raise ValueError(f"there is no figure: assumption {self.assumption} {self.verdict}")
-        return plots.evidence(self)
+        return figures.evidence(self)
 
 
 COLUMNS = ("what", "value", "low", "high", "p_value", "n", "note")

@@ -96,7 +96,7 @@ def check_sufficiency(data: PreferenceData, *, groups: Sequence[Any] | None = No
                       sentence=f"The data have no {' and no '.join(missing)}: there is nothing "
                                "to compare.",
                       next_step="Name the latents that are meant to suffice, and embed the texts "
-                                "(causalpref.embedding).")
+                                "(causalpref.text.embedding).")
     rng = np.random.default_rng(seed)
     group = groups_of(data, groups)
     kept = sampled_rows(data, most_pairs, rng, group)

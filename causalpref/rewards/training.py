@@ -282,7 +282,7 @@ def objectives(data: PreferenceData, config: RewardConfig) -> np.ndarray:
         Missing or ill-sized embeddings, a missing objective or one out of range.
     """
     if data.embeddings is None:
-        raise ValueError("the data have no embeddings: make them with causalpref.embedding")
+        raise ValueError("the data have no embeddings: make them with causalpref.text.embedding")
     if data.embeddings.shape[1] != config.d:
         raise ValueError(f"the embeddings are {data.embeddings.shape[1]} wide, "
                          f"config.d is {config.d}")

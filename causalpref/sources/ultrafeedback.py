@@ -5,7 +5,7 @@ aspects, from 1 to 5. Two of the ratings serve as the latents Z^T; the label fol
 by a reward function (appendix D.2), so nobody gave it. Each response is stored once and all
 pairs of a prompt are indices into the responses.
 
-The twin is a draw from a :class:`~causalpref.simulator.Simulator` that can also be written as
+The twin is a draw from a :class:`~causalpref.simulation.Simulator` that can also be written as
 rows of the real schema, so that one reader serves both.
 """
 
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 import numpy as np
 
 from causalpref.data import PreferenceData
-from causalpref.simulator import (
+from causalpref.simulation import (
     Embedding,
     Latent,
     Simulator,
@@ -531,10 +531,10 @@ N_PROMPTS = 10_000
 
 EMBEDDING: _Map = {"d": 128, "nuisance": 40, "noise": 0.5, "blur": (1.0, 5.0, 5.0, 1.32, 1.95),
                    "type_offset": 0.0, "type_dependence": 0.0}
-"""How the twin's embeddings are made, see :class:`~causalpref.simulator.Embedding`.
+"""How the twin's embeddings are made, see :class:`~causalpref.simulation.Embedding`.
 
 ``blur`` (difficulty, then :data:`ASPECTS`) is calibrated: it is set so that the table of
-:mod:`causalpref.experiments.ultrafeedback` comes near the paper's table 1. Instruction-following
+:mod:`causalpref.studies.ultrafeedback` comes near the paper's table 1. Instruction-following
 is read better than truthfulness, the other two hardly at all.
 """
 

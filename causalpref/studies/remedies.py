@@ -1,0 +1,238 @@
+"""Beyond the paper's tables: what the models keep of type(X), other remedies, more data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from causalpref.assumptions import effective_sample_size, propensities
+from causalpref.data import PreferenceData
+from causalpref.studies.hh_rlhf import (Confounded, Draw, _openings, draw_confounded,
+                                            score_fits)
+from causalpref.rewards import KINDS, Fit, RewardConfig, RewardModel, Run, fit_runs
+
+__all__ = ["by_size", "lambda_sweep", "overlap_weights", "probes", "remedies", "represent",
+           "with_type"]
+
+
+_N_TEST = 10_000
+"""Test pairs of each draw, at most: with small training sets, scoring would take longest."""
+
+
+def represent(model: RewardModel, e: np.ndarray) -> np.ndarray:
+    """What a model makes of embeddings before any objective is asked for, shape (n, hidden).
+
+    Multihead and Adversarial: the output of the trunk. Base, which has no such place: its last
+    hidden layer with the objective set to 0.
+    """
+    with torch.inference_mode():
+        x = torch.tensor(e)
+        if model.config.kind != "base":
+            return model.represent(x).numpy()
+        blank = torch.zeros(len(x), model.config.n_objectives - 1)
+        layers = list(model.trunk)
+        last = max(i for i, layer in enumerate(layers) if isinstance(layer, torch.nn.GELU))
+        return torch.nn.Sequential(*layers[:last + 1])(torch.cat([x, blank], dim=-1)).numpy()
+
+
+def probes(fits: Sequence[Fit], draws: Mapping[tuple[float, int], Draw], *,
+           n: int = 2000) -> pd.DataFrame:
+    """How well type(X) and C can be read from what each model has learned.
+
+    A logistic regression on the standardised representation of first responses, fitted on half of
+    the prompts and scored on the other half. type(X) is read on test pairs with as many prompts of
+    each type; C on validation pairs, where P(type(X) = C) = rho as in training.
+
+    Parameters
+    ----------
+    fits : sequence of Fit
+        With the tags ``rho`` and ``model``.
+    draws : mapping of (rho, seed) to Draw
+    n : int
+        Most prompts for one probe.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``rho``, ``model`` ("embedding": the embeddings themselves), ``seed``, ``target`` ("type"
+        or "objective"), ``accuracy``, ``best`` (accuracy of knowing the type: 1 for the type, rho
+        or 1 - rho for C), ``prompts``, ``source``.
+    """
+    rows = []
+    for (rho, seed), draw in draws.items():
+        mine = [f for f in fits if f.tags["rho"] == rho and f.seed == seed]
+        rng = np.random.default_rng(seed)
+        for target, pairs in (("type", draw.test), ("objective", draw.validation)):
+            e, value = _balanced(pairs, target, n, rng)
+            held = np.arange(len(value)) % 2 == 0
+            for name, z in [("embedding", e), *((f.tags["model"], represent(f.model, e))
+                                                for f in mine)]:
+                rows.append({"rho": rho, "model": name, "seed": seed, "target": target,
+                             "accuracy": _probe(z, value, held),
+                             "best": 1.0 if target == "type" else max(rho, 1 - rho),
+                             "prompts": len(value), "source": draw.train.source})
+    return pd.DataFrame(rows)
+
+
+def _balanced(pairs: PreferenceData, target: str, n: int, rng: np.random.Generator
+              ) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of one first response a prompt, as many of each value, in random order."""
+    prompt, first = np.unique(pairs.pair_prompt, return_index=True)
+    value = pairs.prompt_type[prompt] if target == "type" else pairs.objective[first]
+    order = rng.permutation(len(value))
+    each = min(n // 2, *np.bincount(value, minlength=2))
+    rows = np.concatenate([order[value[order] == v][:each] for v in (0, 1)])
+    rows = rng.permutation(rows)
+    return pairs.embeddings[pairs.pairs[first[rows], 0]], value[rows]
+
+
+def _probe(z: np.ndarray, value: np.ndarray, held: np.ndarray) -> float:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=300))
+    return float(probe.fit(z[~held], value[~held]).score(z[held], value[held]))
+
+
+def overlap_weights(train: PreferenceData, *, seed: int = 0) -> np.ndarray:
+    """1 - P(C = c | X) for each pair under objective c, propensities cross-fitted.
+
+    The weights of Li, Morgan & Zaslavsky (2018) for two contexts: pairs whose prompt could as well
+    have come with the other objective count most, and in the weighted data the prompts of both
+    objectives are alike.
+
+    Returns
+    -------
+    array, shape (n_pairs,)
+    """
+    e = propensities(train, seed=seed).set_index(["prompt", "objective"])
+    own = np.where(e.index.get_level_values("objective") == 0, e["e_0"], e["e_1"])
+    by_pair = pd.Series(1 - own, index=e.index)
+    by_pair = by_pair[~by_pair.index.duplicated()]
+    return by_pair.loc[pd.MultiIndex.from_arrays([train.pair_prompt, train.objective])].to_numpy()
+
+
+def with_type(data: PreferenceData) -> PreferenceData:
+    """The same data whose embeddings have a column more, type(X), as large as their others."""
+    kind = data.prompt_type[data.response_prompt].astype(data.embeddings.dtype)
+    size = np.sqrt(np.mean(data.embeddings.astype(float)**2)) + 1e-12
+    column = (2 * kind - 1)[:, None] * data.embeddings.dtype.type(size)
+    return data.replace(embeddings=np.concatenate([data.embeddings, column], axis=1))
+
+
+def _all_draws(data: PreferenceData, rhos: Sequence[float], seeds: Sequence[int], n_train: int,
+               n_validation: int) -> tuple[dict[tuple[float, int], Draw], np.ndarray]:
+    openings = _openings(data)
+    return {(rho, seed): draw_confounded(data, rho, n_train=n_train, n_validation=n_validation,
+                                         n_test=_N_TEST, openings=openings, seed=seed)
+            for rho in rhos for seed in seeds}, openings
+
+
+def remedies(data: PreferenceData, *, rhos: Sequence[float] = (0.7, 0.8, 0.9, 1.0),
+             seeds: Sequence[int] = (0, 1, 2), n_train: int, n_validation: int,
+             hidden: int = 512, progress: bool = False, **training: Any) -> Confounded:
+    """The three models beside two more: overlap weights, and type(X) given.
+
+    ``"overlap weights"`` is Multihead trained with :func:`overlap_weights`, the textbook remedy for
+    poor overlap; ``"type given"`` is Multihead that is told what the prompt is
+    (:func:`with_type`), which no one would know, without any regularisation: what there is to gain
+    from separating type and objective perfectly.
+
+    Parameters
+    ----------
+    data, rhos, seeds, n_train, n_validation, hidden, progress, **training
+        See :func:`causalpref.studies.hh_rlhf.reward_models`.
+
+    Returns
+    -------
+    Confounded
+        ``runs`` has ``effective``, the effective sample size of the weights; the training columns
+        of "type given" are of the data with the added column.
+    """
+    draws, openings = _all_draws(data, rhos, seeds, n_train, n_validation)
+    told = with_type(data)
+    d = data.embeddings.shape[1]
+    runs, effective = [], {}
+    for (rho, seed), draw in draws.items():
+        train, validation = draw.blind
+        weight = overlap_weights(train, seed=seed)
+        effective[rho, seed] = effective_sample_size(weight)
+        runs += [Run(RewardConfig(kind, d=d, hidden=hidden), train, validation, seed,
+                     tags={"rho": rho, "model": kind}) for kind in KINDS]
+        config = RewardConfig("multihead", d=d, hidden=hidden)
+        runs.append(Run(config, train, validation, seed, weight=weight,
+                        tags={"rho": rho, "model": "overlap weights"}))
+        runs.append(Run(RewardConfig("multihead", d=d + 1, hidden=hidden),
+                        train.replace(embeddings=told.embeddings),
+                        validation.replace(embeddings=told.embeddings), seed,
+                        tags={"rho": rho, "model": "type given"}))
+    fits = fit_runs(runs, progress=progress, **training)
+    wide = {key: Draw(*(side.replace(embeddings=told.embeddings)
+                        for side in (draw.train, draw.validation, draw.test)))
+            for key, draw in draws.items()}
+    found = score_fits(fits, draws, openings, wider=wide, progress=progress)
+    size = [effective[r.rho, r.seed] if r.model == "overlap weights" else np.nan
+            for r in found.runs.itertuples()]
+    return dataclasses.replace(found, runs=found.runs.assign(effective=size))
+
+
+def lambda_sweep(data: PreferenceData, *,
+                 lambdas: Sequence[float] = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0),
+                 rhos: Sequence[float] = (0.7, 0.9, 1.0), seeds: Sequence[int] = (0, 1, 2),
+                 n_train: int, n_validation: int, hidden: int = 512, progress: bool = False,
+                 **training: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The adversarial model under many weights of its second term (equation 5).
+
+    Returns
+    -------
+    runs : pandas.DataFrame
+        As ``Confounded.runs``, with ``lambda_``; at 0 the model is Multihead.
+    read : pandas.DataFrame
+        Of :func:`probes`, with ``lambda_`` in place of ``model``.
+    """
+    draws, openings = _all_draws(data, rhos, seeds, n_train, n_validation)
+    d = data.embeddings.shape[1]
+    runs = [Run(RewardConfig("adversarial", d=d, hidden=hidden, lambda_=v), *draw.blind, seed,
+                tags={"rho": rho, "model": f"{v:g}", "lambda_": v})
+            for (rho, seed), draw in draws.items() for v in lambdas]
+    fits = fit_runs(runs, progress=progress, **training)
+    found = score_fits(fits, draws, openings, progress=progress)
+    read = probes(fits, draws)
+    read = read[read["model"] != "embedding"].rename(columns={"model": "lambda_"})
+    return found.runs, read.astype({"lambda_": float}).reset_index(drop=True)
+
+
+def by_size(data: PreferenceData, *, sizes: Sequence[int], rhos: Sequence[float] = (0.5, 0.9),
+            seeds: Sequence[int] = (0, 1, 2), share_validation: float = 0.2, hidden: int = 512,
+            progress: bool = False, **training: Any) -> pd.DataFrame:
+    """How accuracy moves with the number of training pairs.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Training pairs; validation pairs are ``share_validation`` of them.
+    data, rhos, seeds, hidden, progress, **training
+        See :func:`causalpref.studies.hh_rlhf.reward_models`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As ``Confounded.runs``, for every size (``n_train``).
+    """
+    draws = {n: _all_draws(data, rhos, seeds, n, round(share_validation * n)) for n in sizes}
+    d = data.embeddings.shape[1]
+    runs = [Run(RewardConfig(kind, d=d, hidden=hidden), *draw.blind, seed,
+                tags={"rho": rho, "model": kind, "size": n})
+            for n, (by_key, _) in draws.items() for (rho, seed), draw in by_key.items()
+            for kind in KINDS]
+    fits = fit_runs(runs, progress=progress, **training)
+    parts = []
+    for n, (by_key, openings) in draws.items():
+        parts.append(score_fits([f for f in fits if f.tags["size"] == n], by_key, openings).runs)
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,1 @@
+"""Text: conversations, what can be read off their surface, and frozen language models."""
