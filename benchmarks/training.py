@@ -26,10 +26,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from causalpref.studies.hh_rlhf import draw_confounded
 from causalpref.rewards import KINDS, RewardConfig, RewardModel, Run, fit_runs, predict
 from causalpref.rewards.training import ordered
 from causalpref.sources.hh_rlhf import twin
+from causalpref.studies.hh_rlhf import draw_confounded
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
 parser.add_argument("--d", type=int, nargs="+", default=[384, 4096])
@@ -48,8 +48,16 @@ def make_runs(d: int, pairs: int, seeds: int, hidden: int = 512) -> list[Run]:
     runs = []
     for rho in (0.5, 0.9):
         draw = draw_confounded(data, rho, n_train=pairs, n_validation=pairs // 5, seed=0)
-        runs += [Run(RewardConfig(kind, d=d, hidden=hidden), *draw.blind, seed,
-                     tags={"rho": rho, "model": kind}) for kind in KINDS for seed in range(seeds)]
+        runs += [
+            Run(
+                RewardConfig(kind, d=d, hidden=hidden),
+                *draw.blind,
+                seed,
+                tags={"rho": rho, "model": kind},
+            )
+            for kind in KINDS
+            for seed in range(seeds)
+        ]
     return runs
 
 
@@ -64,9 +72,12 @@ class Pairs(Dataset):
 
     def __getitem__(self, row):
         first, second = self.data.pairs[row]
-        return (torch.tensor(self.data.embeddings[first]),
-                torch.tensor(self.data.embeddings[second]),
-                int(self.data.label[row]), int(self.data.objective[row]))
+        return (
+            torch.tensor(self.data.embeddings[first]),
+            torch.tensor(self.data.embeddings[second]),
+            int(self.data.label[row]),
+            int(self.data.objective[row]),
+        )
 
 
 def plain(run: Run, epochs: int, device: str) -> RewardModel:
@@ -122,8 +133,9 @@ def kill_and_resume(times: int) -> None:
     while killed < times:
         with tempfile.TemporaryDirectory() as folder:
             for _ in range(min(4, times - killed)):
-                process = subprocess.Popen([sys.executable, __file__, "--resume", folder,
-                                            "--device", args.device])
+                process = subprocess.Popen(
+                    [sys.executable, __file__, "--resume", folder, "--device", args.device]
+                )
                 started += 1
                 until = time.monotonic() + 120
                 while not (Path(folder) / "plan.json").exists() and time.monotonic() < until:
@@ -140,12 +152,15 @@ def kill_and_resume(times: int) -> None:
 
 
 if args.resume:
-    fit_runs(make_runs(64, 600, 2, hidden=64), epochs=30, device=args.device,
-             checkpoint=args.resume)
+    fit_runs(
+        make_runs(64, 600, 2, hidden=64), epochs=30, device=args.device, checkpoint=args.resume
+    )
     sys.exit(0)
-print(f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch "
-      f"{torch.__version__}, {args.device}"
-      + (f" ({torch.cuda.get_device_name()})" if args.device.startswith("cuda") else ""))
+print(
+    f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch "
+    f"{torch.__version__}, {args.device}"
+    + (f" ({torch.cuda.get_device_name()})" if args.device.startswith("cuda") else "")
+)
 if args.kills:
     kill_and_resume(args.kills)
     sys.exit(0)
@@ -158,11 +173,17 @@ for d in args.d:
     together, fits = seconds(lambda: fit_runs(runs, **options))
     one, alone = seconds(lambda: [fit_runs([run], **options)[0] for run in runs])
     loop, _ = seconds(lambda: [plain(run, args.epochs, args.device) for run in runs])
-    apart = max(np.abs(predict(a.model, run.validation) - predict(b.model, run.validation)).max()
-                for run, a, b in zip(runs, fits, alone) if a.best_epoch == b.best_epoch)
+    apart = max(
+        np.abs(predict(a.model, run.validation) - predict(b.model, run.validation)).max()
+        for run, a, b in zip(runs, fits, alone)
+        if a.best_epoch == b.best_epoch
+    )
     work = sum(operations(run, args.epochs) for run in runs) / 1e9
-    print(f"d = {d}: {len(runs)} runs, {args.pairs} pairs, {args.epochs} epochs: together "
-          f"{together:.1f} s, one after another {one:.1f} s ({one / together:.2f} times), plain "
-          f"PyTorch {loop:.1f} s ({loop / together:.2f} times); {work / together:,.0f} Gflop/s, "
-          f"{work / together / peak:.0%} of the matrix rate; largest difference of a margin "
-          f"{apart:.1e}", flush=True)
+    print(
+        f"d = {d}: {len(runs)} runs, {args.pairs} pairs, {args.epochs} epochs: together "
+        f"{together:.1f} s, one after another {one:.1f} s ({one / together:.2f} times), plain "
+        f"PyTorch {loop:.1f} s ({loop / together:.2f} times); {work / together:,.0f} Gflop/s, "
+        f"{work / together / peak:.0%} of the matrix rate; largest difference of a margin "
+        f"{apart:.1e}",
+        flush=True,
+    )

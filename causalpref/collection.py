@@ -17,9 +17,19 @@ from scipy import linalg, optimize, special
 
 from causalpref.estimators import LinearFit
 
-__all__ = ["Posterior", "design_loss", "fit_posterior", "fit_rationales",
-           "gaussian_information", "information", "labels_worth", "mutual_information",
-           "next_pairs", "rationale_information", "rationale_probabilities"]
+__all__ = [
+    "Posterior",
+    "design_loss",
+    "fit_posterior",
+    "fit_rationales",
+    "gaussian_information",
+    "information",
+    "labels_worth",
+    "mutual_information",
+    "next_pairs",
+    "rationale_information",
+    "rationale_probabilities",
+]
 
 Criterion = Literal["D", "A", "c"]
 
@@ -41,8 +51,9 @@ class Posterior:
 # -- what labels tell ------------------------------------------------------
 
 
-def information(features: np.ndarray, weights: np.ndarray | None = None, *,
-                counts: np.ndarray | float = 1.0) -> np.ndarray:
+def information(
+    features: np.ndarray, weights: np.ndarray | None = None, *, counts: np.ndarray | float = 1.0
+) -> np.ndarray:
     """Fisher information of labels about w: the sum of n_i sigmoid'(w . delta_i) delta_i delta_i'.
 
     Parameters
@@ -104,8 +115,9 @@ def gaussian_information(covariance: np.ndarray, weights: np.ndarray) -> np.ndar
     return s_0 * (s - np.outer(u, u)) + s_2 * np.outer(u, u)
 
 
-def design_loss(matrix: np.ndarray, criterion: Criterion = "D", *,
-                contrast: np.ndarray | None = None) -> float:
+def design_loss(
+    matrix: np.ndarray, criterion: Criterion = "D", *, contrast: np.ndarray | None = None
+) -> float:
     """How poorly an information matrix M lets w be known; smaller is better.
 
     Parameters
@@ -137,8 +149,13 @@ def design_loss(matrix: np.ndarray, criterion: Criterion = "D", *,
     return float(-np.log(values).sum() if criterion == "D" else (1 / values).sum())
 
 
-def labels_worth(bought: np.ndarray, passive: np.ndarray, *, contrast: np.ndarray,
-                 start: np.ndarray | None = None) -> float:
+def labels_worth(
+    bought: np.ndarray,
+    passive: np.ndarray,
+    *,
+    contrast: np.ndarray,
+    start: np.ndarray | None = None,
+) -> float:
     """How many passive labels tell as much about a contrast as what was bought.
 
     The n at which start + n passive gives g . w the variance that start + bought gives it.
@@ -165,13 +182,16 @@ def labels_worth(bought: np.ndarray, passive: np.ndarray, *, contrast: np.ndarra
         Matrices that are not symmetric and positive semi-definite, or a contrast that start and
         bought together do not identify.
     """
-    buy, each = (_symmetric(name, m, semidefinite=True)
-                 for name, m in (("bought", bought), ("passive", passive)))
+    buy, each = (
+        _symmetric(name, m, semidefinite=True)
+        for name, m in (("bought", bought), ("passive", passive))
+    )
     first = np.zeros_like(each) if start is None else _symmetric("start", start, semidefinite=True)
     target = design_loss(first + buy, "c", contrast=contrast)
     if not np.isfinite(target):
-        raise ValueError("start and bought together do not identify the contrast: its variance is "
-                         "infinite")
+        raise ValueError(
+            "start and bought together do not identify the contrast: its variance is infinite"
+        )
 
     def short(log_n: float) -> float:
         there = design_loss(first + np.exp(log_n) * each, "c", contrast=contrast)
@@ -187,9 +207,16 @@ def labels_worth(bought: np.ndarray, passive: np.ndarray, *, contrast: np.ndarra
 # -- which pairs to take ---------------------------------------------------
 
 
-def next_pairs(features: np.ndarray, budget: int, *, weights: np.ndarray | None = None,
-               start: np.ndarray | None = None, criterion: Criterion = "D",
-               contrast: np.ndarray | None = None, repeat: bool = False) -> np.ndarray:
+def next_pairs(
+    features: np.ndarray,
+    budget: int,
+    *,
+    weights: np.ndarray | None = None,
+    start: np.ndarray | None = None,
+    criterion: Criterion = "D",
+    contrast: np.ndarray | None = None,
+    repeat: bool = False,
+) -> np.ndarray:
     """Pick pairs one by one, each the one that lowers :func:`design_loss` most.
 
     Exact greedy selection: every pair is scored by what it adds to all before it, so a batch does
@@ -224,8 +251,9 @@ def next_pairs(features: np.ndarray, budget: int, *, weights: np.ndarray | None 
     x, w = _pairs(features, weights)
     n, d = x.shape
     if not 1 <= budget <= (budget if repeat else n):
-        raise ValueError(f"budget is {budget}, expected 1 to {n}, the number of candidate pairs "
-                         "(or repeat=True)")
+        raise ValueError(
+            f"budget is {budget}, expected 1 to {n}, the number of candidate pairs (or repeat=True)"
+        )
     m = np.eye(d) if start is None else _symmetric("start", start)
     if m.shape != (d, d):
         raise ValueError(f"start has shape {m.shape}, expected ({d}, {d}) to go with features")
@@ -264,8 +292,9 @@ def next_pairs(features: np.ndarray, budget: int, *, weights: np.ndarray | None 
     return picked
 
 
-def mutual_information(features: np.ndarray, mean: np.ndarray, covariance: np.ndarray
-                       ) -> np.ndarray:
+def mutual_information(
+    features: np.ndarray, mean: np.ndarray, covariance: np.ndarray
+) -> np.ndarray:
     """I(L; w) of the label of each pair and w normal, in nats: what the label is expected to tell.
 
     H(E[p]) - E[H(p)] with p = sigmoid(t), t normal with mean m . delta and variance delta' V delta,
@@ -291,14 +320,17 @@ def mutual_information(features: np.ndarray, mean: np.ndarray, covariance: np.nd
     x, m = _pairs(features, mean, name="mean")
     v = _symmetric("covariance", covariance, semidefinite=True)
     if v.shape != (x.shape[1],) * 2:
-        raise ValueError(f"covariance has shape {v.shape}, expected ({x.shape[1]}, {x.shape[1]}) "
-                         "to go with features")
+        raise ValueError(
+            f"covariance has shape {v.shape}, expected ({x.shape[1]}, {x.shape[1]}) "
+            "to go with features"
+        )
     out = np.empty(len(x))
     for rows in np.array_split(np.arange(len(x)), max(len(x) // 20_000, 1)):
         centre = x[rows] @ m
         sd = np.sqrt(np.maximum(np.einsum("nd,de,ne->n", x[rows], v, x[rows]), 0))
-        out[rows] = (_coin_entropy(_normal_sigmoid(centre, sd))
-                     - _normal_mean(_entropy_of_logit, centre, sd))
+        out[rows] = _coin_entropy(_normal_sigmoid(centre, sd)) - _normal_mean(
+            _entropy_of_logit, centre, sd
+        )
     return np.maximum(out, 0.0)
 
 
@@ -350,8 +382,14 @@ def fit_posterior(features: np.ndarray, label: np.ndarray, *, precision: float =
 # -- rationales ------------------------------------------------------------
 
 
-def rationale_probabilities(features: np.ndarray, label: np.ndarray, weights: np.ndarray, *,
-                            noise: float = 0.0, sharpness: float = 1.0) -> np.ndarray:
+def rationale_probabilities(
+    features: np.ndarray,
+    label: np.ndarray,
+    weights: np.ndarray,
+    *,
+    noise: float = 0.0,
+    sharpness: float = 1.0,
+) -> np.ndarray:
     """P(K = k | L, delta): which feature a judge names as the one that decided.
 
     A model of rationales (appendix C.2): among the features that differ, k is named with
@@ -379,8 +417,14 @@ def rationale_probabilities(features: np.ndarray, label: np.ndarray, weights: np
     return (1 - noise) * _named(x, sign, w, sharpness) + noise / x.shape[1]
 
 
-def rationale_information(features: np.ndarray, weights: np.ndarray, *, noise: float = 0.0,
-                          sharpness: float = 1.0, counts: np.ndarray | float = 1.0) -> np.ndarray:
+def rationale_information(
+    features: np.ndarray,
+    weights: np.ndarray,
+    *,
+    noise: float = 0.0,
+    sharpness: float = 1.0,
+    counts: np.ndarray | float = 1.0,
+) -> np.ndarray:
     """What rationales tell about w *beyond* the labels that they come with.
 
     By the chain rule the information of (L, K) is that of L plus the expectation over L of that of
@@ -414,8 +458,14 @@ def rationale_information(features: np.ndarray, weights: np.ndarray, *, noise: f
     return total
 
 
-def fit_rationales(features: np.ndarray, label: np.ndarray, named: np.ndarray, *,
-                   noise: float = 0.0, sharpness: float = 1.0) -> LinearFit:
+def fit_rationales(
+    features: np.ndarray,
+    label: np.ndarray,
+    named: np.ndarray,
+    *,
+    noise: float = 0.0,
+    sharpness: float = 1.0,
+) -> LinearFit:
     """Maximum likelihood from labels and the features that judges named.
 
     Parameters
@@ -448,13 +498,16 @@ def fit_rationales(features: np.ndarray, label: np.ndarray, named: np.ndarray, *
         raise ValueError(f"named has shape {k.shape} and type {k.dtype}, expected ({n},) integers")
     bad = np.flatnonzero((k < -1) | (k >= d))
     if len(bad):
-        raise ValueError(f"named[{bad[0]}] = {k[bad[0]]}, expected a feature 0 to {d - 1}, or -1 "
-                         "for none")
+        raise ValueError(
+            f"named[{bad[0]}] = {k[bad[0]]}, expected a feature 0 to {d - 1}, or -1 for none"
+        )
     has = np.flatnonzero(k >= 0)
     odd = has[(x[has, k[has]] == 0) & (x[has] != 0).any(1)]
     if noise == 0 and len(odd):
-        raise ValueError(f"named[{odd[0]}] = {k[odd[0]]} is a feature that does not differ in that "
-                         f"pair ({len(odd)} such rows): such rationales need noise > 0")
+        raise ValueError(
+            f"named[{odd[0]}] = {k[odd[0]]} is a feature that does not differ in that "
+            f"pair ({len(odd)} such rows): such rationales need noise > 0"
+        )
     sign, asked = 2 * y - 1, np.zeros((n, d))
     asked[has, k[has]] = 1
     asked, x_has, s_has = asked[has], x[has], sign[has]
@@ -476,15 +529,16 @@ def fit_rationales(features: np.ndarray, label: np.ndarray, named: np.ndarray, *
         return pull
 
     def curvature(w: np.ndarray) -> np.ndarray:
-        return information(x, w) + rationale_information(x_has, w, noise=noise,
-                                                         sharpness=sharpness)
+        return information(x, w) + rationale_information(x_has, w, noise=noise, sharpness=sharpness)
 
     w, now = np.zeros(d), loss(np.zeros(d))
     for _ in range(200):  # Fisher scoring, halving a step that overshoots
         matrix, gradient = curvature(w), score(w)
         if np.linalg.cond(matrix) > 1e12 or np.abs(x @ w).max() > 500:
-            raise ValueError("the weights are not pinned down: features are linearly dependent, "
-                             "or labels and rationales are separated perfectly")
+            raise ValueError(
+                "the weights are not pinned down: features are linearly dependent, "
+                "or labels and rationales are separated perfectly"
+            )
         step, size = np.linalg.solve(matrix, gradient), 1.0
         while (then := loss(w + size * step)) > now + 1e-12 * abs(now) and size > 1e-10:
             size /= 2
@@ -497,13 +551,14 @@ def fit_rationales(features: np.ndarray, label: np.ndarray, named: np.ndarray, *
 
 # -- means under a normal logit --------------------------------------------
 
-_U = np.arange(-9, 9.25, 0.5)                       # standard deviations; step 0.5
-_PHI = np.exp(-_U**2 / 2) / np.sqrt(2 * np.pi) * 0.5
-_T = np.arange(-42, 42.25, 0.5)                     # logits
+_U = np.arange(-9, 9.25, 0.5)  # standard deviations; step 0.5
+_PHI = np.exp(-(_U**2) / 2) / np.sqrt(2 * np.pi) * 0.5
+_T = np.arange(-42, 42.25, 0.5)  # logits
 
 
-def _normal_mean(f: Callable[[np.ndarray], np.ndarray], mean: np.ndarray, sd: np.ndarray
-                 ) -> np.ndarray:
+def _normal_mean(
+    f: Callable[[np.ndarray], np.ndarray], mean: np.ndarray, sd: np.ndarray
+) -> np.ndarray:
     """E[f(t)], t normal, for an analytic f that dies out beyond 42: sums of equal steps.
 
     The trapezoidal rule is exact to rounding here: the nearest singularity of functions of a
@@ -514,7 +569,7 @@ def _normal_mean(f: Callable[[np.ndarray], np.ndarray], mean: np.ndarray, sd: np
     out[small] = f(mean[small, None] + sd[small, None] * _U) @ _PHI
     far = ~small
     z = (_T - mean[far, None]) / sd[far, None]
-    out[far] = (np.exp(-z**2 / 2) @ f(_T)) * 0.5 / (np.sqrt(2 * np.pi) * sd[far])
+    out[far] = (np.exp(-(z**2) / 2) @ f(_T)) * 0.5 / (np.sqrt(2 * np.pi) * sd[far])
     return out
 
 
@@ -552,15 +607,17 @@ def _named(x: np.ndarray, sign: np.ndarray, w: np.ndarray, sharpness: float) -> 
 # -- what was given --------------------------------------------------------
 
 
-def _pairs(features: np.ndarray, weights: np.ndarray | None, *, name: str = "weights"
-           ) -> tuple[np.ndarray, np.ndarray]:
+def _pairs(
+    features: np.ndarray, weights: np.ndarray | None, *, name: str = "weights"
+) -> tuple[np.ndarray, np.ndarray]:
     x = np.asarray(features, dtype=float)
     if x.ndim != 2 or x.shape[1] == 0:
         raise ValueError(f"features has shape {x.shape}, expected (n, d) with d of 1 or more")
     w = np.zeros(x.shape[1]) if weights is None else np.asarray(weights, dtype=float)
     if w.shape != (x.shape[1],):
-        raise ValueError(f"{name} has shape {w.shape}, expected ({x.shape[1]},) to go with "
-                         "features")
+        raise ValueError(
+            f"{name} has shape {w.shape}, expected ({x.shape[1]},) to go with features"
+        )
     bad = np.flatnonzero(~np.isfinite(x).all(1))
     if len(bad):
         raise ValueError(f"features[{bad[0]}] = {x[bad[0]].tolist()} is not finite")
@@ -619,6 +676,8 @@ def _contrast(criterion: str, contrast: np.ndarray | None, d: int) -> np.ndarray
         return None
     g = None if contrast is None else np.asarray(contrast, dtype=float)
     if g is None or g.shape != (d,) or not np.isfinite(g).all() or not g.any():
-        raise ValueError(f"criterion 'c' needs a contrast of {d} finite numbers, not all 0; got "
-                         f"{None if g is None else g.tolist()}")
+        raise ValueError(
+            f"criterion 'c' needs a contrast of {d} finite numbers, not all 0; got "
+            f"{None if g is None else g.tolist()}"
+        )
     return g

@@ -98,7 +98,7 @@ class PreferenceData:
     simulated: bool = False
 
     def __post_init__(self) -> None:
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        put = lambda name, value: object.__setattr__(self, name, value)
         for name in _TEXTS:
             put(name, _texts(name, getattr(self, name)))
         n_prompts, n_responses = len(self.prompts), len(self.responses)
@@ -107,11 +107,14 @@ class PreferenceData:
         n_pairs = len(self.pairs)
         if n_pairs == 0:
             raise ValueError("pairs is empty: PreferenceData needs at least one pair")
-        put("response_prompt", _integers(
-            "response_prompt", self.response_prompt, (n_responses,), n_prompts, "prompts"))
+        put(
+            "response_prompt",
+            _integers(
+                "response_prompt", self.response_prompt, (n_responses,), n_prompts, "prompts"
+            ),
+        )
         put("label", _labels(self.label, n_pairs))
-        for name, n in (("objective", n_pairs), ("annotator", n_pairs),
-                        ("prompt_type", n_prompts)):
+        for name, n in (("objective", n_pairs), ("annotator", n_pairs), ("prompt_type", n_prompts)):
             if getattr(self, name) is not None:
                 put(name, _integers(name, getattr(self, name), (n,)))
         for name, n in zip(_ARRAYS, (n_prompts, n_responses, n_responses)):
@@ -124,13 +127,15 @@ class PreferenceData:
             if seen.setdefault(text, row) != row:
                 raise ValueError(
                     f"prompts[{row}] repeats prompts[{seen[text]}] ({_short(text)}): "
-                    "store a prompt once and let its responses point to it")
+                    "store a prompt once and let its responses point to it"
+                )
         first, second = self.response_prompt[self.pairs].T
         if (first != second).any():
             row = int(np.flatnonzero(first != second)[0])
             raise ValueError(
                 f"pairs[{row}] = {self.pairs[row].tolist()} joins responses to different prompts "
-                f"({first[row]} and {second[row]}): a pair compares two answers to one prompt")
+                f"({first[row]} and {second[row]}): a pair compares two answers to one prompt"
+            )
 
     # -- size and look ------------------------------------------------------
 
@@ -139,10 +144,16 @@ class PreferenceData:
         return len(self.pairs)
 
     def __repr__(self) -> str:
-        kind = "" if self.source.startswith(said := "simulated" if self.simulated else "real") \
+        kind = (
+            ""
+            if self.source.startswith(said := "simulated" if self.simulated else "real")
             else f"{said}: "
-        extra = [f"{name} {getattr(self, name).shape[1]}d" for name in _ARRAYS
-                 if getattr(self, name) is not None]
+        )
+        extra = [
+            f"{name} {getattr(self, name).shape[1]}d"
+            for name in _ARRAYS
+            if getattr(self, name) is not None
+        ]
         if self.objective is not None:
             n = len(np.unique(self.objective))
             extra.append(f"{n} objective{'s' * (n > 1)}")
@@ -155,8 +166,10 @@ class PreferenceData:
                 lines.append("")
             lines[-1] += f" {item};" if lines[-1] else f"{item};"
         rest = "\n    ".join(lines)[:-1]
-        return (f"PreferenceData({len(self):,} pairs, {len(self.responses):,} responses, "
-                f"{len(self.prompts):,} prompts;\n    {rest})")
+        return (
+            f"PreferenceData({len(self):,} pairs, {len(self.responses):,} responses, "
+            f"{len(self.prompts):,} prompts;\n    {rest})"
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PreferenceData):
@@ -219,18 +232,28 @@ class PreferenceData:
         pairs = self.pairs[rows]
         if len(pairs) == 0:
             raise ValueError(f"the selection keeps none of the {n} pairs")
-        given = {name: getattr(self, name)[rows] for name in _BY_PAIR
-                 if getattr(self, name) is not None}
+        given = {
+            name: getattr(self, name)[rows] for name in _BY_PAIR if getattr(self, name) is not None
+        }
         return self.replace(pairs=pairs, label=self.label[rows], **given)
 
     def compact(self) -> PreferenceData:
         """The same pairs without the responses and prompts that none of them uses."""
         responses, pairs = np.unique(self.pairs, return_inverse=True)
         prompts, response_prompt = np.unique(self.response_prompt[responses], return_inverse=True)
-        keep = {"prompts": prompts, "prompt_type": prompts, "prompt_latents": prompts,
-                "responses": responses, "response_latents": responses, "embeddings": responses}
-        fields = {name: getattr(self, name)[rows] for name, rows in keep.items()
-                  if getattr(self, name) is not None}
+        keep = {
+            "prompts": prompts,
+            "prompt_type": prompts,
+            "prompt_latents": prompts,
+            "responses": responses,
+            "response_latents": responses,
+            "embeddings": responses,
+        }
+        fields = {
+            name: getattr(self, name)[rows]
+            for name, rows in keep.items()
+            if getattr(self, name) is not None
+        }
         return self.replace(pairs=pairs.reshape(-1, 2), response_prompt=response_prompt, **fields)
 
     def duplicated(self) -> np.ndarray:
@@ -247,8 +270,13 @@ class PreferenceData:
         mask[first] = False
         return mask
 
-    def split(self, *, seed: int | np.random.Generator, groups: Sequence[Any] | None = None,
-              **shares: float) -> dict[str, PreferenceData]:
+    def split(
+        self,
+        *,
+        seed: int | np.random.Generator,
+        groups: Sequence[Any] | None = None,
+        **shares: float,
+    ) -> dict[str, PreferenceData]:
         """Split by prompt: no prompt has pairs on two sides.
 
         Parameters
@@ -277,8 +305,9 @@ class PreferenceData:
         if groups is None:
             group = np.arange(len(self.prompts))
         elif len(groups) != len(self.prompts):
-            raise ValueError(f"groups has {len(groups)} values, the data have "
-                             f"{len(self.prompts)} prompts")
+            raise ValueError(
+                f"groups has {len(groups)} values, the data have {len(self.prompts)} prompts"
+            )
         else:
             import pandas as pd
 
@@ -291,8 +320,10 @@ class PreferenceData:
         for name, members in zip(shares, np.split(order, cuts[:-1])):
             rows = np.flatnonzero(np.isin(pair_group, members))
             if len(rows) == 0:
-                raise ValueError(f"side {name!r} would be empty: {len(order)} prompts or groups "
-                                 f"are too few for shares {shares}")
+                raise ValueError(
+                    f"side {name!r} would be empty: {len(order)} prompts or groups "
+                    f"are too few for shares {shares}"
+                )
             sides[name] = self.select(rows)
         prompts = [np.unique(side.pair_prompt) for side in sides.values()]
         together = np.concatenate(prompts)
@@ -325,19 +356,37 @@ class PreferenceData:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS
-                      if getattr(self, name) is not None}
-            meta = {b"causalpref": json.dumps({
-                "format": _FORMAT, "source": self.source, "simulated": self.simulated,
-                "arrays": list(arrays)}).encode()}
+            arrays = {
+                name: np.ascontiguousarray(getattr(self, name))
+                for name in _ARRAYS
+                if getattr(self, name) is not None
+            }
+            meta = {
+                b"causalpref": json.dumps(
+                    {
+                        "format": _FORMAT,
+                        "source": self.source,
+                        "simulated": self.simulated,
+                        "arrays": list(arrays),
+                    }
+                ).encode()
+            }
             tables = {
-                "prompts": {"text": pa.array(self.prompts, pa.large_string()),
-                            "type": self.prompt_type},
-                "responses": {"text": pa.array(self.responses, pa.large_string()),
-                              "prompt": self.response_prompt},
-                "pairs": {"first": self.pairs[:, 0], "second": self.pairs[:, 1],
-                          "label": self.label, "objective": self.objective,
-                          "annotator": self.annotator},
+                "prompts": {
+                    "text": pa.array(self.prompts, pa.large_string()),
+                    "type": self.prompt_type,
+                },
+                "responses": {
+                    "text": pa.array(self.responses, pa.large_string()),
+                    "prompt": self.response_prompt,
+                },
+                "pairs": {
+                    "first": self.pairs[:, 0],
+                    "second": self.pairs[:, 1],
+                    "label": self.label,
+                    "objective": self.objective,
+                    "annotator": self.annotator,
+                },
             }
             for name, columns in tables.items():
                 table = pa.table({k: v for k, v in columns.items() if v is not None})
@@ -382,7 +431,9 @@ class PreferenceData:
         for name in _TABLES:
             path = folder / f"{name}.parquet"
             if not path.is_file():
-                raise FileNotFoundError(f"{path} is missing: {folder} holds no saved PreferenceData")
+                raise FileNotFoundError(
+                    f"{path} is missing: {folder} holds no saved PreferenceData"
+                )
             try:
                 tables[name] = pq.read_table(path)
             except pa.ArrowException as error:
@@ -404,13 +455,18 @@ class PreferenceData:
             return t[name].to_numpy() if name in t.column_names else None
 
         return cls(
-            prompts=tables["prompts"]["text"].to_pylist(), prompt_type=column("prompts", "type"),
+            prompts=tables["prompts"]["text"].to_pylist(),
+            prompt_type=column("prompts", "type"),
             responses=tables["responses"]["text"].to_pylist(),
             response_prompt=column("responses", "prompt"),
             pairs=np.column_stack([column("pairs", "first"), column("pairs", "second")]),
-            label=column("pairs", "label"), objective=column("pairs", "objective"),
+            label=column("pairs", "label"),
+            objective=column("pairs", "objective"),
             annotator=column("pairs", "annotator"),
-            source=meta["source"], simulated=meta["simulated"], **arrays)
+            source=meta["source"],
+            simulated=meta["simulated"],
+            **arrays,
+        )
 
     def to_dataset(self) -> datasets.Dataset:
         """One row a pair, as a ``datasets.Dataset``.
@@ -425,20 +481,30 @@ class PreferenceData:
         a, b = self.pairs.T
         x = self.pair_prompt
         columns: dict[str, Any] = {
-            "prompt": self.prompts[x], "response_a": self.responses[a],
-            "response_b": self.responses[b], "label": self.label, "objective": self.objective,
+            "prompt": self.prompts[x],
+            "response_a": self.responses[a],
+            "response_b": self.responses[b],
+            "label": self.label,
+            "objective": self.objective,
             "annotator": self.annotator,
             "prompt_type": None if self.prompt_type is None else self.prompt_type[x],
-            "prompt_latents": None if self.prompt_latents is None else self.prompt_latents[x]}
+            "prompt_latents": None if self.prompt_latents is None else self.prompt_latents[x],
+        }
         for name, field in (("latents", self.response_latents), ("embedding", self.embeddings)):
             for side, rows in (("a", a), ("b", b)):
                 columns[f"{name}_{side}"] = None if field is None else field[rows]
         return datasets.Dataset.from_dict(
-            {k: list(v) if v.dtype == object else v for k, v in columns.items() if v is not None})
+            {k: list(v) if v.dtype == object else v for k, v in columns.items() if v is not None}
+        )
 
     @classmethod
-    def from_dataset(cls, rows: datasets.Dataset | Sequence[Mapping[str, Any]], *,
-                     source: str = "unnamed data", simulated: bool = False) -> PreferenceData:
+    def from_dataset(
+        cls,
+        rows: datasets.Dataset | Sequence[Mapping[str, Any]],
+        *,
+        source: str = "unnamed data",
+        simulated: bool = False,
+    ) -> PreferenceData:
         """Read rows (a Dataset, a DataFrame, or mappings) with the columns of :meth:`to_dataset`.
 
         Equal prompts become one prompt, equal responses to a prompt one response.
@@ -450,7 +516,8 @@ class PreferenceData:
             give one text different types, latents or embeddings; names the row.
         """
         return _Rows(("prompt", "response_a", "response_b", "label")).read(
-            rows, source=source, simulated=simulated)
+            rows, source=source, simulated=simulated
+        )
 
     def to_trl(self) -> datasets.Dataset:
         """Rows ``prompt / chosen / rejected``, as TRL's reward trainer reads them.
@@ -464,17 +531,24 @@ class PreferenceData:
         columns = {
             "prompt": list(self.prompts[self.pair_prompt]),
             "chosen": list(self.responses[self.pairs[row, 1 - self.label]]),
-            "rejected": list(self.responses[self.pairs[row, self.label]])}
-        columns |= {name: getattr(self, name) for name in _BY_PAIR
-                    if getattr(self, name) is not None}
+            "rejected": list(self.responses[self.pairs[row, self.label]]),
+        }
+        columns |= {
+            name: getattr(self, name) for name in _BY_PAIR if getattr(self, name) is not None
+        }
         if self.prompt_type is not None:
             columns["prompt_type"] = self.prompt_type[self.pair_prompt]
         return datasets.Dataset.from_dict(columns)
 
     @classmethod
-    def from_trl(cls, rows: datasets.Dataset | Sequence[Mapping[str, Any]], *,
-                 seed: int | np.random.Generator | None = None, source: str = "unnamed data",
-                 simulated: bool = False) -> PreferenceData:
+    def from_trl(
+        cls,
+        rows: datasets.Dataset | Sequence[Mapping[str, Any]],
+        *,
+        seed: int | np.random.Generator | None = None,
+        source: str = "unnamed data",
+        simulated: bool = False,
+    ) -> PreferenceData:
         """Read rows ``prompt / chosen / rejected`` of strings.
 
         Parameters
@@ -490,13 +564,16 @@ class PreferenceData:
         ValueError
             A missing column; names it.
         """
-        data = _Rows(("prompt", "chosen", "rejected")).read(rows, source=source,
-                                                            simulated=simulated)
+        data = _Rows(("prompt", "chosen", "rejected")).read(
+            rows, source=source, simulated=simulated
+        )
         if seed is None:
             return data
         swap = np.random.default_rng(seed).integers(0, 2, len(data)).astype(bool)
-        return data.replace(pairs=np.where(swap[:, None], data.pairs[:, ::-1], data.pairs),
-                            label=np.where(swap, 1 - data.label, data.label))
+        return data.replace(
+            pairs=np.where(swap[:, None], data.pairs[:, ::-1], data.pairs),
+            label=np.where(swap, 1 - data.label, data.label),
+        )
 
 
 class _Rows:
@@ -513,8 +590,19 @@ class _Rows:
         missing = [c for c in self.required if c not in names]
         if missing:
             raise ValueError(f"the rows have no column {missing[0]!r}; they have {sorted(names)}")
-        optional = [c for c in (*_BY_PAIR, "prompt_type", "prompt_latents", "latents_a",
-                                "latents_b", "embedding_a", "embedding_b") if c in names]
+        optional = [
+            c
+            for c in (
+                *_BY_PAIR,
+                "prompt_type",
+                "prompt_latents",
+                "latents_a",
+                "latents_b",
+                "embedding_a",
+                "embedding_b",
+            )
+            if c in names
+        ]
 
         text = {"prompt": {}, "response": {}}
         of_prompt: list[int] = []
@@ -522,13 +610,16 @@ class _Rows:
         label: list[int] = []
         by_pair: dict[str, list[int]] = {name: [] for name in _BY_PAIR if name in optional}
         facts: dict[str, dict[int, Any]] = {
-            k: {} for k in ("prompt_type", "prompt_latents", "latents", "embedding")}
+            k: {} for k in ("prompt_type", "prompt_latents", "latents", "embedding")
+        }
 
         def remember(kind: str, row: int, key: int, value: Any) -> None:
             old = facts[kind].setdefault(key, value)
             if old is not value and not np.array_equal(old, value):
-                raise ValueError(f"row {row}: {kind} {_short(value)} differs from the "
-                                 f"{_short(old)} that an earlier row gives the same text")
+                raise ValueError(
+                    f"row {row}: {kind} {_short(value)} differs from the "
+                    f"{_short(old)} that an earlier row gives the same text"
+                )
 
         _, first, second = self.required[:3]
         for row, r in enumerate(rows):
@@ -537,8 +628,10 @@ class _Rows:
                     raise ValueError(f"row {row} has no {name!r}")
             for name in self.required[:3]:
                 if not isinstance(r[name], str):
-                    raise TypeError(f"row {row}: {name} is {_short(r[name])} "
-                                    f"({type(r[name]).__name__}), expected a string")
+                    raise TypeError(
+                        f"row {row}: {name} is {_short(r[name])} "
+                        f"({type(r[name]).__name__}), expected a string"
+                    )
             for name in optional:
                 if r.get(name) is None:
                     raise ValueError(f"row {row}: {name} is missing, other rows have it")
@@ -565,14 +658,19 @@ class _Rows:
 
         n_x, n_y = len(text["prompt"]), len(of_prompt)
         return PreferenceData(
-            prompts=list(text["prompt"]), responses=[y for _, y in text["response"]],
+            prompts=list(text["prompt"]),
+            responses=[y for _, y in text["response"]],
             response_prompt=np.array(of_prompt, dtype=np.int64),
-            pairs=np.array(pairs, dtype=np.int64).reshape(-1, 2), label=np.array(label),
+            pairs=np.array(pairs, dtype=np.int64).reshape(-1, 2),
+            label=np.array(label),
             **{name: np.array(values) for name, values in by_pair.items() if values},
             prompt_type=gathered("prompt_type", n_x),
             prompt_latents=gathered("prompt_latents", n_x),
             response_latents=gathered("latents", n_y),
-            embeddings=gathered("embedding", n_y), source=source, simulated=simulated)
+            embeddings=gathered("embedding", n_y),
+            source=source,
+            simulated=simulated,
+        )
 
 
 def _meta(folder: Path) -> dict[str, Any]:
@@ -605,8 +703,9 @@ def _check_only_ours(folder: Path) -> None:
             raise ValueError
         _meta(folder)
     except ValueError:
-        raise FileExistsError(f"{folder} holds no saved PreferenceData, or more than that: it is "
-                              "not replaced") from None
+        raise FileExistsError(
+            f"{folder} holds no saved PreferenceData, or more than that: it is not replaced"
+        ) from None
 
 
 # -- validation ------------------------------------------------------------
@@ -644,15 +743,17 @@ def _texts(name: str, values: Any) -> np.ndarray:
     values = list(values)
     for row, value in enumerate(values):
         if not isinstance(value, str):
-            raise TypeError(f"{name}[{row}] is {_short(value)} ({type(value).__name__}), "
-                            "expected a string")
+            raise TypeError(
+                f"{name}[{row}] is {_short(value)} ({type(value).__name__}), expected a string"
+            )
         if not value.isascii():
             try:
                 value.encode()
             except UnicodeEncodeError as error:
-                raise ValueError(f"{name}[{row}] holds {value[error.start]!r}, half of a surrogate "
-                                 "pair, which is no text: decode it properly or replace it"
-                                 ) from None
+                raise ValueError(
+                    f"{name}[{row}] holds {value[error.start]!r}, half of a surrogate "
+                    "pair, which is no text: decode it properly or replace it"
+                ) from None
     array = np.empty(len(values), dtype=object)
     array[:] = values
     return _frozen(array)
@@ -665,15 +766,17 @@ def _shaped(name: str, values: Any, shape: tuple[int | None, ...]) -> np.ndarray
         raise ValueError(f"{name} is ragged: its rows have different lengths") from None
     if array.size == 0 and shape[0] in (None, 0):
         array = array.reshape(0, *(n or 0 for n in shape[1:]))
-    if array.ndim != len(shape) or any(n is not None and n != m
-                                       for n, m in zip(shape, array.shape)):
+    if array.ndim != len(shape) or any(
+        n is not None and n != m for n, m in zip(shape, array.shape)
+    ):
         want = ", ".join("any" if n is None else str(n) for n in shape)
         raise ValueError(f"{name} has shape {array.shape}, expected ({want})")
     return array
 
 
-def _integers(name: str, values: Any, shape: tuple[int | None, ...], limit: int | None = None,
-              of: str = "") -> np.ndarray:
+def _integers(
+    name: str, values: Any, shape: tuple[int | None, ...], limit: int | None = None, of: str = ""
+) -> np.ndarray:
     array = _shaped(name, values, shape)
     whole = array
     if array.dtype.kind not in "ib":
@@ -682,20 +785,25 @@ def _integers(name: str, values: Any, shape: tuple[int | None, ...], limit: int 
                 raise ValueError
             as_float = array.astype(np.float64)
         except (TypeError, ValueError):
-            raise ValueError(f"{name} must be integers, got dtype {array.dtype}: "
-                             f"{_short(array.flat[0])}") from None
+            raise ValueError(
+                f"{name} must be integers, got dtype {array.dtype}: {_short(array.flat[0])}"
+            ) from None
         bad = ~(np.abs(as_float) < 2**53) | (as_float != np.round(as_float))
         if bad.any():
             row = tuple(np.argwhere(bad)[0].tolist())
-            raise ValueError(f"{name}[{', '.join(map(str, row))}] = {array[row]} is not an integer (or too large)")
+            raise ValueError(
+                f"{name}[{', '.join(map(str, row))}] = {array[row]} is not an integer (or too large)"
+            )
         whole = as_float
     whole = whole.astype(np.int64, copy=False)
     if limit is not None and len(whole):
         bad = (whole < 0) | (whole >= limit)
         if bad.any():
             row = tuple(np.argwhere(bad)[0].tolist())
-            raise ValueError(f"{name}[{', '.join(map(str, row))}] = {whole[row]} is out of range: "
-                             f"there are {limit} {of}")
+            raise ValueError(
+                f"{name}[{', '.join(map(str, row))}] = {whole[row]} is out of range: "
+                f"there are {limit} {of}"
+            )
     return _frozen(whole)
 
 
@@ -704,8 +812,10 @@ def _labels(values: Any, n: int) -> np.ndarray:
     bad = ~np.isin(array, (0, 1))
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
-        raise ValueError(f"label[{row}] = {array[row]} is neither 0 nor 1 "
-                         "(1: the first of the pair is preferred)")
+        raise ValueError(
+            f"label[{row}] = {array[row]} is neither 0 nor 1 "
+            "(1: the first of the pair is preferred)"
+        )
     return _frozen(array.astype(np.int64, copy=False))
 
 

@@ -12,9 +12,19 @@ from scipy import linalg, special, stats
 
 from causalpref.data import PreferenceData
 
-__all__ = ["Estimate", "LinearFit", "amce", "borda_count", "delta", "expected_utility",
-           "fit_linear", "longer_preferred", "mean_interval", "outcome_table",
-           "reward_difference"]
+__all__ = [
+    "Estimate",
+    "LinearFit",
+    "amce",
+    "borda_count",
+    "delta",
+    "expected_utility",
+    "fit_linear",
+    "longer_preferred",
+    "mean_interval",
+    "outcome_table",
+    "reward_difference",
+]
 
 
 @dataclass(frozen=True)
@@ -125,8 +135,14 @@ def outcome_table(data: PreferenceData, *, level: float = 0.95) -> pd.DataFrame:
     for prefix, rows in (("z", first), ("zp", second)):
         for j, v in enumerate(data.response_latents[rows].T):
             columns[f"{prefix}{j}"] = v
-    table = pd.DataFrame(columns).assign(label=data.label).groupby(list(columns)).label.agg(
-        ["mean", "size"]).reset_index().rename(columns={"size": "pairs"})
+    table = (
+        pd.DataFrame(columns)
+        .assign(label=data.label)
+        .groupby(list(columns))
+        .label.agg(["mean", "size"])
+        .reset_index()
+        .rename(columns={"size": "pairs"})
+    )
     z = stats.norm.ppf((1 + level) / 2)
     n, p = table["pairs"], table["mean"]
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
@@ -135,8 +151,14 @@ def outcome_table(data: PreferenceData, *, level: float = 0.95) -> pd.DataFrame:
     return table[[*columns, "mean", "low", "high", "pairs"]]
 
 
-def amce(data: PreferenceData, k: int, *, density: Literal["uniform", "empirical"] = "uniform",
-         context: int | Literal["ignore", "adjust"] = "ignore", level: float = 0.95) -> Estimate:
+def amce(
+    data: PreferenceData,
+    k: int,
+    *,
+    density: Literal["uniform", "empirical"] = "uniform",
+    context: int | Literal["ignore", "adjust"] = "ignore",
+    level: float = 0.95,
+) -> Estimate:
     """Average marginal component effect of latent k (equation 6), for discrete latents.
 
     The probability that a response with Z^k = 1 is preferred to one with Z^k = 0 that is the
@@ -213,9 +235,11 @@ def amce(data: PreferenceData, k: int, *, density: Literal["uniform", "empirical
     n = np.bincount(cell, minlength=len(weight))
     empty = np.flatnonzero((weight > 0) & (n == 0))
     if len(empty):
-        raise ValueError(f"no pair differs in latent {k} alone in {len(empty)} of "
-                         f"{(weight > 0).sum()} strata, among them {names[empty[0]]}: latent "
-                         "positivity (assumption 5) fails there, the effect is not identified")
+        raise ValueError(
+            f"no pair differs in latent {k} alone in {len(empty)} of "
+            f"{(weight > 0).sum()} strata, among them {names[empty[0]]}: latent "
+            "positivity (assumption 5) fails there, the effect is not identified"
+        )
     mean = np.bincount(cell, weights=won, minlength=len(weight)) / np.maximum(n, 1)
     value = float(weight @ mean)
     influence = (weight / np.maximum(n, 1))[cell] * (won - mean[cell])
@@ -230,8 +254,9 @@ def amce(data: PreferenceData, k: int, *, density: Literal["uniform", "empirical
     return Estimate(value, se, value - half, value + half, int(use.sum()))
 
 
-def fit_linear(features: np.ndarray, label: np.ndarray, *, clusters: np.ndarray | None = None
-               ) -> LinearFit:
+def fit_linear(
+    features: np.ndarray, label: np.ndarray, *, clusters: np.ndarray | None = None
+) -> LinearFit:
     """Bradley-Terry with a linear reward, by maximum likelihood: the plain baseline.
 
     P(L = 1) = sigmoid(w . delta) (equations 1 and 8): logistic regression without an intercept.
@@ -262,8 +287,10 @@ def fit_linear(features: np.ndarray, label: np.ndarray, *, clusters: np.ndarray 
     if len(bad):
         raise ValueError(f"label[{bad[0]}] = {y[bad[0]]:g} is neither 0 nor 1")
     if np.linalg.matrix_rank(x) < x.shape[1]:
-        raise ValueError(f"the {x.shape[1]} columns of features are linearly dependent: their "
-                         "weights cannot be told apart")
+        raise ValueError(
+            f"the {x.shape[1]} columns of features are linearly dependent: their "
+            "weights cannot be told apart"
+        )
     w = np.zeros(x.shape[1])
     sign = 2 * y - 1
     loss = np.log(2.0)
@@ -277,8 +304,9 @@ def fit_linear(features: np.ndarray, label: np.ndarray, *, clusters: np.ndarray 
         except np.linalg.LinAlgError:
             step = np.full_like(w, np.inf)
         if not np.isfinite(step).all() or np.abs(margin).max() > 500:
-            raise ValueError("the features separate the labels perfectly: no finite weights fit "
-                             "best")
+            raise ValueError(
+                "the features separate the labels perfectly: no finite weights fit best"
+            )
         size = 1.0
         while size > 1e-10:  # halve a step that overshoots
             new = np.logaddexp(0, -sign * (x @ (w + size * step))).mean()
@@ -359,8 +387,14 @@ def longer_preferred(data: PreferenceData, *, tie: float = 0.5) -> np.ndarray:
     return np.where(first == second, tie, (first > second) == data.label)
 
 
-def mean_interval(values: np.ndarray, clusters: np.ndarray, *, seed: int | np.random.Generator,
-                  level: float = 0.95, draws: int = 2000) -> tuple[float, float, float]:
+def mean_interval(
+    values: np.ndarray,
+    clusters: np.ndarray,
+    *,
+    seed: int | np.random.Generator,
+    level: float = 0.95,
+    draws: int = 2000,
+) -> tuple[float, float, float]:
     """Mean with a percentile interval from a bootstrap over whole clusters.
 
     Pairs of one prompt are not independent, so prompts are redrawn, not pairs.
@@ -387,8 +421,10 @@ def mean_interval(values: np.ndarray, clusters: np.ndarray, *, seed: int | np.ra
     """
     values, clusters = np.asarray(values, dtype=float), np.asarray(clusters)
     if values.shape != clusters.shape or values.ndim != 1 or len(values) == 0:
-        raise ValueError(f"values {values.shape} and clusters {clusters.shape} must be two "
-                         "vectors of one length above 0")
+        raise ValueError(
+            f"values {values.shape} and clusters {clusters.shape} must be two "
+            "vectors of one length above 0"
+        )
     _, member = np.unique(clusters, return_inverse=True)
     n = member.max() + 1
     if n < 2:

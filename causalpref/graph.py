@@ -64,8 +64,11 @@ class Path:
     @property
     def colliders(self) -> tuple[str, ...]:
         """Nodes that both neighbours point to."""
-        return tuple(n for n, left, right in zip(self.nodes[1:], self.arrows, self.arrows[1:])
-                     if (left, right) == ("→", "←"))
+        return tuple(
+            n
+            for n, left, right in zip(self.nodes[1:], self.arrows, self.arrows[1:])
+            if (left, right) == ("→", "←")
+        )
 
     @property
     def causal(self) -> bool:
@@ -199,7 +202,8 @@ class CausalGraph:
     edges: tuple[tuple[str, str], ...]
     hidden: tuple[str, ...] = ()
     positions: Mapping[str, tuple[float, float]] | None = field(
-        default=None, repr=False, compare=False)
+        default=None, repr=False, compare=False
+    )
     words: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
     title: str = field(default="A causal graph", compare=False)
     nodes: tuple[str, ...] = ()
@@ -207,13 +211,15 @@ class CausalGraph:
     _dag: nx.DiGraph = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        put = lambda name, value: object.__setattr__(self, name, value)
         for name in ("edges", "cut"):
             put(name, _edges(name, getattr(self, name)))
         for row, edge in enumerate(self.cut):
             if edge in self.edges:
-                raise ValueError(f"cut[{row}] = {_arrow(edge)} is also among the edges: an arrow "
-                                 "that is cut is no part of the graph")
+                raise ValueError(
+                    f"cut[{row}] = {_arrow(edge)} is also among the edges: an arrow "
+                    "that is cut is no part of the graph"
+                )
         nodes = dict.fromkeys(_names(self.nodes))
         for edge in self.edges + self.cut:
             nodes.update(dict.fromkeys(edge))
@@ -229,8 +235,10 @@ class CausalGraph:
         dag.add_edges_from(self.edges)
         if not nx.is_directed_acyclic_graph(dag):
             cycle = [edge[0] for edge in nx.find_cycle(dag)]
-            raise ValueError(f"edges hold a cycle, {' → '.join([*cycle, cycle[0]])}: nothing "
-                             "causes itself, so take out one of these arrows")
+            raise ValueError(
+                f"edges hold a cycle, {' → '.join([*cycle, cycle[0]])}: nothing "
+                "causes itself, so take out one of these arrows"
+            )
         put("_dag", nx.freeze(dag))
 
         put("hidden", self._known("hidden", self.hidden))
@@ -247,9 +255,12 @@ class CausalGraph:
 
     def __str__(self) -> str:
         alone = [n for n in self.nodes if not self._dag.degree(n)]
-        return (f"{self.title}: " + ", ".join([*map(_arrow, self.edges), *alone])
-                + (f"; hidden: {', '.join(self.hidden)}" if self.hidden else "")
-                + (f"; cut: {', '.join(map(_arrow, self.cut))}" if self.cut else ""))
+        return (
+            f"{self.title}: "
+            + ", ".join([*map(_arrow, self.edges), *alone])
+            + (f"; hidden: {', '.join(self.hidden)}" if self.hidden else "")
+            + (f"; cut: {', '.join(map(_arrow, self.cut))}" if self.cut else "")
+        )
 
     @property
     def observed(self) -> tuple[str, ...]:
@@ -310,14 +321,17 @@ class CausalGraph:
         """
         fixed = self._known("nodes", nodes, at_least=1)
         return dataclasses.replace(
-            self, edges=tuple(e for e in self.edges if e[1] not in fixed),
+            self,
+            edges=tuple(e for e in self.edges if e[1] not in fixed),
             cut=self.cut + tuple(e for e in self.edges if e[1] in fixed),
-            title=f"{self.title}, do({', '.join(fixed)})")
+            title=f"{self.title}, do({', '.join(fixed)})",
+        )
 
     # -- separation ---------------------------------------------------------
 
-    def d_separated(self, a: str | Iterable[str], b: str | Iterable[str],
-                    given: str | Iterable[str] = ()) -> bool:
+    def d_separated(
+        self, a: str | Iterable[str], b: str | Iterable[str], given: str | Iterable[str] = ()
+    ) -> bool:
         """Whether ``given`` blocks every path between ``a`` and ``b``.
 
         Then they are independent given ``given`` in every distribution that fits the graph.
@@ -332,8 +346,9 @@ class CausalGraph:
         a, b, given = self._apart(a=a, b=b, given=given)
         return bool(_is_d_separator(self._dag, set(a), set(b), set(given)))
 
-    def open_paths(self, a: str | Iterable[str], b: str | Iterable[str],
-                   given: str | Iterable[str] = ()) -> list[Path]:
+    def open_paths(
+        self, a: str | Iterable[str], b: str | Iterable[str], given: str | Iterable[str] = ()
+    ) -> list[Path]:
         """The paths between ``a`` and ``b`` that ``given`` leaves open, shortest first.
 
         There is none exactly if :meth:`d_separated`. With several nodes in ``a`` or ``b``, paths
@@ -373,14 +388,20 @@ class CausalGraph:
             # A minimal separating set holds ancestors of the pair only.
             near = _ancestors(self._dag, (a, b))
             rest = [n for n in nodes if n in near and n not in (a, b)]
-            out += [Independence(a, b, z) for z in _minimal(
-                rest, lambda z: _is_d_separator(self._dag, {a}, {b}, set(z)))]  # noqa: B023
+            out += [
+                Independence(a, b, z)
+                for z in _minimal(rest, lambda z: _is_d_separator(self._dag, {a}, {b}, set(z)))
+            ]  # noqa: B023
         return tuple(out)
 
     # -- effects ------------------------------------------------------------
 
-    def backdoor_sets(self, treatment: str | Iterable[str], outcome: str | Iterable[str],
-                      given: str | Iterable[str] = ()) -> tuple[tuple[str, ...], ...]:
+    def backdoor_sets(
+        self,
+        treatment: str | Iterable[str],
+        outcome: str | Iterable[str],
+        given: str | Iterable[str] = (),
+    ) -> tuple[tuple[str, ...], ...]:
         r"""All minimal sets of observed nodes to adjust for, besides ``given``.
 
         For a set Z returned, treatment T, outcome Y and subgroup S (``given``)
@@ -446,8 +467,12 @@ class CausalGraph:
             return ()
         return _minimal(self._ordered(doors.helpful(self.observed)), doors.closed_by)
 
-    def identify(self, treatment: str | Iterable[str], outcome: str | Iterable[str],
-                 given: str | Iterable[str] = ()) -> Identified | Refused:
+    def identify(
+        self,
+        treatment: str | Iterable[str],
+        outcome: str | Iterable[str],
+        given: str | Iterable[str] = (),
+    ) -> Identified | Refused:
         """Whether adjustment gives the effect of a treatment; if not, why, and what would help.
 
         A refusal concerns adjustment, the only formula tried here. Another one may still give
@@ -478,13 +503,28 @@ class CausalGraph:
         t, y, s = self._apart(treatment=treatment, outcome=outcome, given=given)
         late = self._ordered({*s} & _descendants(self._dag, t))
         if late:
-            way = min((nx.shortest_path(self._dag, a, late[0]) for a in t
-                       if nx.has_path(self._dag, a, late[0])), key=len)
-            return Refused(t, y, s, None, (), (), (
-                f"The effect of {_and(t)} on {_and(y)} within levels of {_and(s)} is refused: "
-                f"{late[0]} comes after the treatment ({' → '.join(way)}), so who is in the "
-                "subgroup depends on the treatment itself. Take a subgroup that the treatment "
-                "cannot change."))
+            way = min(
+                (
+                    nx.shortest_path(self._dag, a, late[0])
+                    for a in t
+                    if nx.has_path(self._dag, a, late[0])
+                ),
+                key=len,
+            )
+            return Refused(
+                t,
+                y,
+                s,
+                None,
+                (),
+                (),
+                (
+                    f"The effect of {_and(t)} on {_and(y)} within levels of {_and(s)} is refused: "
+                    f"{late[0]} comes after the treatment ({' → '.join(way)}), so who is in the "
+                    "subgroup depends on the treatment itself. Take a subgroup that the treatment "
+                    "cannot change."
+                ),
+            )
         doors = _Doors(self._dag, t, y, s)
         sets = self.backdoor_sets(t, y, s)
         if sets:
@@ -495,30 +535,41 @@ class CausalGraph:
         others = self._ordered(doors.helpful(self.hidden))
         more = _minimal(others, lambda z: not doors.open_paths_exist(seen.union(z)))
         close_by = tuple(self._ordered({*unseen, *z}) for z in more)
-        randomise = () if unseen else _minimal(
-            t, lambda z: bool(z and self.do(*z).backdoor_sets(t, y, s)))
+        randomise = (
+            () if unseen else _minimal(t, lambda z: bool(z and self.do(*z).backdoor_sets(t, y, s)))
+        )
         path = openers = None
         if () not in more:
             held = doors.helpful(seen if more else self.nodes)
-            path = min(doors.open_paths(held),
-                       key=lambda p: (len(p.colliders), *self._rank(p)))
+            path = min(doors.open_paths(held), key=lambda p: (len(p.colliders), *self._rank(p)))
             openers = self._ordered(_descendants(self._dag, path.colliders) & {*held, *s})
-        return Refused(t, y, s, path, close_by, randomise, _say_refused(
-            doors, unseen, path, openers or (), close_by, randomise))
+        return Refused(
+            t,
+            y,
+            s,
+            path,
+            close_by,
+            randomise,
+            _say_refused(doors, unseen, path, openers or (), close_by, randomise),
+        )
 
     # -- names --------------------------------------------------------------
 
-    def _known(self, argument: str, names: str | Iterable[str], *,
-               at_least: int = 0) -> tuple[str, ...]:
+    def _known(
+        self, argument: str, names: str | Iterable[str], *, at_least: int = 0
+    ) -> tuple[str, ...]:
         """Names in the order of the graph, each once."""
         names = _names(names)
         for name in names:
             if name not in self.nodes:
-                raise ValueError(f"{argument}: {name!r} is not a node of the graph (known: "
-                                 f"{', '.join(self.nodes)})")
+                raise ValueError(
+                    f"{argument}: {name!r} is not a node of the graph (known: "
+                    f"{', '.join(self.nodes)})"
+                )
         if len(names) < at_least:
-            raise ValueError(f"{argument} is empty: name at least one node of "
-                             f"{', '.join(self.nodes)}")
+            raise ValueError(
+                f"{argument} is empty: name at least one node of {', '.join(self.nodes)}"
+            )
         return self._ordered(names)
 
     def _apart(self, **arguments: str | Iterable[str]) -> list[tuple[str, ...]]:
@@ -527,8 +578,10 @@ class CausalGraph:
         for (k, some), (other, more) in combinations(known.items(), 2):
             both = [n for n in some if n in more]
             if both:
-                raise ValueError(f"{both[0]!r} is named in {k} and in {other}: a node plays one "
-                                 "part in a question")
+                raise ValueError(
+                    f"{both[0]!r} is named in {k} and in {other}: a node plays one "
+                    "part in a question"
+                )
         return list(known.values())
 
     def _ordered(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -546,8 +599,9 @@ class CausalGraph:
 class _Doors:
     """The adjustment criterion for one question; see the notes of ``backdoor_sets``."""
 
-    def __init__(self, dag: nx.DiGraph, t: tuple[str, ...], y: tuple[str, ...],
-                 s: tuple[str, ...]) -> None:
+    def __init__(
+        self, dag: nx.DiGraph, t: tuple[str, ...], y: tuple[str, ...], s: tuple[str, ...]
+    ) -> None:
         self.t, self.y, self.s = t, y, s
         untreated = dag.subgraph(n for n in dag if n not in t)
         reached = _descendants(untreated, {c for a in t for c in dag.successors(a)} - {*t})
@@ -594,9 +648,14 @@ def _say_identified(doors: _Doors, sets: tuple[tuple[str, ...], ...]) -> str:
     return out + (f" {_say_idle(doors)}" if doors.idle == doors.t else "")
 
 
-def _say_refused(doors: _Doors, unseen: tuple[str, ...], path: Path | None,
-                 openers: tuple[str, ...], close_by: tuple[tuple[str, ...], ...],
-                 randomise: tuple[tuple[str, ...], ...]) -> str:
+def _say_refused(
+    doors: _Doors,
+    unseen: tuple[str, ...],
+    path: Path | None,
+    openers: tuple[str, ...],
+    close_by: tuple[tuple[str, ...], ...],
+    randomise: tuple[tuple[str, ...], ...],
+) -> str:
     within = f" within levels of {_and(doors.s)}" if doors.s else ""
     why = []
     if unseen:
@@ -612,15 +671,21 @@ def _say_refused(doors: _Doors, unseen: tuple[str, ...], path: Path | None,
         if close_by:
             why.append(opened if chosen else f"{opened}, and no observed variable can block it")
         elif len(path) == 2:
-            why.append(f"in {path} the outcome is a cause of the treatment, and nothing can stand "
-                       "between them")
+            why.append(
+                f"in {path} the outcome is a cause of the treatment, and nothing can stand "
+                "between them"
+            )
         elif blockers:
-            why.append(f"{opened}, and what could block it, {_and(blockers, 'or')}, is a "
-                       "consequence of the treatment on its way to the outcome")
+            why.append(
+                f"{opened}, and what could block it, {_and(blockers, 'or')}, is a "
+                "consequence of the treatment on its way to the outcome"
+            )
         else:
             why.append(f"{opened}, even if every variable is observed")
-    out = [f"No adjustment identifies the effect of {_and(doors.t)} on {_and(doors.y)}{within}: "
-           f"{'; besides, '.join(why)}."]
+    out = [
+        f"No adjustment identifies the effect of {_and(doors.t)} on {_and(doors.y)}{within}: "
+        f"{'; besides, '.join(why)}."
+    ]
     if close_by:
         out.append(f"Observing {_either(close_by)} would be enough.")
     elif path is not None:
@@ -628,9 +693,11 @@ def _say_refused(doors: _Doors, unseen: tuple[str, ...], path: Path | None,
     if randomise:
         them = "it" if max(map(len, randomise)) == 1 else "them"
         which = _either(randomise)
-        out.append(f"So would assigning {which} at random, which cuts the arrows into {them}."
-                   if close_by else
-                   f"Assigning {which} at random would: it cuts the arrows into {them}.")
+        out.append(
+            f"So would assigning {which} at random, which cuts the arrows into {them}."
+            if close_by
+            else f"Assigning {which} at random would: it cuts the arrows into {them}."
+        )
     if doors.idle:
         out.append(_say_idle(doors))
     return " ".join(out)
@@ -639,11 +706,15 @@ def _say_refused(doors: _Doors, unseen: tuple[str, ...], path: Path | None,
 def _say_idle(doors: _Doors) -> str:
     """On treatments without a proper causal path to the outcome."""
     if doors.idle == doors.t:
-        return (f"No directed path leads from {_and(doors.t)} to {_and(doors.y)}: the graph says "
-                "that there is no effect.")
-    return (f"No directed path leads from {_and(doors.idle, 'or')} to {_and(doors.y)} but through "
-            "other treatments: the same effect can be asked for without "
-            f"{'it' if len(doors.idle) == 1 else 'them'}.")
+        return (
+            f"No directed path leads from {_and(doors.t)} to {_and(doors.y)}: the graph says "
+            "that there is no effect."
+        )
+    return (
+        f"No directed path leads from {_and(doors.idle, 'or')} to {_and(doors.y)} but through "
+        "other treatments: the same effect can be asked for without "
+        f"{'it' if len(doors.idle) == 1 else 'them'}."
+    )
 
 
 # -- on networkx graphs ----------------------------------------------------
@@ -661,8 +732,9 @@ def _descendants(dag: nx.DiGraph, nodes: Iterable[str]) -> set[str]:
     return nodes.union(*(nx.descendants(dag, n) for n in nodes))
 
 
-def _open_paths(dag: nx.DiGraph, a: Iterable[str], b: Iterable[str],
-                given: Iterable[str]) -> Iterator[Path]:
+def _open_paths(
+    dag: nx.DiGraph, a: Iterable[str], b: Iterable[str], given: Iterable[str]
+) -> Iterator[Path]:
     """Open paths from a to b that meet a and b at their ends only."""
     starts, ends, given = set(a), set(b), set(given)
     opened = _ancestors(dag, given)  # colliders that let a path through
@@ -685,8 +757,9 @@ def _open_paths(dag: nx.DiGraph, a: Iterable[str], b: Iterable[str],
         yield from walk([start], [])
 
 
-def _minimal(names: Iterable[str], works: Callable[[tuple[str, ...]], bool],
-             ) -> tuple[tuple[str, ...], ...]:
+def _minimal(
+    names: Iterable[str], works: Callable[[tuple[str, ...]], bool]
+) -> tuple[tuple[str, ...], ...]:
     """All sets that work and have no proper subset that does, smallest first."""
     names, found = tuple(names), []
     for size in range(len(names) + 1):
@@ -708,15 +781,21 @@ def _layout(dag: nx.DiGraph) -> dict[str, tuple[float, float]]:
     at: dict[str, tuple[float, float]] = {}
 
     def cost(at: dict[str, tuple[float, float]]) -> tuple[int, float]:
-        over = sum(_distance(q, at[a], at[b]) < 0.35
-                   for a, b in dag.edges for n, q in at.items() if n not in (a, b))
-        return over, (sum(abs(at[a][1] - at[b][1]) for a, b in dag.edges)
-                      + sum(abs(y) for _, y in at.values()) / 100)
+        over = sum(
+            _distance(q, at[a], at[b]) < 0.35
+            for a, b in dag.edges
+            for n, q in at.items()
+            if n not in (a, b)
+        )
+        return over, (
+            sum(abs(at[a][1] - at[b][1]) for a, b in dag.edges)
+            + sum(abs(y) for _, y in at.values()) / 100
+        )
 
     def tries(x: int) -> Iterator[dict[str, tuple[float, float]]]:
         column, middle = columns[x], (len(columns[x]) - 1) / 2
         for order in permutations(column) if len(column) < 4 else [column]:
-            for gap in (1.0, 2.0)[:len(column)]:
+            for gap in (1.0, 2.0)[: len(column)]:
                 for shift in (0, 0.5, -0.5, 1, -1, 1.5, -1.5):
                     yield {n: (float(x), (middle - i) * gap + shift) for i, n in enumerate(order)}
 
@@ -766,14 +845,18 @@ def _edges(argument: str, edges: Iterable[tuple[str, str]]) -> tuple[tuple[str, 
     for row, edge in enumerate(edges):
         pair = (edge,) if isinstance(edge, str) else tuple(edge)
         if len(pair) != 2 or not all(isinstance(n, str) and n for n in pair):
-            raise ValueError(f"{argument}[{row}] = {edge!r} is no arrow: expected a pair of names, "
-                             "(from, to)")
+            raise ValueError(
+                f"{argument}[{row}] = {edge!r} is no arrow: expected a pair of names, (from, to)"
+            )
         if pair[0] == pair[1]:
-            raise ValueError(f"{argument}[{row}] leads from {pair[0]!r} to itself: nothing causes "
-                             "itself")
+            raise ValueError(
+                f"{argument}[{row}] leads from {pair[0]!r} to itself: nothing causes itself"
+            )
         if pair in out:
-            raise ValueError(f"{argument}[{row}] repeats {argument}[{out[pair]}], {_arrow(pair)}: "
-                             "state an arrow once")
+            raise ValueError(
+                f"{argument}[{row}] repeats {argument}[{out[pair]}], {_arrow(pair)}: "
+                "state an arrow once"
+            )
         out[pair] = row
     return tuple(out)
 
@@ -784,13 +867,17 @@ def _place(node: str, position: tuple[float, float]) -> tuple[float, float]:
     except (TypeError, ValueError):
         x = y = math.nan
     if not math.isfinite(x + y):
-        raise ValueError(f"positions[{node!r}] is {position!r}, expected two finite numbers, x to "
-                         "the right and y upwards")
+        raise ValueError(
+            f"positions[{node!r}] is {position!r}, expected two finite numbers, x to "
+            "the right and y upwards"
+        )
     return x, y
 
 
-_RAISED = str.maketrans("0123456789+-ABDEGHIJKLMNOPRTUVWXYabcdefghijklmnoprstuvwxyz",
-                        "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂˣʸᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
+_RAISED = str.maketrans(
+    "0123456789+-ABDEGHIJKLMNOPRTUVWXYabcdefghijklmnoprstuvwxyz",
+    "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ᴬᴮᴰᴱᴳᴴᴵᴶᴷᴸᴹᴺᴼᴾᴿᵀᵁⱽᵂˣʸᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ",
+)
 _LOWERED = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -814,31 +901,62 @@ def pretty(name: str) -> str:
 
 # -- the paper's figures ---------------------------------------------------
 
-_PAIR = (("X", "Y"), ("X", "Y'"), ("X", "R"), ("Y", "R"), ("X", "R'"), ("Y'", "R'"),
-         ("R", "L"), ("R'", "L"))
+_PAIR = (
+    ("X", "Y"),
+    ("X", "Y'"),
+    ("X", "R"),
+    ("Y", "R"),
+    ("X", "R'"),
+    ("Y'", "R'"),
+    ("R", "L"),
+    ("R'", "L"),
+)
 _PLACES = {"X": (0, 1), "Y": (1, 2), "Y'": (1, 0), "R": (2, 2), "R'": (2, 0), "L": (3, 1)}
-_WORDS = {"X": "prompt", "Y": "first answer", "Y'": "second answer", "R": "reward",
-          "R'": "reward", "L": "label"}
+_WORDS = {
+    "X": "prompt",
+    "Y": "first answer",
+    "Y'": "second answer",
+    "R": "reward",
+    "R'": "reward",
+    "L": "label",
+}
 
 FIGURES: dict[str, CausalGraph] = {
     "1": CausalGraph(_PAIR, ("R", "R'"), _PLACES, _WORDS, "The causal model of preferences"),
     "2a": CausalGraph(
-        (*_PAIR, ("C", "X"), ("C", "R"), ("C", "R'")), ("R", "R'", "C"),
-        _PLACES | {"C": (1.45, 1)}, _WORDS | {"C": "user"}, "Self-written prompts"),
+        (*_PAIR, ("C", "X"), ("C", "R"), ("C", "R'")),
+        ("R", "R'", "C"),
+        _PLACES | {"C": (1.45, 1)},
+        _WORDS | {"C": "user"},
+        "Self-written prompts",
+    ),
     "2b": CausalGraph(
-        (*_PAIR, ("C", "R"), ("C", "R'")), ("R", "R'", "C"),
-        _PLACES | {"C": (1.45, 1)}, _WORDS | {"C": "user"}, "Randomised prompts"),
+        (*_PAIR, ("C", "R"), ("C", "R'")),
+        ("R", "R'", "C"),
+        _PLACES | {"C": (1.45, 1)},
+        _WORDS | {"C": "user"},
+        "Randomised prompts",
+    ),
     "3": CausalGraph(
         (("X", "Y"), ("X", "Z^X"), ("X", "Z^T"), ("Y", "Z^T"), ("Z^X", "R"), ("Z^T", "R")),
         ("Z^X", "Z^T", "R"),
         {"X": (0, 1.2), "Y": (0.9, 0), "Z^X": (1.4, 2), "Z^T": (2.1, 0.6), "R": (3, 1.4)},
-        {"X": "prompt", "Y": "response", "Z^X": "prompt latents", "Z^T": "latent treatments",
-         "R": "reward"}, "The latent treatment model"),
+        {
+            "X": "prompt",
+            "Y": "response",
+            "Z^X": "prompt latents",
+            "Z^T": "latent treatments",
+            "R": "reward",
+        },
+        "The latent treatment model",
+    ),
     "4": CausalGraph(
-        (("X", "Y"), ("X", "Z"), ("Y", "Z"), ("Z", "R"), ("C", "X"), ("C", "R")), ("Z", "R"),
+        (("X", "Y"), ("X", "Z"), ("Y", "Z"), ("Z", "R"), ("C", "X"), ("C", "R")),
+        ("Z", "R"),
         {"X": (0, 1), "Y": (1, 0), "Z": (2, 1), "R": (3, 1), "C": (1.5, 2)},
         {"X": "prompt", "Y": "response", "Z": "latents", "R": "reward", "C": "objective"},
-        "The case study"),
+        "The case study",
+    ),
 }
 """The paper's figures by number.
 

@@ -9,8 +9,13 @@ import numpy as np
 
 from causalpref.data import PreferenceData
 
-__all__ = ["attainable_correlation", "attainable_rho", "sample_confounded", "sample_correlated",
-           "sample_opposed"]
+__all__ = [
+    "attainable_correlation",
+    "attainable_rho",
+    "sample_confounded",
+    "sample_correlated",
+    "sample_opposed",
+]
 
 
 def _cells(data: PreferenceData) -> list[list[np.ndarray]]:
@@ -18,10 +23,13 @@ def _cells(data: PreferenceData) -> list[list[np.ndarray]]:
     consistent = data.consistent
     values = np.unique(data.objective)
     if len(values) < 2:
-        raise ValueError(f"the pool has one objective only ({values.tolist()}): "
-                         "there is nothing to confound")
-    return [[np.flatnonzero((data.objective == c) & (consistent == side))
-             for side in (False, True)] for c in values]
+        raise ValueError(
+            f"the pool has one objective only ({values.tolist()}): there is nothing to confound"
+        )
+    return [
+        [np.flatnonzero((data.objective == c) & (consistent == side)) for side in (False, True)]
+        for c in values
+    ]
 
 
 def attainable_rho(data: PreferenceData, n: int) -> tuple[float, float]:
@@ -43,8 +51,9 @@ def _sizes(n: int, cells: int) -> list[int]:
     return [n // cells + (c < n % cells) for c in range(cells)]
 
 
-def sample_confounded(data: PreferenceData, rho: float, n: int, *,
-                      seed: int | np.random.Generator) -> PreferenceData:
+def sample_confounded(
+    data: PreferenceData, rho: float, n: int, *, seed: int | np.random.Generator
+) -> PreferenceData:
     """Draw pairs, without replacement, with a set degree of confounding.
 
     Parameters
@@ -82,11 +91,12 @@ def sample_confounded(data: PreferenceData, rho: float, n: int, *,
         for rows, wanted in zip(cell, (size - consistent, consistent)):
             if wanted > len(rows):
                 low, high = attainable_rho(data, n)
-                reach = ("none is" if np.isnan(low) else f"rho from {low:.2f} to {high:.2f} is")
+                reach = "none is" if np.isnan(low) else f"rho from {low:.2f} to {high:.2f} is"
                 raise ValueError(
                     f"the pool cannot give {n} pairs at rho = {rho}: it would take {wanted} from "
                     f"a (type, objective) cell that holds {len(rows)}; with n = {n}, {reach} "
-                    "within reach")
+                    "within reach"
+                )
             drawn.append(rng.permutation(rows)[:wanted])
     return data.select(rng.permutation(np.concatenate(drawn)))
 
@@ -96,16 +106,23 @@ def sample_confounded(data: PreferenceData, rho: float, n: int, *,
 Tilt = Literal["normal", "difference", "product"]
 
 
-def attainable_correlation(data: PreferenceData, n: int, *, latents: tuple[int, int] = (0, 1),
-                           tilt: Tilt = "normal") -> tuple[float, float]:
+def attainable_correlation(
+    data: PreferenceData, n: int, *, latents: tuple[int, int] = (0, 1), tilt: Tilt = "normal"
+) -> tuple[float, float]:
     """Smallest and largest correlation of delta for which the pool can give ``n`` pairs."""
     counts, value = _tilted(data, n, latents, tilt)[1:]
     return value(counts(-_STEEPEST)), value(counts(_STEEPEST))
 
 
-def sample_correlated(data: PreferenceData, rho: float, n: int, *,
-                      latents: tuple[int, int] = (0, 1), tilt: Tilt = "normal",
-                      seed: int | np.random.Generator) -> PreferenceData:
+def sample_correlated(
+    data: PreferenceData,
+    rho: float,
+    n: int,
+    *,
+    latents: tuple[int, int] = (0, 1),
+    tilt: Tilt = "normal",
+    seed: int | np.random.Generator,
+) -> PreferenceData:
     """Draw pairs, without replacement, with a set correlation of latent differences.
 
     Stratified by delta = z - z' (appendix D.2): the pool is laid out on the grid of the values that
@@ -150,8 +167,10 @@ def sample_correlated(data: PreferenceData, rho: float, n: int, *,
     low, high = -_STEEPEST, _STEEPEST
     reach = value(counts(low)), value(counts(high))
     if not reach[0] - 1e-9 <= rho <= reach[1] + 1e-9:
-        raise ValueError(f"the pool cannot give {n} pairs with a correlation of {rho}: from "
-                         f"{reach[0]:.2f} to {reach[1]:.2f} is within reach with tilt {tilt!r}")
+        raise ValueError(
+            f"the pool cannot give {n} pairs with a correlation of {rho}: from "
+            f"{reach[0]:.2f} to {reach[1]:.2f} is within reach with tilt {tilt!r}"
+        )
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if value(counts(middle)) < rho else (low, middle)
@@ -165,8 +184,13 @@ def sample_correlated(data: PreferenceData, rho: float, n: int, *,
     return data.select(rng.permutation(np.flatnonzero(rank < take[cell])))
 
 
-def sample_opposed(data: PreferenceData, n: int, *, latents: tuple[int, int] = (0, 1),
-                   seed: int | np.random.Generator) -> PreferenceData:
+def sample_opposed(
+    data: PreferenceData,
+    n: int,
+    *,
+    latents: tuple[int, int] = (0, 1),
+    seed: int | np.random.Generator,
+) -> PreferenceData:
     """Draw pairs of which each response is better in one latent: delta_1 delta_2 < 0.
 
     The paper's OOD test (appendix D.2): second and fourth quadrant only, at random.
@@ -179,8 +203,9 @@ def sample_opposed(data: PreferenceData, n: int, *, latents: tuple[int, int] = (
     d = _differences(data, latents)
     rows = np.flatnonzero(d[:, 0] * d[:, 1] < 0)
     if n < 1 or len(rows) < n:
-        raise ValueError(f"the pool holds {len(rows)} pairs whose latents disagree, {n} were asked "
-                         "for")
+        raise ValueError(
+            f"the pool holds {len(rows)} pairs whose latents disagree, {n} were asked for"
+        )
     return data.select(np.random.default_rng(seed).permutation(rows)[:n])
 
 
@@ -198,8 +223,9 @@ def _differences(data: PreferenceData, latents: tuple[int, int]) -> np.ndarray:
     return z[first][:, list(latents)] - z[second][:, list(latents)]
 
 
-def _tilted(data: PreferenceData, n: int, latents: tuple[int, int], tilt: str
-            ) -> tuple[np.ndarray, Callable[[float], np.ndarray], Callable[[np.ndarray], float]]:
+def _tilted(
+    data: PreferenceData, n: int, latents: tuple[int, int], tilt: str
+) -> tuple[np.ndarray, Callable[[float], np.ndarray], Callable[[np.ndarray], float]]:
     """Cell of each pair; pairs to take from each cell by tilt; correlation of such counts."""
     if tilt not in ("normal", "difference", "product"):
         raise ValueError(f"tilt is {tilt!r}, expected 'normal', 'difference' or 'product'")

@@ -45,9 +45,14 @@ def toy(n_prompts: int = 40, *, seed: int = 0, d: int = 6, per_prompt: int = 3) 
         prompts=[f"prompt {i}" for i in range(n_prompts)],
         responses=[f"answer {i}" for i in range(n_responses)],
         response_prompt=np.repeat(np.arange(n_prompts), per_prompt),
-        pairs=pairs, label=rng.integers(0, 2, len(pairs)),
-        objective=rng.integers(0, 2, len(pairs)), annotator=rng.integers(0, 5, len(pairs)),
+        pairs=pairs,
+        label=rng.integers(0, 2, len(pairs)),
+        objective=rng.integers(0, 2, len(pairs)),
+        annotator=rng.integers(0, 5, len(pairs)),
         prompt_type=rng.integers(0, 2, n_prompts),
         prompt_latents=rng.standard_normal((n_prompts, 2)),
         response_latents=rng.standard_normal((n_responses, 3)),
-        embeddings=rng.standard_normal((n_responses, d)), source="toy", simulated=True)
+        embeddings=rng.standard_normal((n_responses, d)),
+        source="toy",
+        simulated=True,
+    )

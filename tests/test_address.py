@@ -22,7 +22,9 @@ def fork(root: Path, repository: str) -> Path:
     for page in ROOT.glob("book/*.md"):
         shutil.copy(page, root / "book")
     project = root / "pyproject.toml"
-    text, n = re.subn(r'(?m)^Repository = ".*"$', f'Repository = "{repository}"', project.read_text())
+    text, n = re.subn(
+        r'(?m)^Repository = ".*"$', f'Repository = "{repository}"', project.read_text()
+    )
     assert n == 1
     project.write_text(text)
     return root
@@ -40,7 +42,9 @@ def test_every_file_says_the_same() -> None:
         ("https://github.com/ada/ada.github.io", "https://ada.github.io/"),
     ],
 )
-def test_a_fork_changes_one_line_and_runs_one_command(tmp_path: Path, repository: str, book: str) -> None:
+def test_a_fork_changes_one_line_and_runs_one_command(
+    tmp_path: Path, repository: str, book: str
+) -> None:
     old, old_book = address.addresses(ROOT)
     root = fork(tmp_path, repository)
     assert address.main(["--check"], root=root) == 1
@@ -67,13 +71,25 @@ def test_a_fork_changes_one_line_and_runs_one_command(tmp_path: Path, repository
 def test_a_domain_of_its_own_is_kept(tmp_path: Path) -> None:
     root = fork(tmp_path, "https://github.com/ada/causalpref")
     project = root / "pyproject.toml"
-    project.write_text(re.sub(r'(?m)^Book = ".*"$', 'Book = "https://book.example.org/"', project.read_text()))
+    project.write_text(
+        re.sub(r'(?m)^Book = ".*"$', 'Book = "https://book.example.org/"', project.read_text())
+    )
     assert address.main([], root=root) == 0 and address.main(["--check"], root=root) == 0
-    assert yaml.safe_load((root / "_config.yml").read_text())["html"]["baseurl"] == "https://book.example.org/"
+    assert (
+        yaml.safe_load((root / "_config.yml").read_text())["html"]["baseurl"]
+        == "https://book.example.org/"
+    )
 
 
 @pytest.mark.parametrize(
-    "repository", ["https://gitlab.com/a/b", "git@github.com:a/b", "https://github.com/a/b.git", "https://github.com/a/b/"])
+    "repository",
+    [
+        "https://gitlab.com/a/b",
+        "git@github.com:a/b",
+        "https://github.com/a/b.git",
+        "https://github.com/a/b/",
+    ],
+)
 def test_an_address_that_colab_cannot_open_is_refused(
     tmp_path: Path, repository: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,27 +17,47 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from causalpref import PreferenceData
-from causalpref.assumptions import (Report, Verdict, balance, check_additivity, check_all,
-                                    check_consistency, check_latent_positivity, check_positivity,
-                                    check_sufficiency, check_unconfoundedness, crump_cut,
-                                    effective_sample_size, hidden_context_bound, latent_support,
-                                    overturning_strength, propensities, unseen_share,
-                                    variance_inflation)
+from causalpref.assumptions import (
+    Report,
+    Verdict,
+    balance,
+    check_additivity,
+    check_all,
+    check_consistency,
+    check_latent_positivity,
+    check_positivity,
+    check_sufficiency,
+    check_unconfoundedness,
+    crump_cut,
+    effective_sample_size,
+    hidden_context_bound,
+    latent_support,
+    overturning_strength,
+    propensities,
+    unseen_share,
+    variance_inflation,
+)
 from causalpref.assumptions import _fits as fits
 from causalpref.assumptions.latent_positivity import _inflation_bound
 from causalpref.assumptions.report import excerpt, number, table
 from causalpref.estimators import fit_linear
 from causalpref.simulation import EXAMPLES, Embedding, Latent, Simulator, linear_reward
 
-TWO = Simulator(linear_reward([[1.0, 0.2], [-0.3, 1.0]]), contexts=(0.5, 0.5),
-                embedding=Embedding(d=8))
-TOPIC = Simulator(linear_reward([[1.0, 0.2], [-0.3, 1.0]]), contexts=(0.5, 0.5),
-                  prompt_latents=(Latent("x"),), embedding=Embedding(d=8))
+TWO = Simulator(
+    linear_reward([[1.0, 0.2], [-0.3, 1.0]]), contexts=(0.5, 0.5), embedding=Embedding(d=8)
+)
+TOPIC = Simulator(
+    linear_reward([[1.0, 0.2], [-0.3, 1.0]]),
+    contexts=(0.5, 0.5),
+    prompt_latents=(Latent("x"),),
+    embedding=Embedding(d=8),
+)
 BITS = (Latent("a", "binary"), Latent("b", "binary"))
 
 
-def pairs_of(z, *, z_x=None, label=None, objective=None, embeddings=None, per_prompt=1,
-             **fields) -> PreferenceData:
+def pairs_of(
+    z, *, z_x=None, label=None, objective=None, embeddings=None, per_prompt=1, **fields
+) -> PreferenceData:
     """Row 2i of ``z`` against row 2i + 1; ``per_prompt`` pairs in a row answer one prompt."""
     z = np.asarray(z, dtype=float)
     n = len(z) // 2
@@ -47,8 +67,14 @@ def pairs_of(z, *, z_x=None, label=None, objective=None, embeddings=None, per_pr
         responses=[f"response {i}" for i in range(2 * n)],
         response_prompt=np.arange(2 * n) // (2 * per_prompt),
         pairs=np.arange(2 * n).reshape(-1, 2),
-        label=np.arange(n) % 2 if label is None else label, objective=objective,
-        prompt_latents=z_x, response_latents=z, embeddings=embeddings, simulated=True, **fields)
+        label=np.arange(n) % 2 if label is None else label,
+        objective=objective,
+        prompt_latents=z_x,
+        response_latents=z,
+        embeddings=embeddings,
+        simulated=True,
+        **fields,
+    )
 
 
 def band(n: int, p: float) -> tuple[float, float]:
@@ -76,8 +102,7 @@ def test_hidden_bound_by_brute_force(spread, gamma):
             continue
         # the clipped ends of s may lie between two points of the grid
         ends = np.clip([rate / spread, (rate - 1 + spread) / spread], 0, 1)
-        best = max(moved[possible].max(initial=0),
-                   *(e - e / (e + gamma * (1 - e)) for e in ends))
+        best = max(moved[possible].max(initial=0), *(e - e / (e + gamma * (1 - e)) for e in ends))
         assert lo == pytest.approx(rate - spread * best, abs=1e-6)
     np.testing.assert_allclose(low, 1 - hidden_context_bound(1 - p, gamma, spread=spread)[1])
 
@@ -88,8 +113,7 @@ def test_hidden_bound_closed_forms():
         low, high = hidden_context_bound(p, gamma)
         # contexts that decide the label: the odds are divided and multiplied by gamma
         np.testing.assert_allclose(special.logit(low), special.logit(p) - np.log(gamma), atol=1e-9)
-        np.testing.assert_allclose(special.logit(high), special.logit(p) + np.log(gamma),
-                                   atol=1e-9)
+        np.testing.assert_allclose(special.logit(high), special.logit(p) + np.log(gamma), atol=1e-9)
     np.testing.assert_allclose(hidden_context_bound(p, 1.0, spread=0.3), [p, p])
     np.testing.assert_allclose(hidden_context_bound([0.0, 1.0], 3.0), [[0, 1], [0, 1]])
     # inside, where the clip does not bind: spread (root - 1) / (root + 1)
@@ -118,8 +142,9 @@ def test_no_mix_of_contexts_leaves_the_bound(data):
     rate = a + spread * np.array(data.draw(st.lists(unit, min_size=k, max_size=k)))
     shown = np.array(data.draw(st.lists(st.floats(1e-6, 1), min_size=k, max_size=k)))
     shown /= shown.sum()
-    tilt = gamma ** np.array(data.draw(st.lists(st.one_of(unit, st.sampled_from([0.0, 1.0])),
-                                                min_size=k, max_size=k)))
+    tilt = gamma ** np.array(
+        data.draw(st.lists(st.one_of(unit, st.sampled_from([0.0, 1.0])), min_size=k, max_size=k))
+    )
     population = shown * tilt / (shown * tilt).sum()
     low, high = hidden_context_bound(min(rate @ shown, 1.0), gamma, spread=spread)
     assert low - 1e-9 <= rate @ population <= high + 1e-9
@@ -128,14 +153,16 @@ def test_no_mix_of_contexts_leaves_the_bound(data):
 @pytest.mark.parametrize("gamma,spread", [(4.0, 0.5), (9.0, 0.8)])
 def test_a_hidden_context_reaches_the_bound(gamma, spread):
     """Two contexts, one of them gamma times as likely to be shown the pair."""
-    s = np.sqrt(gamma) / (1 + np.sqrt(gamma))       # share of the high rate among those shown
-    share = s / (s + gamma * (1 - s))               # and in the population
+    s = np.sqrt(gamma) / (1 + np.sqrt(gamma))  # share of the high rate among those shown
+    share = s / (s + gamma * (1 - s))  # and in the population
     a = 0.1
     gaps = special.logit([a, a + spread])
     n = 400_000
-    everybody = Simulator(linear_reward(gaps[:, None]), (Latent("z"),),
-                          contexts=(1 - share, share)).do(first={0: 1.0}, second={0: 0.0}).sample(
-        n, seed=0)
+    everybody = (
+        Simulator(linear_reward(gaps[:, None]), (Latent("z"),), contexts=(1 - share, share))
+        .do(first={0: 1.0}, second={0: 0.0})
+        .sample(n, seed=0)
+    )
     rng = np.random.default_rng(1)
     shown = rng.random(n) < np.where(everybody.objective == 1, 1.0, 1 / gamma)
     p = everybody.label[shown].mean()
@@ -199,16 +226,21 @@ SMOOTH = {
     "beta(0.3, 0.6)": stats.beta(0.3, 0.6).ppf((np.arange(500) + 0.5) / 500),
     "logistic, 3 normal": special.expit(3 * stats.norm.ppf((np.arange(300) + 0.5) / 300)),
     "logistic, 1 + 2 normal": special.expit(
-        1 + 2 * stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)),
+        1 + 2 * stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    ),
     "uniform on [0.2, 0.8]": np.linspace(0.2, 0.8, 101),
     "ties": np.repeat([0.01, 0.05, 0.1, 0.3, 0.5, 0.7, 0.95], [3, 5, 10, 20, 30, 20, 4]),
     "one far out": np.append(np.full(50, 0.5), 1e-4),
 }
 # select_cutoff(1 / (e (1 - e))) of the package CausalInference 0.1.3.post1 (PyPI), numpy 2.4.6.
 CAUSALINFERENCE = {
-    "beta(0.5, 0.5)": 0.09319577524960654, "beta(0.3, 0.6)": 0.09254437496973805,
-    "logistic, 3 normal": 0.08838599818424292, "logistic, 1 + 2 normal": 0.09294255008661823,
-    "uniform on [0.2, 0.8]": 0.0, "ties": 0.3, "one far out": 0.5,
+    "beta(0.5, 0.5)": 0.09319577524960654,
+    "beta(0.3, 0.6)": 0.09254437496973805,
+    "logistic, 3 normal": 0.08838599818424292,
+    "logistic, 1 + 2 normal": 0.09294255008661823,
+    "uniform on [0.2, 0.8]": 0.0,
+    "ties": 0.3,
+    "one far out": 0.5,
 }
 
 
@@ -347,9 +379,13 @@ def test_unseen_share_interval_covers():
 
 def by_prompt(rho=1.0, shares=(0.6, 0.4), apart=1.5, n=20_000, seed=0):
     """Contexts told by one Gaussian latent of the prompt; data and P(C = 1 | Z^X), by Bayes."""
-    data = Simulator(linear_reward([1.0, 1.0]), prompt_latents=(Latent("x"),),
-                     type_effect=np.array([[-apart / 2], [apart / 2]]), contexts=shares,
-                     rho=rho).sample(n, seed=seed)
+    data = Simulator(
+        linear_reward([1.0, 1.0]),
+        prompt_latents=(Latent("x"),),
+        type_effect=np.array([[-apart / 2], [apart / 2]]),
+        contexts=shares,
+        rho=rho,
+    ).sample(n, seed=seed)
     z = data.prompt_latents[:, 0]
     here, there = stats.norm.pdf(z - apart / 2), stats.norm.pdf(z + apart / 2)
     one = shares[1] * (rho * here + (1 - rho) * there)
@@ -369,7 +405,8 @@ def test_propensities_are_those_of_bayes(rho):
         assert e.e_1.to_numpy()[rows].mean() == pytest.approx(truth[rows].mean(), abs=0.03)
         rate = data.objective[rows].mean()
         assert e.e_1.to_numpy()[rows].mean() == pytest.approx(
-            rate, abs=0.01 + 3.3 * np.sqrt(0.25 / len(rows)))
+            rate, abs=0.01 + 3.3 * np.sqrt(0.25 / len(rows))
+        )
 
 
 def test_balanced_propensities_do_not_depend_on_the_shares():
@@ -379,17 +416,22 @@ def test_balanced_propensities_do_not_depend_on_the_shares():
     odds = truth / (1 - truth) * 0.9 / 0.1
     for rows in np.array_split(np.argsort(x[:, 0]), 10)[1:-1]:
         assert even.e_1.to_numpy()[rows].mean() == pytest.approx(
-            (odds / (1 + odds))[rows].mean(), abs=0.04)
+            (odds / (1 + odds))[rows].mean(), abs=0.04
+        )
     assert plain.e_1.mean() == pytest.approx(0.1, abs=0.01)
     ratio = special.logit(even.e_1) - special.logit(plain.e_1)
-    np.testing.assert_allclose(ratio, np.log((1 - data.objective.mean())
-                                             / data.objective.mean()), atol=1e-6)
+    np.testing.assert_allclose(
+        ratio, np.log((1 - data.objective.mean()) / data.objective.mean()), atol=1e-6
+    )
 
 
 def test_propensities_of_three_contexts_and_their_codes():
-    data = Simulator(linear_reward([[1.0, 0], [0, 1.0], [1, 1]]), prompt_latents=(Latent("x"),),
-                     type_effect=np.array([[-2.0], [0], [2]]), contexts=(0.5, 0.3, 0.2)).sample(
-        4000, seed=0)
+    data = Simulator(
+        linear_reward([[1.0, 0], [0, 1.0], [1, 1]]),
+        prompt_latents=(Latent("x"),),
+        type_effect=np.array([[-2.0], [0], [2]]),
+        contexts=(0.5, 0.3, 0.2),
+    ).sample(4000, seed=0)
     codes = np.array([-2, 3, 9])[data.objective]
     e = propensities(data.replace(objective=codes), seed=0)
     p = e[["e_-2", "e_3", "e_9"]].to_numpy()
@@ -401,8 +443,9 @@ def test_propensities_of_three_contexts_and_their_codes():
 def test_separated_contexts_have_finite_propensities():
     rng = np.random.default_rng(0)
     c = np.arange(200) % 2
-    data = pairs_of(rng.standard_normal((400, 1)), z_x=(10.0 * c + 0.01 * rng.random(200))[:, None],
-                    objective=c)
+    data = pairs_of(
+        rng.standard_normal((400, 1)), z_x=(10.0 * c + 0.01 * rng.random(200))[:, None], objective=c
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         e = propensities(data, features=data.prompt_latents[data.pair_prompt])
@@ -431,8 +474,11 @@ def test_propensities_refuse():
 
 def test_balance_by_hand():
     # prompts 0 and 1 under context 0 with Z^X 0 and 2; 2 and 3 under context 1 with 3 and 7
-    data = pairs_of([[0, 1], [0, 3], [0, 1], [0, 1], [0, 5], [0, 5], [0, 5], [0, 5]],
-                    z_x=[[0.0], [2], [3], [7]], objective=[0, 0, 1, 1])
+    data = pairs_of(
+        [[0, 1], [0, 3], [0, 1], [0, 1], [0, 5], [0, 5], [0, 5], [0, 5]],
+        z_x=[[0.0], [2], [3], [7]],
+        objective=[0, 0, 1, 1],
+    )
     got = balance(data, names={"objective": ["calm", "wild"], "prompt_latents": ["topic"]})
     got = got.set_index("latent")
     assert got.loc["topic", "difference"] == pytest.approx((5 - 1) / np.sqrt((1 + 4) / 2))
@@ -458,8 +504,9 @@ def test_auc_against_scikit_learn():
     positive = rng.random((200, 5)) < 0.3
     want = [roc_auc_score(p, s) for s, p in zip(score.T, positive.T)]
     np.testing.assert_allclose(fits.auc(score, positive), want)
-    np.testing.assert_allclose([fits.auc_interval(s, p)[0] for s, p in zip(score.T, positive.T)],
-                               want)
+    np.testing.assert_allclose(
+        [fits.auc_interval(s, p)[0] for s, p in zip(score.T, positive.T)], want
+    )
 
 
 @pytest.mark.parametrize("shift,n1,n0", [(0.0, 60, 60), (1.0, 40, 120), (2.5, 80, 80)])
@@ -512,15 +559,20 @@ def test_logistic_against_other_fits():
 
     data = Simulator(linear_reward([1.0, -0.5])).sample(600, seed=0)
     x = data.response_latents[data.pairs[:, 0]] - data.response_latents[data.pairs[:, 1]]
-    np.testing.assert_allclose(fits.logistic(x, data.label), fit_linear(x, data.label).weights,
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        fits.logistic(x, data.label), fit_linear(x, data.label).weights, atol=1e-6
+    )
     for ridge in (0.1, 10.0):
         sk = LogisticRegression(C=1 / ridge, fit_intercept=False, tol=1e-12, max_iter=5000)
-        np.testing.assert_allclose(fits.logistic(x, data.label, ridge=ridge),
-                                   sk.fit(x, data.label).coef_[0], atol=1e-5)
+        np.testing.assert_allclose(
+            fits.logistic(x, data.label, ridge=ridge), sk.fit(x, data.label).coef_[0], atol=1e-5
+        )
     offset = 0.7 * x[:, 0]
-    np.testing.assert_allclose(fits.logistic(x, data.label, offset=offset),
-                               fits.logistic(x, data.label) - [0.7, 0], atol=1e-6)
+    np.testing.assert_allclose(
+        fits.logistic(x, data.label, offset=offset),
+        fits.logistic(x, data.label) - [0.7, 0],
+        atol=1e-6,
+    )
     perfect = fits.logistic(x, (x[:, 0] > 0).astype(int), ridge=1e-3)
     assert np.isfinite(perfect).all()
 
@@ -535,10 +587,13 @@ def test_score_test_agrees_with_the_likelihood_ratio():
     for strength in (0.0, 0.05, 0.1):
         base = np.column_stack([np.ones(8000), rng.standard_normal((8000, 2))])
         extra = rng.standard_normal((8000, 3)) + base[:, 1:2]
-        y = (rng.random(8000) < special.expit(base @ [0.2, 1, -1] + strength * extra[:, 0])
-             ).astype(int)
-        ratio = 2 * (nll(base, y, fits.logistic(base, y))
-                     - nll(both := np.column_stack([base, extra]), y, fits.logistic(both, y)))
+        y = (rng.random(8000) < special.expit(base @ [0.2, 1, -1] + strength * extra[:, 0])).astype(
+            int
+        )
+        ratio = 2 * (
+            nll(base, y, fits.logistic(base, y))
+            - nll(both := np.column_stack([base, extra]), y, fits.logistic(both, y))
+        )
         statistic, df, p, _ = fits.score_test(base, extra, y, np.arange(8000))
         assert df == 3
         assert statistic == pytest.approx(ratio, rel=0.08, abs=0.3)
@@ -553,8 +608,10 @@ def test_score_test_keeps_its_level(n, cluster, q):
     for _ in range(runs):
         shared = rng.standard_normal((n // cluster, q))[group]
         extra = 0.9 * shared + 0.4 * rng.standard_normal((n, q))
-        noise = special.ndtr(0.9 * rng.standard_normal(n // cluster)[group]
-                             + np.sqrt(1 - 0.81) * rng.standard_normal(n))
+        noise = special.ndtr(
+            0.9 * rng.standard_normal(n // cluster)[group]
+            + np.sqrt(1 - 0.81) * rng.standard_normal(n)
+        )
         if cluster == 1:
             noise = rng.random(n)
         base = np.column_stack([np.ones(n), rng.standard_normal(n)])
@@ -590,8 +647,9 @@ def test_score_test_of_nothing_new():
 
 
 def test_score_test_of_no_columns():
-    _, df, p, z = fits.score_test(np.ones((50, 1)), np.zeros((50, 0)), np.arange(50) % 2,
-                                  np.arange(50))
+    _, df, p, z = fits.score_test(
+        np.ones((50, 1)), np.zeros((50, 0)), np.arange(50) % 2, np.arange(50)
+    )
     assert (df, p) == (0, 1.0) and z.shape == (0,)
 
 
@@ -627,16 +685,18 @@ def test_proportion_knows_clusters():
     alone = (rng.random(400) < 0.3).astype(float)
     p, low, high = fits.proportion(alone, np.arange(400))
     np.testing.assert_allclose((low, high), fits.wilson(p, 400), rtol=0.02)
-    same = np.repeat(alone, 5)   # five copies say no more than one
+    same = np.repeat(alone, 5)  # five copies say no more than one
     got = fits.proportion(same, np.repeat(np.arange(400), 5))
     np.testing.assert_allclose(got, (p, *fits.wilson(p, 400)), atol=2e-4)
     assert fits.proportion(np.ones(50), np.arange(50) // 10)[1] == pytest.approx(
-        fits.wilson(1.0, 5)[0]), "unanimous clusters count as one each"
+        fits.wilson(1.0, 5)[0]
+    ), "unanimous clusters count as one each"
     covered = 0
     for _ in range(300):
         rate = rng.beta(2, 2, 80)
-        _, low, high = fits.proportion((rng.random(480) < np.repeat(rate, 6)).astype(float),
-                                       np.repeat(np.arange(80), 6))
+        _, low, high = fits.proportion(
+            (rng.random(480) < np.repeat(rate, 6)).astype(float), np.repeat(np.arange(80), 6)
+        )
         covered += low <= 0.5 <= high
     assert band(300, 0.94)[0] <= covered / 300
 
@@ -670,7 +730,7 @@ def test_variance_inflation_against_regressions():
     for j in range(5):
         rest = np.delete(x, j, axis=1)
         left = x[:, j] - rest @ np.linalg.lstsq(rest, x[:, j], rcond=None)[0]
-        assert variance_inflation(x)[j] == pytest.approx((x[:, j]**2).sum() / (left**2).sum())
+        assert variance_inflation(x)[j] == pytest.approx((x[:, j] ** 2).sum() / (left**2).sum())
 
 
 def test_exact_dependence_is_infinite():
@@ -726,6 +786,7 @@ def test_support_by_brute_force():
 def test_support_sees_a_hole():
     def hole(z_x, z, z_prime):
         return (z**2).sum(axis=1) < 1
+
     data = Simulator(linear_reward([1.0, 1.0]), hole=hole).sample(3000, seed=0)
     support = latent_support(data, names={"response_latents": ["p", "q"]})
     assert not support.in_support([[0.0, 0.0], [0.3, -0.3]]).any()
@@ -778,15 +839,17 @@ def test_one_latent_has_no_combinations_to_miss():
 def test_a_rare_latent_is_not_blamed():
     """Independent binary latents, one with share 0.01: 0.98^100 of the data sets never show it."""
     sim = Simulator(linear_reward([1.0, 1.0]), (Latent("a", "binary", 0.01), BITS[1]))
-    alarms = np.mean([check_latent_positivity(sim.sample(100, seed=s)).verdict.alarm
-                      for s in range(200)])
+    alarms = np.mean(
+        [check_latent_positivity(sim.sample(100, seed=s)).verdict.alarm for s in range(200)]
+    )
     assert alarms <= band(200, 0.05)[1]
 
 
 def test_empty_cells_that_are_rare_are_not_holes():
     """Both features rare: the cell of both is empty and nobody can tell why."""
-    sim = Simulator(linear_reward([1.0, 1.0]), (Latent("a", "binary", 0.06),
-                                                Latent("b", "binary", 0.06)))
+    sim = Simulator(
+        linear_reward([1.0, 1.0]), (Latent("a", "binary", 0.06), Latent("b", "binary", 0.06))
+    )
     report = check_latent_positivity(sim.sample(300, seed=0))
     assert report.verdict is Verdict.NOT_FOUND
     assert "empty but too rare to judge" in report.evidence.note.iloc[-1]
@@ -799,25 +862,30 @@ def test_a_context_without_a_combination():
     c = np.arange(600) % 2
     topic = np.where(c == 1, 0, rng.integers(0, 2, 600)).astype(float)
     data = pairs_of(rng.standard_normal((1200, 1)), z_x=topic[:, None], objective=c)
-    report = check_latent_positivity(data, names={"objective": ["calm", "wild"],
-                                                  "prompt_latents": ["topic"]})
+    report = check_latent_positivity(
+        data, names={"objective": ["calm", "wild"], "prompt_latents": ["topic"]}
+    )
     assert report.verdict is Verdict.VIOLATED and "topic = 1 under wild" in report.sentence
 
 
-@pytest.mark.parametrize("correlation,verdict", [(0.0, Verdict.NOT_FOUND), (0.5, Verdict.NOT_FOUND),
-                                                 (1.0, Verdict.VIOLATED)])
+@pytest.mark.parametrize(
+    "correlation,verdict",
+    [(0.0, Verdict.NOT_FOUND), (0.5, Verdict.NOT_FOUND), (1.0, Verdict.VIOLATED)],
+)
 def test_tied_latents(correlation, verdict):
     data = Simulator(linear_reward([1.0, 1.0]), correlation=correlation).sample(1000, seed=0)
     report = check_latent_positivity(data)
     assert report.verdict is verdict
-    assert report.value == pytest.approx(1 / (1 - correlation**2) if correlation < 1 else np.inf,
-                                         rel=0.1)
+    assert report.value == pytest.approx(
+        1 / (1 - correlation**2) if correlation < 1 else np.inf, rel=0.1
+    )
     first, second = data.pairs.T
     d = data.response_latents[first] - data.response_latents[second]
     eigenvalues = np.linalg.eigvalsh(d.T @ d / np.outer(*[np.sqrt((d**2).sum(axis=0))] * 2))
     if correlation < 1:
-        shown = report.evidence.set_index("what").value["condition number of their correlation "
-                                                        "matrix"]
+        shown = report.evidence.set_index("what").value[
+            "condition number of their correlation matrix"
+        ]
         assert shown == pytest.approx(eigenvalues[1] / eigenvalues[0])
 
 
@@ -837,7 +905,8 @@ def test_example_4_confounds_and_lacks_overlap():
     assert set(verdicts(check_unconfoundedness, "1")) == {Verdict.VIOLATED}
     apart = EXAMPLES["4"].simulator.replace(rho=1.0)
     assert {check_positivity(apart.sample(1000, seed=s)).verdict for s in range(5)} == {
-        Verdict.VIOLATED}
+        Verdict.VIOLATED
+    }
 
 
 def test_additivity_does_not_blame_the_prompt_for_the_objective():
@@ -849,8 +918,7 @@ def test_additivity_does_not_blame_the_prompt_for_the_objective():
 
 def test_hidden_context_is_not_claimed_to_be_tested():
     for fields in ({"objective": None}, {"objective": np.zeros(2000, int)}):
-        assert set(verdicts(check_unconfoundedness, "4", seeds=2, **fields)) == {
-            Verdict.UNTESTABLE}
+        assert set(verdicts(check_unconfoundedness, "4", seeds=2, **fields)) == {Verdict.UNTESTABLE}
 
 
 def test_randomised_prompts_confound_nothing():
@@ -859,8 +927,10 @@ def test_randomised_prompts_confound_nothing():
     reports = [check_unconfoundedness(sim.sample(800, seed=s)) for s in range(10)]
     assert sum(r.verdict.alarm for r in reports) <= 2
     assert np.mean([r.value for r in reports]) == pytest.approx(0.5, abs=0.03)
-    changed = [r.evidence[r.evidence.what.str.startswith("the context changes")].p_value.item()
-               for r in reports]
+    changed = [
+        r.evidence[r.evidence.what.str.startswith("the context changes")].p_value.item()
+        for r in reports
+    ]
     assert max(changed) < 0.01, "that C changes the reward is seen all the same"
 
 
@@ -881,19 +951,22 @@ def test_told_but_harmless_is_strained():
 
 def test_the_objective_is_not_blamed_for_the_prompt():
     """Example 2's kind of reward, the same for everybody; C goes with the topic only."""
+
     def reward(z_x, z, c):
         return z[:, 0] * (1 + 0.8 * z_x[:, 0]) + z[:, 1]
 
     sim = EXAMPLES["4"].simulator.replace(reward=reward)
-    got = [check_unconfoundedness(sim.sample(1000, seed=s), permutations=39).verdict
-           for s in range(10)]
+    got = [
+        check_unconfoundedness(sim.sample(1000, seed=s), permutations=39).verdict for s in range(10)
+    ]
     assert got.count(Verdict.STRAINED) >= 7
 
 
 def test_additivity_cannot_be_told_from_the_objective():
     """type(X) = C always, types the only thing known of prompts: the two cannot be told apart."""
-    data = Simulator(linear_reward([[1.0, 0.2], [-0.3, 1.0]]), contexts=(0.5, 0.5), rho=1.0
-                     ).sample(1000, seed=0)
+    data = Simulator(linear_reward([[1.0, 0.2], [-0.3, 1.0]]), contexts=(0.5, 0.5), rho=1.0).sample(
+        1000, seed=0
+    )
     assert check_additivity(data).verdict is Verdict.UNTESTABLE
 
 
@@ -919,7 +992,7 @@ def test_sufficiency_sees_the_latent_that_is_missing():
 def test_consistency_by_hand():
     """Four people, repeats and swaps counted with a pencil."""
     z = np.zeros((8, 1))
-    data = pairs_of(z)                         # pairs (0,1) (2,3) (4,5) (6,7)
+    data = pairs_of(z)  # pairs (0,1) (2,3) (4,5) (6,7)
     # person 0: (0,1) twice, 1 and 0; person 1: (2,3) twice, 1 and 1; (4,5) and (5,4), 1 and 1;
     # (6,7) and (7,6), 0 and 1: the same response both times
     pairs = np.array([[0, 1], [0, 1], [2, 3], [2, 3], [4, 5], [5, 4], [6, 7], [7, 6]])
@@ -964,8 +1037,10 @@ def test_place_is_tested_only_where_it_is_known():
     data = Simulator(linear_reward([1.0, 1.0]), position_bias=2.0).sample(500, seed=0)
     assert check_consistency(data).verdict is Verdict.STRAINED
     assert check_consistency(data, order_known=False).verdict is Verdict.UNTESTABLE
-    ones = data.replace(pairs=np.where(data.label[:, None] == 1, data.pairs, data.pairs[:, ::-1]),
-                        label=np.ones(500, int))
+    ones = data.replace(
+        pairs=np.where(data.label[:, None] == 1, data.pairs, data.pairs[:, ::-1]),
+        label=np.ones(500, int),
+    )
     assert check_consistency(ones).verdict is Verdict.UNTESTABLE
     both = np.concatenate([data.pairs, data.pairs[:, ::-1]])
     swapped = data.replace(pairs=both, label=np.tile(data.label, 2), objective=np.zeros(1000, int))
@@ -997,10 +1072,13 @@ def test_contradictions_in_a_file_that_lists_the_preferred_first():
     base = Simulator(linear_reward([1.0, 1.0])).sample(300, seed=0)
     again = np.where(rng.random(300) < 0.4, 1 - base.label, base.label)
     data = base.select(np.tile(np.arange(300), 2)).replace(
-        label=np.concatenate([base.label, again]), annotator=np.tile(np.arange(300) % 20, 2))
+        label=np.concatenate([base.label, again]), annotator=np.tile(np.arange(300) % 20, 2)
+    )
     assert check_consistency(data).verdict is Verdict.VIOLATED
-    chosen = data.replace(pairs=np.where(data.label[:, None] == 1, data.pairs, data.pairs[:, ::-1]),
-                          label=np.ones(600, int))
+    chosen = data.replace(
+        pairs=np.where(data.label[:, None] == 1, data.pairs, data.pairs[:, ::-1]),
+        label=np.ones(600, int),
+    )
     assert check_consistency(chosen, order_known=False).verdict is Verdict.VIOLATED
 
 
@@ -1017,7 +1095,7 @@ def test_both_orders_balance_the_place():
 
 def test_positivity_given_the_context():
     apart, near = by_prompt(apart=4.0, n=600)[0], by_prompt(apart=0.0, n=600)[0]
-    use = lambda d: dict(features=d.prompt_latents[d.pair_prompt])  # noqa: E731
+    use = lambda d: dict(features=d.prompt_latents[d.pair_prompt])
     poor, good = (check_positivity(d, **use(d)) for d in (apart, near))
     assert poor.verdict is Verdict.VIOLATED and good.verdict is Verdict.NOT_FOUND
     # types four apart, balanced: odds exp(4 z), outside beyond |z| = log(19) / 4
@@ -1044,8 +1122,9 @@ def test_one_prompt_says_nothing_of_overlap():
 
 def test_positivity_lists_the_prompts_furthest_off():
     data, _ = by_prompt(apart=3.0, n=400)
-    report = check_positivity(data, features=data.prompt_latents[data.pair_prompt],
-                              names={"objective": ["calm", "wild"]})
+    report = check_positivity(
+        data, features=data.prompt_latents[data.pair_prompt], names={"objective": ["calm", "wild"]}
+    )
     z = data.prompt_latents[:, 0]
     wild = [int(p.split()[1]) for p in report.examples.query("objective == 'wild'").prompt]
     assert set(wild) <= set(np.argsort(-z)[:40]) and len(wild) == 3
@@ -1112,18 +1191,28 @@ def few(n, **fields):
 def one_prompt():
     z = np.random.default_rng(0).standard_normal((12, 2))
     pairs = np.array(list(itertools.combinations(range(12), 2)))
-    return PreferenceData(prompts=["only"], responses=[str(i) for i in range(12)],
-                          response_prompt=np.zeros(12, int), pairs=pairs,
-                          label=np.arange(66) % 2, objective=np.arange(66) // 2 % 2,
-                          prompt_latents=[[0.5]], response_latents=z, embeddings=z)
+    return PreferenceData(
+        prompts=["only"],
+        responses=[str(i) for i in range(12)],
+        response_prompt=np.zeros(12, int),
+        pairs=pairs,
+        label=np.arange(66) % 2,
+        objective=np.arange(66) // 2 % 2,
+        prompt_latents=[[0.5]],
+        response_latents=z,
+        embeddings=z,
+    )
 
 
 def separated():
     data = few(100)
     c = np.arange(100) % 2
     z_x = 100.0 * c + 0.001 * np.arange(100)
-    return data.replace(objective=c, prompt_latents=z_x[:, None],
-                        embeddings=data.embeddings + 50 * np.repeat(c, 2)[:, None])
+    return data.replace(
+        objective=c,
+        prompt_latents=z_x[:, None],
+        embeddings=data.embeddings + 50 * np.repeat(c, 2)[:, None],
+    )
 
 
 def lone_prompt():
@@ -1139,8 +1228,9 @@ def selves(n=60):
 
 def scaled(by):
     data = few(100)
-    return data.replace(prompt_latents=data.prompt_latents * by,
-                        response_latents=data.response_latents * by)
+    return data.replace(
+        prompt_latents=data.prompt_latents * by, response_latents=data.response_latents * by
+    )
 
 
 def contexts(k):
@@ -1154,9 +1244,13 @@ def constant(n=100, **which):
 
 
 WORLDS = {
-    "one row": lambda: few(1), "two rows": lambda: few(2), "three rows": lambda: few(3),
-    "ten rows": lambda: few(10), "ten rows, one context": lambda: few(10, objective=[0] * 10),
-    "thirty rows": lambda: few(30), "one prompt": one_prompt,
+    "one row": lambda: few(1),
+    "two rows": lambda: few(2),
+    "three rows": lambda: few(3),
+    "ten rows": lambda: few(10),
+    "ten rows, one context": lambda: few(10, objective=[0] * 10),
+    "thirty rows": lambda: few(30),
+    "one prompt": one_prompt,
     "one context": lambda: few(100, objective=np.full(100, 4)),
     "no context": lambda: few(100, objective=None),
     "constant latents": constant,
@@ -1165,18 +1259,23 @@ WORLDS = {
     "constant latents of prompts": lambda: constant(prompt_latents=3.0),
     "all constant": lambda: constant(prompt_latents=0.0, response_latents=0.0, embeddings=0.0),
     "one latent": lambda: few(100).replace(
-        response_latents=few(100).response_latents[:, :1], prompt_latents=None),
+        response_latents=few(100).response_latents[:, :1], prompt_latents=None
+    ),
     "tied latents": lambda: few(100).replace(
-        response_latents=few(100).response_latents[:, [0, 0]] * [1, -3]),
+        response_latents=few(100).response_latents[:, [0, 0]] * [1, -3]
+    ),
     "all preferred first": lambda: few(100, label=np.ones(100, int)),
     "never preferred first": lambda: few(100, label=np.zeros(100, int)),
     "one dissent": lambda: few(100, label=(np.arange(100) == 5).astype(int)),
-    "separated": separated, "lone prompt": lone_prompt,
+    "separated": separated,
+    "lone prompt": lone_prompt,
     "equal embeddings": lambda: few(100, embeddings=np.ones((200, 5))),
     "against itself": selves,
-    "huge": lambda: scaled(1e12), "tiny": lambda: scaled(1e-12),
+    "huge": lambda: scaled(1e12),
+    "tiny": lambda: scaled(1e-12),
     "far from 0": lambda: few(100).replace(response_latents=few(100).response_latents + 1e9),
-    "three contexts": lambda: contexts(3), "seven contexts": lambda: contexts(7),
+    "three contexts": lambda: contexts(3),
+    "seven contexts": lambda: contexts(7),
     "forty contexts": lambda: contexts(40),
     "a context a prompt": lambda: few(100, objective=np.arange(100)),
     "odd codes": lambda: few(100, objective=np.array([3, 9])[np.arange(100) % 2]),
@@ -1184,17 +1283,24 @@ WORLDS = {
     "no latents": lambda: few(100, response_latents=None, prompt_latents=None),
     "no latents of prompts": lambda: few(100, prompt_latents=None, prompt_type=None),
     "no embeddings": lambda: few(100, embeddings=None),
-    "nothing but labels": lambda: few(100, response_latents=None, prompt_latents=None,
-                                      embeddings=None, prompt_type=None),
+    "nothing but labels": lambda: few(
+        100, response_latents=None, prompt_latents=None, embeddings=None, prompt_type=None
+    ),
     "discrete": lambda: few(100).replace(response_latents=np.sign(few(100).response_latents)),
     "repeated": lambda: few(20).select(np.tile(np.arange(20), 10)),
-    "annotators": lambda: few(50).select(np.tile(np.arange(50), 2)).replace(
-        annotator=np.arange(100) % 3),
-    "wider than long": lambda: few(60, embeddings=np.random.default_rng(0).standard_normal(
-        (120, 300))),
-    "same label as latent": lambda: (lambda d: d.replace(
-        label=(d.response_latents[d.pairs[:, 0], 0] > d.response_latents[d.pairs[:, 1], 0]
-               ).astype(int)))(few(100)),
+    "annotators": lambda: (
+        few(50).select(np.tile(np.arange(50), 2)).replace(annotator=np.arange(100) % 3)
+    ),
+    "wider than long": lambda: few(
+        60, embeddings=np.random.default_rng(0).standard_normal((120, 300))
+    ),
+    "same label as latent": lambda: (
+        lambda d: d.replace(
+            label=(
+                d.response_latents[d.pairs[:, 0], 0] > d.response_latents[d.pairs[:, 1], 0]
+            ).astype(int)
+        )
+    )(few(100)),
 }
 CHECKS = {
     "consistency": check_consistency,
@@ -1267,8 +1373,9 @@ def test_every_world_has_a_defined_outcome(check, world):
         assert not np.isnan(shown).any() and report.picture.description
 
 
-@pytest.mark.parametrize("check", ["consistency", "unconfoundedness", "positivity", "sufficiency",
-                                   "additivity"])
+@pytest.mark.parametrize(
+    "check", ["consistency", "unconfoundedness", "positivity", "sufficiency", "additivity"]
+)
 def test_ten_rows_raise_no_alarm(check):
     """Nothing is wrong in this world and ten rows can say little."""
     alarms = []
@@ -1282,8 +1389,9 @@ def test_ten_rows_raise_no_alarm(check):
 
 def test_verdicts_do_not_depend_on_the_unit():
     data = EXAMPLES["4"].simulator.sample(400, seed=0)
-    small = data.replace(prompt_latents=data.prompt_latents * 1e-13,
-                         response_latents=data.response_latents * 1e-13)
+    small = data.replace(
+        prompt_latents=data.prompt_latents * 1e-13, response_latents=data.response_latents * 1e-13
+    )
     for check in ("positivity", "latent positivity", "additivity"):
         assert CHECKS[check](small).verdict is CHECKS[check](data).verdict
         assert CHECKS[check](small).value == pytest.approx(CHECKS[check](data).value, rel=1e-6)
@@ -1291,8 +1399,9 @@ def test_verdicts_do_not_depend_on_the_unit():
 
 def test_verdicts_do_not_depend_on_a_large_unit():
     data = EXAMPLES["4"].simulator.sample(400, seed=0)
-    large = data.replace(prompt_latents=data.prompt_latents * 1e12,
-                         response_latents=data.response_latents * 1e12)
+    large = data.replace(
+        prompt_latents=data.prompt_latents * 1e12, response_latents=data.response_latents * 1e12
+    )
     for check in ("unconfoundedness", "positivity", "latent positivity", "additivity"):
         assert CHECKS[check](large).verdict is CHECKS[check](data).verdict
         assert CHECKS[check](large).value == pytest.approx(CHECKS[check](data).value, rel=1e-6)
@@ -1325,9 +1434,20 @@ def test_check_all_makes_six_in_order():
 
 
 def test_numbers_and_excerpts():
-    assert [number(v) for v in (3, 1234567, 0.5, 12.345, 1e-5, 123.4, 2.5e7, np.inf, -np.inf, 0.0)
-            ] == ["3", "1,234,567", "0.500", "12.3", "1.0e-05", "123", "25,000,000", "infinite",
-                  "minus infinite", "0.000"]
+    assert [
+        number(v) for v in (3, 1234567, 0.5, 12.345, 1e-5, 123.4, 2.5e7, np.inf, -np.inf, 0.0)
+    ] == [
+        "3",
+        "1,234,567",
+        "0.500",
+        "12.3",
+        "1.0e-05",
+        "123",
+        "25,000,000",
+        "infinite",
+        "minus infinite",
+        "0.000",
+    ]
     assert excerpt("a\n b") == "a b"
     long = excerpt("x" * 100 + "y" * 100, width=21)
     assert long == "x" * 9 + " … " + "y" * 9
@@ -1335,8 +1455,12 @@ def test_numbers_and_excerpts():
 
 
 def test_no_verdict_says_that_it_holds():
-    assert [str(v) for v in Verdict] == ["cannot be tested", "no violation found", "strained",
-                                         "violated"]
+    assert [str(v) for v in Verdict] == [
+        "cannot be tested",
+        "no violation found",
+        "strained",
+        "violated",
+    ]
     assert [v for v in Verdict if v.alarm] == [Verdict.STRAINED, Verdict.VIOLATED]
 
 
@@ -1349,8 +1473,11 @@ def hostile(**fields):
     return data.replace(prompts=prompts, source="<b>source</b>", **fields)
 
 
-NAMES = {"objective": ["<i>calm</i>", "<img src=x onerror=alert(1)>"],
-         "response_latents": ["<u>z1</u>", "</td>z2"], "prompt_latents": ["<script>x"]}
+NAMES = {
+    "objective": ["<i>calm</i>", "<img src=x onerror=alert(1)>"],
+    "response_latents": ["<u>z1</u>", "</td>z2"],
+    "prompt_latents": ["<script>x"],
+}
 
 
 def test_a_report_without_a_figure_says_so():
@@ -1387,9 +1514,8 @@ def test_every_report_is_a_page_and_a_figure(check):
         assert "cp-report" in page and report.verdict in page
         assert ("<svg" in page) == (report.picture is not None)
         if report.picture is not None:
-            drawing = page[page.index("<svg"):page.index("</svg>") + 6]
+            drawing = page[page.index("<svg") : page.index("</svg>") + 6]
             words = "".join(ET.fromstring(drawing).itertext()).split()
             assert not {"nan", "None", "NaN"} & set(words)
-    figure = next(r for r in (report_of(check, w) for w in WORLDS)
-                  if r.picture is not None).plot()
+    figure = next(r for r in (report_of(check, w) for w in WORLDS) if r.picture is not None).plot()
     assert figure.svg.count("<svg") == 1

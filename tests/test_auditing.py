@@ -29,9 +29,15 @@ from causalpref.simulation import EXAMPLES
 from causalpref.sources import load_preferences
 from causalpref.text.surface import surface_features
 
-HOSTILE = ['<script>alert(1)</script>', '</style><script src="https://evil.example/x.js">',
-           '"><img src=x onerror=alert(1)>', "]]> --> &lt; $\\alpha$", "\x1b[31mred\x07 中文 é",
-           "<a href='javascript:alert(1)'>", "</title></svg><svg onload=alert(1)>"]
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '</style><script src="https://evil.example/x.js">',
+    '"><img src=x onerror=alert(1)>',
+    "]]> --> &lt; $\\alpha$",
+    "\x1b[31mred\x07 中文 é",
+    "<a href='javascript:alert(1)'>",
+    "</title></svg><svg onload=alert(1)>",
+]
 
 
 # -- data --------------------------------------------------------------------
@@ -40,11 +46,20 @@ HOSTILE = ['<script>alert(1)</script>', '</style><script src="https://evil.examp
 def plain_rows(n: int = 120, *, seed: int = 0) -> list[dict]:
     """Short texts; labels and objectives are coins, so nothing is violated."""
     rng = np.random.default_rng(seed)
-    words = np.array("one two three four five six seven eight nine ten".split())
-    text = lambda: " ".join(rng.choice(words, rng.integers(3, 12)))  # noqa: E731
-    return [{"prompt": f"{text()} {i}", "response_a": f"{text()} a", "response_b": f"{text()} b",
-             "label": int(rng.integers(2)), "objective": ["kind", "true"][rng.integers(2)]}
-            for i in range(n)]
+    words = np.array(
+        ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    )
+    text = lambda: " ".join(rng.choice(words, rng.integers(3, 12)))
+    return [
+        {
+            "prompt": f"{text()} {i}",
+            "response_a": f"{text()} a",
+            "response_b": f"{text()} b",
+            "label": int(rng.integers(2)),
+            "objective": ["kind", "true"][rng.integers(2)],
+        }
+        for i in range(n)
+    ]
 
 
 def example_4(n: int = 600, *, rho: float, seed: int = 0) -> list[dict]:
@@ -59,12 +74,23 @@ def example_4(n: int = 600, *, rho: float, seed: int = 0) -> list[dict]:
     for i, (pair, label) in enumerate(zip(data.pairs, data.label)):
         risk = data.prompt_latents[data.pair_prompt[i], 0]
         (h1, s1), (h2, s2) = data.response_latents[pair]
-        rows.append({
-            "prompt": f"{said(risk, 'weapon', 'garden', 12)} {i}", "risk": risk,
-            "response_a": said(h1, "detail", "vague", 8) + " " + said(s1, "mild", "rash", 8),
-            "response_b": said(h2, "detail", "vague", 8) + " " + said(s2, "mild", "rash", 8) + " b",
-            "help_a": h1, "help_b": h2, "harm_a": s1, "harm_b": s2, "label": int(label),
-            "objective": ["helpful", "harmless"][data.objective[i]]})
+        rows.append(
+            {
+                "prompt": f"{said(risk, 'weapon', 'garden', 12)} {i}",
+                "risk": risk,
+                "response_a": said(h1, "detail", "vague", 8) + " " + said(s1, "mild", "rash", 8),
+                "response_b": said(h2, "detail", "vague", 8)
+                + " "
+                + said(s2, "mild", "rash", 8)
+                + " b",
+                "help_a": h1,
+                "help_b": h2,
+                "harm_a": s1,
+                "harm_b": s2,
+                "label": int(label),
+                "objective": ["helpful", "harmless"][data.objective[i]],
+            }
+        )
     return rows
 
 
@@ -76,6 +102,7 @@ def lines(path, rows):
 def strict(text: str) -> dict:
     def refuse(token):
         raise AssertionError(f"{token} is no JSON")
+
     return json.loads(text, parse_constant=refuse)
 
 
@@ -120,7 +147,8 @@ def test_every_format_gives_the_same_audit(tmp_path, capsys):
     expected = found["a.jsonl"]
     assert expected["format"] == "causalpref.Audit/1" and expected["counts"]["pairs"] == 120
     assert expected["counts"]["objectives"] == {
-        c: sum(r["objective"] == c for r in rows) for c in ("kind", "true")}
+        c: sum(r["objective"] == c for r in rows) for c in ("kind", "true")
+    }
     for name, other in found.items():
         assert verdicts(other) == verdicts(expected), name
         assert [r["value"] for r in other["reports"]] == [r["value"] for r in expected["reports"]]
@@ -131,14 +159,21 @@ def test_every_format_gives_the_same_audit(tmp_path, capsys):
 def test_layouts_that_list_the_preferred_first(tmp_path, capsys, layout):
     rows = []
     for r in plain_rows():
-        a, b = (r["response_a"], r["response_b"])[::1 if r["label"] else -1]
+        a, b = (r["response_a"], r["response_b"])[:: 1 if r["label"] else -1]
         message = {"role": "user", "content": r["prompt"]}
-        rows.append({
-            "chosen_rejected": {"prompt": r["prompt"], "chosen": a, "rejected": b},
-            "messages": {side: [message, {"role": "assistant", "content": t}]
-                         for side, t in (("chosen", a), ("rejected", b))},
-            "transcripts": {side: f"\n\nHuman: {r['prompt']}\n\nAssistant: {t}"
-                            for side, t in (("chosen", a), ("rejected", b))}}[layout])
+        rows.append(
+            {
+                "chosen_rejected": {"prompt": r["prompt"], "chosen": a, "rejected": b},
+                "messages": {
+                    side: [message, {"role": "assistant", "content": t}]
+                    for side, t in (("chosen", a), ("rejected", b))
+                },
+                "transcripts": {
+                    side: f"\n\nHuman: {r['prompt']}\n\nAssistant: {t}"
+                    for side, t in (("chosen", a), ("rejected", b))
+                },
+            }[layout]
+        )
     status, found = run_json(capsys, lines(tmp_path / "x.jsonl", rows))
     assert found["reading"]["layout"] == layout and found["counts"]["pairs"] == 120
     assert found["reading"]["order_known"] is False
@@ -150,23 +185,63 @@ def test_layouts_that_list_the_preferred_first(tmp_path, capsys, layout):
 
 
 def test_columns_by_option(tmp_path, capsys):
-    rows = [{"frage": r["prompt"], "links": r["response_a"], "rechts": r["response_b"],
-             "sieg": r["label"], "ziel": r["objective"], "wer": f"w{i % 7}", "art": i % 2,
-             "len_a": 1.0 * len(r["response_a"]), "len_b": 1.0 * len(r["response_b"]),
-             "hard": 0.1 * (i % 5)} for i, r in enumerate(plain_rows())]
+    rows = [
+        {
+            "frage": r["prompt"],
+            "links": r["response_a"],
+            "rechts": r["response_b"],
+            "sieg": r["label"],
+            "ziel": r["objective"],
+            "wer": f"w{i % 7}",
+            "art": i % 2,
+            "len_a": 1.0 * len(r["response_a"]),
+            "len_b": 1.0 * len(r["response_b"]),
+            "hard": 0.1 * (i % 5),
+        }
+        for i, r in enumerate(plain_rows())
+    ]
     path = lines(tmp_path / "x.jsonl", rows)
     status, found = run_json(
-        capsys, path, "--prompt", "frage", "--response-a", "links", "--response-b", "rechts",
-        "--label", "sieg", "--objective", "ziel", "--annotator", "wer", "--prompt-type", "art",
-        "--latents", "len", "--prompt-latents", "hard")
+        capsys,
+        path,
+        "--prompt",
+        "frage",
+        "--response-a",
+        "links",
+        "--response-b",
+        "rechts",
+        "--label",
+        "sieg",
+        "--objective",
+        "ziel",
+        "--annotator",
+        "wer",
+        "--prompt-type",
+        "art",
+        "--latents",
+        "len",
+        "--prompt-latents",
+        "hard",
+    )
     assert found["counts"]["annotators"] == 7 and not found["proxies"]
     assert found["latents"] == "Latents: Z^T = len (in the data); Z^X = hard (in the data)."
     assert any("prompt = frage" in note for note in found["notes"])
     assert main(["audit", str(path), "--column", "prompt"]) == 2
     assert "expected NAME=COL" in capsys.readouterr().err
     _, found = run_json(
-        capsys, path, "--column", "prompt=frage", "--column", "response_a=links", "--response-b",
-        "rechts", "--label", "sieg", "--column", "objective=")
+        capsys,
+        path,
+        "--column",
+        "prompt=frage",
+        "--column",
+        "response_a=links",
+        "--response-b",
+        "rechts",
+        "--label",
+        "sieg",
+        "--column",
+        "objective=",
+    )
     assert found["counts"]["objectives"] is None
 
 
@@ -174,17 +249,21 @@ def test_exit_status(tmp_path, capsys):
     good = lines(tmp_path / "good.jsonl", plain_rows())
     assert main(["audit", str(good), "--quiet"]) == 0
     bad = [r | {"label": 1 if len(r["response_a"]) > 40 else 0} for r in plain_rows()]
-    twice = bad + [r | {"response_a": r["response_b"], "response_b": r["response_a"]}
-                   for r in bad]  # the label stays: the first is preferred whichever it is
+    twice = bad + [
+        r | {"response_a": r["response_b"], "response_b": r["response_a"]} for r in bad
+    ]  # the label stays: the first is preferred whichever it is
     twice = [r | {"label": 1, "objective": "kind"} for r in twice] + [
-        {"prompt": "p", "response_a": "x", "response_b": "y", "label": 0, "objective": "kind"}]
+        {"prompt": "p", "response_a": "x", "response_b": "y", "label": 0, "objective": "kind"}
+    ]
     assert main(["audit", str(lines(tmp_path / "bad.jsonl", twice)), "--quiet"]) == 1
     assert capsys.readouterr() == ("", "")
-    for options, says in ((["nowhere.jsonl"], "nowhere.jsonl"),
-                          ([str(good), "--layout", "x"], "'x'"),
-                          ([str(good), "--label", "nil"], "'nil'"),
-                          ([str(good), "--latents", "zz"], "'zz'"),
-                          ([str(good), "--model", str(tmp_path / "none")], "")):
+    for options, says in (
+        (["nowhere.jsonl"], "nowhere.jsonl"),
+        ([str(good), "--layout", "x"], "'x'"),
+        ([str(good), "--label", "nil"], "'nil'"),
+        ([str(good), "--latents", "zz"], "'zz'"),
+        ([str(good), "--model", str(tmp_path / "none")], ""),
+    ):
         assert main(["audit", *options, "--quiet"]) == 2
         said = capsys.readouterr()
         assert said.out == "" and said.err.startswith("causalpref: ") and says in said.err
@@ -220,8 +299,14 @@ def test_a_broken_row_is_named_by_its_line(tmp_path, capsys):
 
 def test_every_bad_row_and_tie_is_counted(tmp_path, capsys):
     rows = plain_rows(150)
-    spoiled = {3: {"label": 7}, 10: {"prompt": ""}, 20: {"response_a": None}, 30: {"label": 0.5},
-               31: {"label": 0.5}, 40: {"response_b": "\ud800"}}
+    spoiled = {
+        3: {"label": 7},
+        10: {"prompt": ""},
+        20: {"response_a": None},
+        30: {"label": 0.5},
+        31: {"label": 0.5},
+        40: {"response_b": "\ud800"},
+    }
     for i, change in spoiled.items():
         rows[i] = rows[i] | change
     for i in range(60, 85):
@@ -276,8 +361,9 @@ def test_example_4_when_nobody_recorded_the_objective(tmp_path, capsys):
 
 def test_a_latent_left_out_is_missed_and_proxies_strain_at_most(tmp_path, capsys):
     path = lines(tmp_path / "x.jsonl", example_4(1500, rho=0.5))
-    _, found = run_json(capsys, path, "--latents", "help", "--prompt-latents", "risk",
-                        "--column", "objective=")
+    _, found = run_json(
+        capsys, path, "--latents", "help", "--prompt-latents", "risk", "--column", "objective="
+    )
     assert verdicts(found)["4, latent sufficiency"] in ("strained", "violated")
     status, found = run_json(capsys, path)
     four = next(r for r in found["reports"] if r["assumption"].startswith("4"))
@@ -287,8 +373,10 @@ def test_a_latent_left_out_is_missed_and_proxies_strain_at_most(tmp_path, capsys
     five = next(r for r in audit(data).reports if r.assumption.startswith("5"))
     assert "surface proxies" in five.sentence
     # the same, had somebody claimed that these latents suffice
-    claimed = audit(data.replace(response_latents=surface_features(data.responses).to_numpy()
-                                 [:, :1]), latents="own")
+    claimed = audit(
+        data.replace(response_latents=surface_features(data.responses).to_numpy()[:, :1]),
+        latents="own",
+    )
     assert claimed.reports[3].verdict == "violated" and not claimed.proxies
 
 
@@ -302,9 +390,11 @@ def test_the_real_file_in_both_directions(real_hh_rlhf, tmp_path, capsys):
     assert said["2, unconfoundedness"] == said["3, positivity given C"] == "no violation found"
     rate = {b["what"]: b["value"] for b in found["baselines"]}
     assert rate["the longer one wins, objective helpful"] == pytest.approx(
-        (1105 * 0.660 + 1052 * 0.592) / 2157, abs=1e-3)
+        (1105 * 0.660 + 1052 * 0.592) / 2157, abs=1e-3
+    )
     assert rate["the longer one wins, objective harmless"] == pytest.approx(
-        (882 * 0.439 + 1004 * 0.440) / 1886, abs=1e-3)
+        (882 * 0.439 + 1004 * 0.440) / 1886, abs=1e-3
+    )
     with gzip.open(path, "rt") as stream:
         own = [r for r in map(json.loads, stream) if r["data_subset"] == r["objective"]]
     _, found = run_json(capsys, lines(tmp_path / "own.jsonl", own))
@@ -362,8 +452,19 @@ def hostile_rows() -> list[dict]:
 def test_the_page_runs_and_fetches_nothing_whatever_the_data_say(tmp_path, capsys):
     path = lines(tmp_path / '<b onclick=alert(1)>&"x.jsonl', hostile_rows() + [{"x": 1}])
     report = tmp_path / "r.html"
-    status = main(["audit", str(path), "--skip-bad", "--latents", '<img src="x">,harm',
-                   "--prompt-latents", "<script>z", "--report", str(report)])
+    status = main(
+        [
+            "audit",
+            str(path),
+            "--skip-bad",
+            "--latents",
+            '<img src="x">,harm',
+            "--prompt-latents",
+            "<script>z",
+            "--report",
+            str(report),
+        ]
+    )
     said = capsys.readouterr().out
     assert status == 1 and "\x1b" not in said and "\x07" not in said
     page = report.read_text(encoding="utf-8")
@@ -377,7 +478,8 @@ def test_the_page_runs_and_fetches_nothing_whatever_the_data_say(tmp_path, capsy
             if name in ("href", "xlink:href", "src", "action"):
                 assert value.startswith("#"), (tag, name, value)
     assert "http" not in re.sub(r'xmlns(:xlink)?="http://www\.w3\.org/[\w/]+"', "", page).replace(
-        "http-equiv", "").replace(html.escape(HOSTILE[1]), "")
+        "http-equiv", ""
+    ).replace(html.escape(HOSTILE[1]), "")
     policy = next(a["content"] for t, a in found.tags if t == "meta" and "http-equiv" in a)
     assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     assert "lang" in dict(found.tags)["html"] and found.tags[0][0] == "html"
@@ -393,9 +495,20 @@ def test_page_of_a_small_data_set_is_complete(tmp_path, capsys):
     report = tmp_path / "r.html"
     main(["audit", str(path), "--report", str(report), "--seed", "3", "--limit", "100"])
     said, page = capsys.readouterr(), Tags(report.read_text()).text
-    for part in ("Findings", "The data", "Content-blind baselines", "The checks",
-                 "What to collect next", "How this was computed", "seed3", "numpy", "scikit-learn",
-                 "The first 100 rows only", "all 100 pairs", "proxies"):
+    for part in (
+        "Findings",
+        "The data",
+        "Content-blind baselines",
+        "The checks",
+        "What to collect next",
+        "How this was computed",
+        "seed3",
+        "numpy",
+        "scikit-learn",
+        "The first 100 rows only",
+        "all 100 pairs",
+        "proxies",
+    ):
         assert part in page, part
     assert page.count("What it cannot") == 6
     assert "reading the data" in said.err and "report: " in said.out
@@ -421,8 +534,17 @@ def test_outputs_are_the_same_each_time(tmp_path, capsys):
     path = lines(tmp_path / "x.jsonl", plain_rows())
     pages = []
     for name in ("1", "2"):
-        main(["audit", str(path), "--report", str(tmp_path / f"{name}.html"), "--json",
-              str(tmp_path / f"{name}.json"), "--quiet"])
+        main(
+            [
+                "audit",
+                str(path),
+                "--report",
+                str(tmp_path / f"{name}.html"),
+                "--json",
+                str(tmp_path / f"{name}.json"),
+                "--quiet",
+            ]
+        )
         pages.append([(tmp_path / f"{name}.{end}").read_bytes() for end in ("html", "json")])
     assert pages[0] == pages[1]
     assert strict(pages[0][1].decode())["settings"]["seed"] == 0
@@ -442,13 +564,15 @@ def test_outputs_are_checked_before_the_work(tmp_path, capsys, monkeypatch):
 
     def work(*_, **__):
         raise AssertionError("the work was begun")
+
     monkeypatch.setattr("causalpref.sources.load_preferences", work)
     out = tmp_path / "r.html"
     for options, says in (
-            (["--report", str(tmp_path / "no" / "r.html")], "cannot write"),
-            (["--json", str(tmp_path)], "is a folder"),
-            (["--report", str(data)], "is the data"),
-            (["--report", str(out), "--json", str(out)], "both")):
+        (["--report", str(tmp_path / "no" / "r.html")], "cannot write"),
+        (["--json", str(tmp_path)], "is a folder"),
+        (["--report", str(data)], "is the data"),
+        (["--report", str(out), "--json", str(out)], "both"),
+    ):
         assert main(["audit", str(data), *options]) == 2
         said = capsys.readouterr().err
         assert says in said and said.count("\n") == 1
@@ -462,6 +586,7 @@ def test_an_output_is_replaced_whole_or_not_at_all(tmp_path, capsys, monkeypatch
 
     def full(*_):
         raise OSError(28, "No space left on device")
+
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
         assert main(["audit", str(data), "--report", str(out), "--quiet"]) == 2
@@ -479,6 +604,7 @@ def test_stopped_by_hand(tmp_path, capsys, monkeypatch):
 
     def stop(*_, **__):
         raise KeyboardInterrupt
+
     monkeypatch.setattr(module, "check_positivity", stop)
     assert main(["audit", str(data), "--quiet"]) == 130
     assert capsys.readouterr().err == "causalpref: stopped\n"
@@ -489,8 +615,12 @@ def test_stopped_by_a_signal_and_printed_in_ascii(tmp_path):
     """The command in a process of its own: Ctrl-C while it reads a pipe, and a poor terminal."""
     data = lines(tmp_path / "x.jsonl", plain_rows())
     command = [sys.executable, "-m", "causalpref.cli", "audit"]
-    done = subprocess.run([*command, str(data)], capture_output=True,
-                          env=os.environ | {"PYTHONIOENCODING": "ascii"}, timeout=120)
+    done = subprocess.run(
+        [*command, str(data)],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        timeout=120,
+    )
     assert done.returncode == 0 and b"no violation found" in done.stdout
     pipe = tmp_path / "pipe.jsonl"
     os.mkfifo(pipe)
@@ -518,8 +648,13 @@ def test_baselines_against_loops():
     reward = np.array([-len(t.split()) for t in texts]) / 6
     p = 1 / (1 + np.exp(reward[pairs[:, 1]] - reward[pairs[:, 0]]))
     data = PreferenceData(
-        prompts=["p"], responses=[t + "." for t in texts], response_prompt=[0] * len(texts),
-        pairs=pairs, label=(rng.random(n) < p).astype(int), objective=rng.integers(0, 2, n))
+        prompts=["p"],
+        responses=[t + "." for t in texts],
+        response_prompt=[0] * len(texts),
+        pairs=pairs,
+        label=(rng.random(n) < p).astype(int),
+        objective=rng.integers(0, 2, n),
+    )
     table = by_what(baselines(data))
     longer = formatted = 0.0
     for (a, b), label in zip(pairs, data.label):
@@ -527,8 +662,9 @@ def test_baselines_against_loops():
             size = len if kind == "longer" else lambda t: t.count("- item")
             x, y = size(data.responses[a]), size(data.responses[b])
             right = 0.5 if x == y else float((x > y) == bool(label))
-            longer, formatted = (longer + right, formatted) if kind == "longer" else \
-                (longer, formatted + right)
+            longer, formatted = (
+                (longer + right, formatted) if kind == "longer" else (longer, formatted + right)
+            )
     assert longer / n < 0.5 and "the longer one wins" not in table
     row = table["the shorter one wins"]
     assert row.value == pytest.approx(1 - longer / n) and row.low < row.value < row.high
@@ -551,8 +687,9 @@ def test_baseline_regression_against_sklearn():
     for r in rows:
         gap = len(r["response_a"].split()) - len(r["response_b"].split())
         r["label"] = int(rng.random() < 1 / (1 + np.exp(-0.5 * gap)))
-    data = PreferenceData.from_dataset([{k: v for k, v in r.items() if k != "objective"}
-                                        for r in rows])
+    data = PreferenceData.from_dataset(
+        [{k: v for k, v in r.items() if k != "objective"} for r in rows]
+    )
     z = surface_features(data.responses)[["length"]].to_numpy()
     d = z[data.pairs[:, 0]] - z[data.pairs[:, 1]]
     d /= np.sqrt((d**2).mean())
@@ -560,7 +697,8 @@ def test_baseline_regression_against_sklearn():
     hit = np.empty(len(data))
     for k in range(5):
         fit = LogisticRegression(C=1.0, fit_intercept=False, tol=1e-9).fit(
-            d[fold != k], data.label[fold != k])
+            d[fold != k], data.label[fold != k]
+        )
         margin = fit.decision_function(d[fold == k])
         hit[fold == k] = np.where(margin == 0, 0.5, (margin > 0) == data.label[fold == k])
     row = by_what(baselines(data, seed=7))["logistic regression on the surface"]
@@ -573,12 +711,19 @@ def test_baselines_where_they_make_no_sense():
     assert table["the first one wins"].value is None
     assert "the same" in table["the first one wins"].note
     assert table["logistic regression on the surface"].note == "too few pairs"
-    same = PreferenceData(prompts=["p", "q"], responses=["a b", "a c", "d e"],
-                          response_prompt=[0, 0, 1], pairs=[[0, 1], [2, 2]], label=[1, 0])
+    same = PreferenceData(
+        prompts=["p", "q"],
+        responses=["a b", "a c", "d e"],
+        response_prompt=[0, 0, 1],
+        pairs=[[0, 1], [2, 2]],
+        label=[1, 0],
+    )
     table = by_what(baselines(same))
     assert table["the longer one wins"].value == 0.5
-    assert table["logistic regression on the surface"].note == \
-        "the surface never differs within a pair"
+    assert (
+        table["logistic regression on the surface"].note
+        == "the surface never differs within a pair"
+    )
 
 
 # -- the function -------------------------------------------------------------------
@@ -603,12 +748,15 @@ def test_what_is_looked_at_of_the_texts():
 
     def model(part):
         seen.append(part)
-        return part.replace(embeddings=np.random.default_rng(0).standard_normal(
-            (len(part.responses), 5)))
+        return part.replace(
+            embeddings=np.random.default_rng(0).standard_normal((len(part.responses), 5))
+        )
 
     x = np.random.default_rng(1).standard_normal((len(data), 4))
-    plain, given, none, by_model = (audit(data, features=f, most_pairs=m) for f, m in (
-        ("auto", 1000), (x, 1000), (None, 1000), (model, 60)))
+    plain, given, none, by_model = (
+        audit(data, features=f, most_pairs=m)
+        for f, m in (("auto", 1000), (x, 1000), (None, 1000), (model, 60))
+    )
     assert plain.settings["features"].startswith("hashed")
     assert given.settings["features"] == "features that were passed"
     assert none.settings["features"] == "not looked at"
@@ -622,7 +770,8 @@ def test_what_is_looked_at_of_the_texts():
     e = np.random.default_rng(2).standard_normal((len(data.responses), 6))
     mean = (e[data.pairs[:, 0]] + e[data.pairs[:, 1]]) / 2
     assert audit(data, features=mean).reports[1].value == pytest.approx(
-        audit(data.replace(embeddings=e)).reports[1].value, abs=1e-5)
+        audit(data.replace(embeddings=e)).reports[1].value, abs=1e-5
+    )
 
 
 def test_a_language_model_reads_the_texts(minilm, tmp_path, capsys):
@@ -638,10 +787,19 @@ def test_a_language_model_reads_the_texts(minilm, tmp_path, capsys):
 
 def test_groups_keep_prompts_together():
     """Conversations that open alike share their words: in one group they tell nothing."""
-    data = PreferenceData.from_dataset([
-        {"prompt": f"Human: opening {g} {g} {g}\n\nAssistant: yes\n\nHuman: turn {i}",
-         "response_a": f"a {i}", "response_b": f"b {i}", "label": i % 2, "objective": g % 2}
-        for g in range(40) for i in range(4)])
+    data = PreferenceData.from_dataset(
+        [
+            {
+                "prompt": f"Human: opening {g} {g} {g}\n\nAssistant: yes\n\nHuman: turn {i}",
+                "response_a": f"a {i}",
+                "response_b": f"b {i}",
+                "label": i % 2,
+                "objective": g % 2,
+            }
+            for g in range(40)
+            for i in range(4)
+        ]
+    )
     x = np.eye(40)[np.arange(160) // 4]
     known = audit(data, features=x).reports[1]
     leaky = audit(data, features=x, groups=np.arange(160)).reports[1]
@@ -659,27 +817,38 @@ def test_surface_latents_are_named_and_constant_ones_left_out():
     assert "Z^T = length, questions (surface)" in found.latents
     assert "prompt type 1, prompt type 2 (surface)" in found.latents
     assert sum("is left out" in note for note in found.notes) == 2
-    own = audit(data.replace(response_latents=np.random.default_rng(0).standard_normal(
-        (len(data.responses), 2))))
+    own = audit(
+        data.replace(
+            response_latents=np.random.default_rng(0).standard_normal((len(data.responses), 2))
+        )
+    )
     assert "Z^T = Z^T_1, Z^T_2 (in the data)" in own.latents and not own.proxies
     assert audit(data, latents="own").reports[4].verdict == "cannot be tested"
     assert audit(own_latents(data), latents="surface").proxies
 
 
 def load_rows(rows):
-    return PreferenceData.from_dataset([{k: v for k, v in r.items() if k != "objective"}
-                                        for r in rows])
+    return PreferenceData.from_dataset(
+        [{k: v for k, v in r.items() if k != "objective"} for r in rows]
+    )
 
 
 def own_latents(data):
     return data.replace(response_latents=np.zeros((len(data.responses), 1)))
 
 
-@pytest.mark.parametrize(("arguments", "says"), [
-    ({"latents": "mine"}, "latents is 'mine'"), ({"features": "bert"}, "features is 'bert'"),
-    ({"most_pairs": 0}, "most_pairs is 0"), ({"features": np.zeros((3, 2))}, r"shape \(3, 2\)"),
-    ({"features": np.full((80, 2), np.nan)}, "not finite"), ({"groups": [1]}, "groups has 1"),
-    ({"features": lambda data: data.replace(embeddings=None)}, "must return the data")])
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"latents": "mine"}, "latents is 'mine'"),
+        ({"features": "bert"}, "features is 'bert'"),
+        ({"most_pairs": 0}, "most_pairs is 0"),
+        ({"features": np.zeros((3, 2))}, r"shape \(3, 2\)"),
+        ({"features": np.full((80, 2), np.nan)}, "not finite"),
+        ({"groups": [1]}, "groups has 1"),
+        ({"features": lambda data: data.replace(embeddings=None)}, "must return the data"),
+    ],
+)
 def test_arguments_that_make_no_sense(arguments, says):
     with pytest.raises(ValueError, match=says):
         audit(toy(40), **arguments)
@@ -688,8 +857,9 @@ def test_arguments_that_make_no_sense(arguments, says):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("n", [1, 2, 10])
 def test_a_handful_of_rows(n, tmp_path, capsys):
-    status, found = run_json(capsys, lines(tmp_path / "x.jsonl", plain_rows(n)), "--report",
-                             tmp_path / "r.html")
+    status, found = run_json(
+        capsys, lines(tmp_path / "x.jsonl", plain_rows(n)), "--report", tmp_path / "r.html"
+    )
     assert status in (0, 1) and len(found["reports"]) == 6
     Tags((tmp_path / "r.html").read_text())
 
@@ -700,17 +870,33 @@ def test_a_handful_of_rows(n, tmp_path, capsys):
 def pictures() -> dict[str, Picture]:
     names = [f"{h} {i}" for i, h in enumerate(HOSTILE)]
     rng = np.random.default_rng(0)
-    dots = pd.DataFrame([{"what": name, "value": v, "low": v - 0.1, "high": v + 0.1}
-                         for name, v in zip(names, rng.random(7))])
+    dots = pd.DataFrame(
+        [
+            {"what": name, "value": v, "low": v - 0.1, "high": v + 0.1}
+            for name, v in zip(names, rng.random(7))
+        ]
+    )
     dots.loc[1, ["low", "high"]] = None
     dots.loc[2, "value"] = np.inf
-    bars = pd.DataFrame([{"left": float(i), "right": i + 1.0, "group": g, "count": int(c)}
-                         for g in names for i, c in zip(range(-3, 3), rng.integers(0, 9, 6))])
-    cells = pd.DataFrame([{"row": a, "column": b, "value": float(rng.standard_normal())}
-                          for a in names * 5 for b in names * 2]).drop_duplicates(["row", "column"])
-    return {"intervals": Picture("intervals", dots, HOSTILE[0], (0.5,), HOSTILE[1]),
-            "histogram": Picture("histogram", bars, HOSTILE[2], (-2.0, 2.0), HOSTILE[4]),
-            "matrix": Picture("matrix", cells, HOSTILE[5], (), HOSTILE[6])}
+    bars = pd.DataFrame(
+        [
+            {"left": float(i), "right": i + 1.0, "group": g, "count": int(c)}
+            for g in names
+            for i, c in zip(range(-3, 3), rng.integers(0, 9, 6))
+        ]
+    )
+    cells = pd.DataFrame(
+        [
+            {"row": a, "column": b, "value": float(rng.standard_normal())}
+            for a in names * 5
+            for b in names * 2
+        ]
+    ).drop_duplicates(["row", "column"])
+    return {
+        "intervals": Picture("intervals", dots, HOSTILE[0], (0.5,), HOSTILE[1]),
+        "histogram": Picture("histogram", bars, HOSTILE[2], (-2.0, 2.0), HOSTILE[4]),
+        "matrix": Picture("matrix", cells, HOSTILE[5], (), HOSTILE[6]),
+    }
 
 
 @pytest.mark.filterwarnings("error")
@@ -725,15 +911,27 @@ def test_figures_are_sound_xml_without_script(kind, tmp_path):
     said = root.find(f"{svg}desc").text
     assert said == re.sub(r"[\x00-\x1f]", "\N{REPLACEMENT CHARACTER}", picture.description)
     used = {e.tag.removeprefix(svg) for e in root.iter()}
-    assert used <= {"svg", "title", "desc", "g", "defs", "path", "use", "text", "clipPath", "rect",
-                    "tspan"}
+    assert used <= {
+        "svg",
+        "title",
+        "desc",
+        "g",
+        "defs",
+        "path",
+        "use",
+        "text",
+        "clipPath",
+        "rect",
+        "tspan",
+    }
     assert not any(name.startswith("on") for e in root.iter() for name in e.attrib)
     shown = " ".join("".join(e.itertext()) for e in root.iter(f"{svg}text"))
     assert "<script>" in shown and "javascript" in shown, "names are shown as they are"
     assert drawn.svg == figures.evidence(picture, title=HOSTILE[0]).svg
     saved = ElementTree.parse(drawn.save(tmp_path / "x.svg")).getroot()
     assert "background:#ffffff" in saved.get("style") and len(list(saved.iter())) == len(
-        list(root.iter()))
+        list(root.iter())
+    )
     assert drawn.svg in drawn._repr_html_()
 
 
@@ -746,19 +944,24 @@ def test_figures_take_the_colour_of_the_page():
         assert "font-family: sans-serif" in svg and "DejaVu" not in svg
 
     def over(front: str, back: str, alpha: float) -> str:
-        mixed = (round(alpha * int(front[i:i + 2], 16) + (1 - alpha) * int(back[i:i + 2], 16))
-                 for i in (1, 3, 5))
+        mixed = (
+            round(alpha * int(front[i : i + 2], 16) + (1 - alpha) * int(back[i : i + 2], 16))
+            for i in (1, 3, 5)
+        )
         return "#" + "".join(f"{v:02x}" for v in mixed)
 
-    strongest = max(float(v) for v in re.findall(
-        r"opacity: ([\d.]+)", figures.evidence(pictures()["matrix"]).svg))
+    strongest = max(
+        float(v)
+        for v in re.findall(r"opacity: ([\d.]+)", figures.evidence(pictures()["matrix"]).svg)
+    )
     assert strongest == 0.4
     for page, ink in (("#ffffff", "#222832"), ("#14181e", "#ced6dd")):
         for colour in ("#2f86c8", "#d1672c"):
             pair = sorted((luminance(over(colour, page, strongest)), luminance(ink)))
             assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 4.5
             assert (max(luminance(colour), luminance(page)) + 0.05) / (
-                min(luminance(colour), luminance(page)) + 0.05) >= 3
+                min(luminance(colour), luminance(page)) + 0.05
+            ) >= 3
 
 
 def test_figures_of_one_page_share_no_ids():
@@ -768,13 +971,19 @@ def test_figures_of_one_page_share_no_ids():
 
 
 def test_figures_say_what_they_leave_out_and_what_they_cannot_draw():
-    many = pd.DataFrame([{"what": f"w{i}", "value": 0.1 * i, "low": 0.0, "high": 3.0}
-                         for i in range(30)])
+    many = pd.DataFrame(
+        [{"what": f"w{i}", "value": 0.1 * i, "low": 0.0, "high": 3.0} for i in range(30)]
+    )
     assert "and 6 more, not drawn" in figures.evidence(Picture("intervals", many, "x")).svg
     matrix = figures.evidence(pictures()["matrix"]).svg
     assert "with the largest values" not in matrix, "7 x 7 is drawn whole"
-    wide = pd.DataFrame([{"row": f"r{i}", "column": f"c{j}", "value": float(i == 29) + j}
-                         for i in range(30) for j in range(12)])
+    wide = pd.DataFrame(
+        [
+            {"row": f"r{i}", "column": f"c{j}", "value": float(i == 29) + j}
+            for i in range(30)
+            for j in range(12)
+        ]
+    )
     svg = figures.evidence(Picture("matrix", wide, "x")).svg
     assert "the 24 x 8 with the largest values, of 30 x 12" in svg
     assert ">r29<" in svg and ">c11<" in svg and ">c0<" not in svg
@@ -794,13 +1003,15 @@ def test_run_checks_writes_the_table(tmp_path, capsys, monkeypatch):
     few = {name: checks.SCENARIOS[name] for name in ("place", "hole")}
     monkeypatch.setattr(checks, "SCENARIOS", few)
     out = tmp_path / "o"
-    assert main(["run", "checks", "--datasets", "5", "--seed", "2", "--out", str(out),
-                 "--quiet"]) == 0
+    assert (
+        main(["run", "checks", "--datasets", "5", "--seed", "2", "--out", str(out), "--quiet"]) == 0
+    )
     said = capsys.readouterr()
     assert said.err == "" and "checks.csv" in said.out and "false_alarms" in said.out
     table = pd.read_csv(out / "checks.csv")
-    pd.testing.assert_frame_equal(table, checks.size_and_power(datasets=5, seed=2), rtol=1e-5,
-                                  check_dtype=False)
+    pd.testing.assert_frame_equal(
+        table, checks.size_and_power(datasets=5, seed=2), rtol=1e-5, check_dtype=False
+    )
     facts = json.loads((out / "provenance.json").read_text())
     assert facts["command"] == "causalpref run checks --datasets 5 --seed 2"
     assert facts["simulated"] is True

@@ -93,7 +93,9 @@ def test_figure_displays_outside_the_book_and_glues_inside(
     assert shown == [table] or shown[0] is table
     glued: list[tuple[str, Any, bool]] = []
     monkeypatch.setenv("CAUSALPREF_BOOK", "1")
-    monkeypatch.setattr("myst_nb.glue", lambda name, value, display: glued.append((name, value, display)))
+    monkeypatch.setattr(
+        "myst_nb.glue", lambda name, value, display: glued.append((name, value, display))
+    )
     notebook.figure("t", table)
     notebook.glue("x", np.float32(0.5))
     assert len(shown) == 1 and glued[0][1] is table and glued[1] == ("x", 0.5, False)
@@ -122,14 +124,22 @@ def test_figure_displays_outside_the_book_and_glues_inside(
         ([[1], [1, 2]], [1, 2], False),
     ],
 )
-def test_check_compares(yours: Any, expected: Any, right: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_compares(
+    yours: Any, expected: Any, right: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert notebook.check("it", yours, expected) is right
     line = capsys.readouterr().out
-    assert line.startswith("it: yours ") and ", expected " in line and line.endswith("✓\n" if right else "✗\n")
+    assert (
+        line.startswith("it: yours ")
+        and ", expected " in line
+        and line.endswith("✓\n" if right else "✗\n")
+    )
 
 
 @pytest.mark.parametrize("nothing", [None, ...])
-def test_check_hides_the_answer_until_one_is_written(nothing: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_hides_the_answer_until_one_is_written(
+    nothing: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert notebook.check("it", nothing, 42) is False
     assert capsys.readouterr().out == "it: not written yet\n"
 
@@ -140,7 +150,9 @@ def test_check_hides_the_answer_until_one_is_written(nothing: Any, capsys: pytes
 def make_book(root: Path, page: str) -> Path:
     (root / "book").mkdir()
     shutil.copy(ROOT / "_config.yml", root)
-    (root / "book" / "_toc.yml").write_text("format: jb-book\nroot: other\nchapters:\n- file: page\n")
+    (root / "book" / "_toc.yml").write_text(
+        "format: jb-book\nroot: other\nchapters:\n- file: page\n"
+    )
     (root / "book" / "references.bib").write_text(BIB)
     (root / "book" / "other.md").write_text(OTHER)
     (root / "book" / "page.md").write_text(FRONT + "# Title\n\n" + textwrap.dedent(page))
@@ -165,10 +177,19 @@ def texts(root: Path, page: str) -> str:
 @pytest.mark.parametrize(
     ("page", "expected"),
     [
-        ("(lab)=\n% gone\n<!-- gone -->\n## Section\n\nSee {ref}`lab`.", "## Section\n\nSee Section."),
+        (
+            "(lab)=\n% gone\n<!-- gone -->\n## Section\n\nSee {ref}`lab`.",
+            "## Section\n\nSee Section.",
+        ),
         (":::{note}\nA $x\n= 1$.\n:::", "> **Note**\n>\n> A $x = 1$."),
-        ("```{admonition} My *title*\n:class: chapter-card\n- a\n- b\n```", "> **My *title***\n>\n> - a\n> - b"),
-        ("::::{tip}\nOut\n:::{warning}\nIn\n:::\n::::", "> **Tip**\n>\n> Out\n>\n> > **Warning**\n> >\n> > In"),
+        (
+            "```{admonition} My *title*\n:class: chapter-card\n- a\n- b\n```",
+            "> **My *title***\n>\n> - a\n> - b",
+        ),
+        (
+            "::::{tip}\nOut\n:::{warning}\nIn\n:::\n::::",
+            "> **Tip**\n>\n> Out\n>\n> > **Warning**\n> >\n> > In",
+        ),
         (
             ":::{prf:definition} Overlap\n:label: d\nText.\n:::\n\n{prf:ref}`d`",
             "**Definition 1 (Overlap).** Text.\n\nDefinition 1",
@@ -180,17 +201,29 @@ def texts(root: Path, page: str) -> str:
             "```{math}\n:label: e\na = b\n```\n\n$$\nc\n$$ (f)\n\n{eq}`e` and {eq}`f`",
             "$$\na = b \\tag{1}\n$$\n\n$$\nc \\tag{2}\n$$\n\n(1) and (2)",
         ),
-        ("$$\na &= b \\\\\nc &= d\n$$", "$$\n\\begin{split}\na &= b \\\\\nc &= d\n\\end{split}\n$$"),
-        ("{doc}`other` {ref}`sec-there`", "[The *other* page](B/other.html) [There](B/other.html#sec-there)"),
+        (
+            "$$\na &= b \\\\\nc &= d\n$$",
+            "$$\n\\begin{split}\na &= b \\\\\nc &= d\n\\end{split}\n$$",
+        ),
+        (
+            "{doc}`other` {ref}`sec-there`",
+            "[The *other* page](B/other.html) [There](B/other.html#sec-there)",
+        ),
         ("{eq}`eq-there`", "[Equation in “The *other* page”](B/other.html#equation-eq-there)"),
         ("{term}`overlap`", "[overlap](B/other.html#term-overlap)"),
-        ("[x](other.md#sec-there) [y](http://a.b/c)", "[x](B/other.html#sec-there) [y](http://a.b/c)"),
+        (
+            "[x](other.md#sec-there) [y](http://a.b/c)",
+            "[x](B/other.html#sec-there) [y](http://a.b/c)",
+        ),
         (
             "```{figure} img/a.png\n:alt: An A\n:name: fig\nAll of {numref}`fig`\n```",
             "![An A](B/_images/a.png)\n\n*Figure 1.* All of Figure 1",
         ),
         ("![An A](img/a.png)", "![An A](B/_images/a.png)"),
-        ("```{glue:figure} g\n:name: fg\nCaption\n```\n\n{numref}`fg`", "*Figure 1.* Caption\n\nFigure 1"),
+        (
+            "```{glue:figure} g\n:name: fg\nCaption\n```\n\n{numref}`fg`",
+            "*Figure 1.* Caption\n\nFigure 1",
+        ),
         ("```{bibliography}\n```\n\n```{tableofcontents}\n```\n\nEnd", "End"),
         (
             "::::{grid} 2\n:::{grid-item-card} Card\n:link: other\n:link-type: doc\nBody\n:::\n"
@@ -213,7 +246,10 @@ def test_rules(tmp_path: Path, page: str, expected: str) -> None:
 def test_citations(tmp_path: Path) -> None:
     text = texts(tmp_path, "{cite:p}`one,two`, {cite:t}`three`, {cite:p}`{see}two{p. 3}`")
     body, _, references = text.partition("## References\n\n")
-    assert body.strip() == "(van der Berg, 2001; Ab and Cd, 2002), Ef et al. (2003), (see Ab and Cd, 2002, p. 3)"
+    assert (
+        body.strip()
+        == "(van der Berg, 2001; Ab and Cd, 2002), Ef et al. (2003), (see Ab and Cd, 2002, p. 3)"
+    )
     assert len(references.split("\n")) == 3 and "Second" in references
 
 
@@ -270,7 +306,9 @@ def test_only_text_with_numbers_becomes_code(tmp_path: Path) -> None:
     cells = convert(tmp_path, page)["cells"]
     assert [c["cell_type"] for c in cells] == ["markdown", "code", "markdown"]
     source = "".join(cells[1]["source"])
-    assert source.startswith("# @title Text with numbers from the run\nfrom causalpref.figures.notebook import say\n")
+    assert source.startswith(
+        "# @title Text with numbers from the run\nfrom causalpref.figures.notebook import say\n"
+    )
     assert cells[1]["metadata"] == {"cellView": "form"}
     said: list[str] = []
     exec(source.replace("from causalpref.figures.notebook import say", ""), {"say": said.append})
@@ -280,7 +318,10 @@ def test_only_text_with_numbers_becomes_code(tmp_path: Path) -> None:
 def test_any_text_survives_the_literal() -> None:
     for text in ('a """ b', "a ''' \"\"\" \\n", 'ends "', "ends \\", "\\alpha"):
         said: list[str] = []
-        exec(colab.say_source(text).replace("from causalpref.figures.notebook import say", ""), {"say": said.append})
+        exec(
+            colab.say_source(text).replace("from causalpref.figures.notebook import say", ""),
+            {"say": said.append},
+        )
         assert said[0].strip() == text
 
 
@@ -372,14 +413,18 @@ def test_copies_of_the_chapters_are_plain() -> None:
             if cell["cell_type"] == "code" and not source.startswith(colab.SAY_TITLE):
                 continue
             text = re.sub(r"```.*?```|``.+?``|(?<!\})`[^`]*`", "", source, flags=re.DOTALL)
-            raw = re.search(r"\{[a-z:-]+\}`|^\s*(:{3,}|`{3,}\{)|^\([^()\s]+\)=$|^%", text, re.MULTILINE)
+            raw = re.search(
+                r"\{[a-z:-]+\}`|^\s*(:{3,}|`{3,}\{)|^\([^()\s]+\)=$|^%", text, re.MULTILINE
+            )
             assert raw is None, f"{doc}: {raw[0]!r} in {source!r}"
 
 
 # The site ---------------------------------------------------------------------
 
 
-def test_key_of_the_cache_follows_package_results_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_of_the_cache_follows_package_results_and_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("CAUSALPREF_DATA", raising=False)
     (tmp_path / "results" / "pages").mkdir(parents=True)
     keys = [extension.results_key(tmp_path)]
@@ -402,9 +447,13 @@ def test_key_of_the_cache_follows_package_results_and_data(tmp_path: Path, monke
 
 
 def test_site_asks_no_other_host(tmp_path: Path) -> None:
-    root = make_book(tmp_path, "$x^2$, {cite:p}`one`\n\n```{raw} html\n<script>/* vegaEmbed */</script>\n```\n")
+    root = make_book(
+        tmp_path, "$x^2$, {cite:p}`one`\n\n```{raw} html\n<script>/* vegaEmbed */</script>\n```\n"
+    )
     book = root / "book"
-    (book / "page.md").write_text((book / "page.md").read_text().removeprefix(FRONT) + "\n```{bibliography}\n```\n")
+    (book / "page.md").write_text(
+        (book / "page.md").read_text().removeprefix(FRONT) + "\n```{bibliography}\n```\n"
+    )
     for name in ("_ext", "_static", "_vendor"):
         shutil.copytree(ROOT / "book" / name, book / name)
     code = "from jupyter_book.cli.main import main; main()"
@@ -423,8 +472,13 @@ def test_site_asks_no_other_host(tmp_path: Path) -> None:
             assert (html / file).is_file(), file
         assert "_static/mathjax/tex-mml-chtml.js" in files
         assert ("_static/vega.js" in files) == ("_static/charts.js" in files) == (name == "page")
-        assert not any("thebe" in file for file in files if file.endswith(".js")) and "THEBE_JS_URL" not in page
-    assert "(van der Berg" in re.sub(r"<[^>]+>", "", (html / "page.html").read_text(encoding="utf-8"))
+        assert (
+            not any("thebe" in file for file in files if file.endswith(".js"))
+            and "THEBE_JS_URL" not in page
+        )
+    assert "(van der Berg" in re.sub(
+        r"<[^>]+>", "", (html / "page.html").read_text(encoding="utf-8")
+    )
 
 
 def contrast(a: str, b: str) -> float:
@@ -449,7 +503,9 @@ def test_charts_are_legible(theme: str, page: str) -> None:
 
 
 def test_say_cells_can_be_read_before_they_are_run(tmp_path: Path) -> None:
-    cells = [colab.Cell("markdown", f"It wins {colab.START}rate:.2f{colab.STOP} times.", {"say": True})]
+    cells = [
+        colab.Cell("markdown", f"It wins {colab.START}rate:.2f{colab.STOP} times.", {"say": True})
+    ]
     (cell,) = json.loads(colab._dump(cells, {}))["cells"]
     assert cell["outputs"][0]["data"]["text/markdown"] == "It wins … times."
     assert "[[rate:.2f]]" in "".join(cell["source"])

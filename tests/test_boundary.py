@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 from scipy import integrate, special, stats
 
-from causalpref.simulation.boundary import (accuracy_between, alpha_variance, expected_accuracy,
-                                 labels_needed, opposed_probability)
 from causalpref.estimators import fit_linear
+from causalpref.simulation.boundary import (
+    accuracy_between,
+    alpha_variance,
+    expected_accuracy,
+    labels_needed,
+    opposed_probability,
+)
 
 
 def draw(n, rho, seed):
@@ -34,21 +39,25 @@ def test_accuracy_against_a_million_pairs(rho, alpha, guess):
     d = draw(1_000_000, rho, seed=1)
     same = (d @ [alpha, 1 - alpha] > 0) == (d @ [guess, 1 - guess] > 0)
     opposed = d[:, 0] * d[:, 1] < 0
-    for value, exact in ((same, accuracy_between(alpha, guess, rho)),
-                         (same[opposed], accuracy_between(alpha, guess, rho, opposed=True))):
+    for value, exact in (
+        (same, accuracy_between(alpha, guess, rho)),
+        (same[opposed], accuracy_between(alpha, guess, rho, opposed=True)),
+    ):
         assert abs(value.mean() - exact) < 4.5 * np.sqrt(0.25 / len(value))
     assert same[~opposed].all(), "no error outside the second and fourth quadrant"
 
 
 def test_accuracy_is_the_angle_in_the_metric_of_the_correlation():
     rng = np.random.default_rng(2)
-    for alpha, guess, rho in zip(rng.normal(0.5, 1, 200), rng.normal(0.5, 1, 200),
-                                 rng.uniform(-1, 1, 200)):
+    for alpha, guess, rho in zip(
+        rng.normal(0.5, 1, 200), rng.normal(0.5, 1, 200), rng.uniform(-1, 1, 200)
+    ):
         s = np.array([[1, rho], [rho, 1]])
         w, v = np.array([alpha, 1 - alpha]), np.array([guess, 1 - guess])
         cosine = w @ s @ v / np.sqrt((w @ s @ w) * (v @ s @ v))
         assert accuracy_between(alpha, guess, rho) == pytest.approx(
-            1 - np.arccos(np.clip(cosine, -1, 1)) / np.pi, abs=1e-7)
+            1 - np.arccos(np.clip(cosine, -1, 1)) / np.pi, abs=1e-7
+        )
 
 
 def test_accuracy_at_the_ends():
@@ -69,14 +78,15 @@ def test_information_against_a_double_integral(alpha, rho, scale):
     def entry(i, j):
         def f(b, a):
             t = w @ [a, b]
-            return special.expit(t) * special.expit(-t) * (a, b)[i] * (a, b)[j] \
-                * normal.pdf([a, b])
+            return special.expit(t) * special.expit(-t) * (a, b)[i] * (a, b)[j] * normal.pdf([a, b])
+
         return integrate.dblquad(f, -8, 8, -8, 8, epsabs=1e-7)[0]
 
     information = np.array([[entry(0, 0), entry(0, 1)], [entry(0, 1), entry(1, 1)]])
     gradient = np.array([w[1], -w[0]]) / w.sum() ** 2
     assert alpha_variance(alpha, rho, scale=scale) == pytest.approx(
-        gradient @ np.linalg.inv(information) @ gradient, rel=1e-4)
+        gradient @ np.linalg.inv(information) @ gradient, rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.9])
@@ -124,9 +134,19 @@ def test_variance_where_sigma_prime_is_narrow():
 
     alpha, rho, scale = 0.5, 0.99, 12.0
     tau = scale * np.sqrt((1 + rho) / 2)
-    along, across = (quad(lambda u: expit(tau * u) * expit(-tau * u) * u**k * norm.pdf(u), -9, 9,
-                          points=[0], limit=400, epsabs=1e-13)[0] for k in (2, 0))
+    along, across = (
+        quad(
+            lambda u: expit(tau * u) * expit(-tau * u) * u**k * norm.pdf(u),
+            -9,
+            9,
+            points=[0],
+            limit=400,
+            epsabs=1e-13,
+        )[0]
+        for k in (2, 0)
+    )
     # across the line w . delta = 0 the contrast varies with variance (1 - rho) / 2
     expected = 1 / (2 * scale**2 * across * (1 - rho))
     assert along < across and alpha_variance(alpha, rho, scale=scale) == pytest.approx(
-        expected, rel=1e-6)
+        expected, rel=1e-6
+    )

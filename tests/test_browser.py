@@ -28,12 +28,22 @@ SITE = ROOT / "_build" / "html"
 REQUIRED = os.environ.get("CAUSALPREF_BROWSER") == "require"
 LIMIT = 1_500_000  # bytes of a page beside what it shares with others
 PAGES = visiting.pages(SITE)
-CHAPTERS = sorted({str(entry["file"]) for part in yaml.safe_load(
-    (ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))["parts"]
-    for entry in part["chapters"] if "file" in entry})
+CHAPTERS = sorted(
+    {
+        str(entry["file"])
+        for part in yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))[
+            "parts"
+        ]
+        for entry in part["chapters"]
+        if "file" in entry
+    }
+)
 MODES = ("light", "dark")
-CASES = [pytest.param((page, mode), id=f"{page.removesuffix('.html')}-{mode}")
-         for page in PAGES for mode in MODES]
+CASES = [
+    pytest.param((page, mode), id=f"{page.removesuffix('.html')}-{mode}")
+    for page in PAGES
+    for mode in MODES
+]
 
 Profile = Callable[[str], Any]
 
@@ -49,9 +59,13 @@ def missing(reason: str) -> None:
 def site() -> Path:
     if not PAGES:
         missing("there is no built site in _build/html: make book")
-    stale = [p.name for p in (ROOT / "book").glob("*.md") if p.with_suffix("").name in CHAPTERS
-             and (SITE / f"{p.stem}.html").is_file()
-             and p.stat().st_mtime > (SITE / f"{p.stem}.html").stat().st_mtime]
+    stale = [
+        p.name
+        for p in (ROOT / "book").glob("*.md")
+        if p.with_suffix("").name in CHAPTERS
+        and (SITE / f"{p.stem}.html").is_file()
+        and p.stat().st_mtime > (SITE / f"{p.stem}.html").stat().st_mtime
+    ]
     if stale:
         missing(f"the site in _build/html is older than {', '.join(sorted(stale))}: make book")
     return SITE
@@ -132,17 +146,22 @@ def test_every_chart_is_drawn(seen: Visit) -> None:
 def test_contrast_of_words(seen: Visit) -> None:
     """WCAG 2.2, 1.4.3: 4.5:1, and 3:1 for large letters; those in charts too."""
     assert seen.facts["texts"], "no visible words"
-    faults = [f"{t['ratio']:.2f} of {t['needed']}: {t['fore']} on {t['back']}, {t['times']} times, "
-              f"{t['text']!r}, {t['where']}"
-              for t in seen.facts["texts"] if t["ratio"] < t["needed"]]
+    faults = [
+        f"{t['ratio']:.2f} of {t['needed']}: {t['fore']} on {t['back']}, {t['times']} times, "
+        f"{t['text']!r}, {t['where']}"
+        for t in seen.facts["texts"]
+        if t["ratio"] < t["needed"]
+    ]
     assert not faults, listed(faults)
 
 
 def test_contrast_of_marks(seen: Visit) -> None:
     """WCAG 2.2, 1.4.11: 3:1. Bars and cells may fade if one of them stands out; shading may."""
-    faults = [f"{m['least']:.2f}: {m['kind']} in {m['layer']}, {m['where']}"
-              for m in seen.facts["marks"] if not m["shading"]
-              and m["most" if m["kind"] == "rect" else "least"] < 3]
+    faults = [
+        f"{m['least']:.2f}: {m['kind']} in {m['layer']}, {m['where']}"
+        for m in seen.facts["marks"]
+        if not m["shading"] and m["most" if m["kind"] == "rect" else "least"] < 3
+    ]
     assert not faults, listed(faults)
 
 
@@ -151,8 +170,9 @@ def test_contrast_of_marks(seen: Visit) -> None:
 
 def test_alternative_text(seen: Visit) -> None:
     """Every figure says what it shows, in a sentence of its own."""
-    faults = [f"{f['where']}: {f['alt']!r}" for f in seen.facts["figures"]
-              if len(f["alt"].split()) < 8]
+    faults = [
+        f"{f['where']}: {f['alt']!r}" for f in seen.facts["figures"] if len(f["alt"].split()) < 8
+    ]
     assert not faults, listed(faults)
 
 
@@ -182,9 +202,11 @@ def test_sliders_move(seen: Visit) -> None:
     controls = seen.facts["controls"]
     assert not (faults := [c["where"] for c in controls if not c["moved"]]), listed(faults)
     assert not (faults := [c["where"] for c in controls if not c["changed"]]), (
-        f"the chart stays as it was: {listed(faults)}")
+        f"the chart stays as it was: {listed(faults)}"
+    )
     assert not (faults := [c["where"] for c in controls if not c["label"]]), (
-        f"without a label: {listed(faults)}")
+        f"without a label: {listed(faults)}"
+    )
 
 
 def test_narrow(seen: Visit) -> None:
@@ -210,8 +232,11 @@ def test_links_resolve(seen: Visit, base: str, site: Path) -> None:
     faults = []
     for link in seen.facts["links"]:
         address = link["href"]
-        inside = re.match(rf"(?:{re.escape(repository)}|{re.escape(colab)})/"
-                          r"(?:blob|edit|raw|tree)/[^/]+/([^?#]+)", address)
+        inside = re.match(
+            rf"(?:{re.escape(repository)}|{re.escape(colab)})/"
+            r"(?:blob|edit|raw|tree)/[^/]+/([^?#]+)",
+            address,
+        )
         if inside:
             if not (ROOT / unquote(inside[1])).exists():
                 faults.append(address)
@@ -221,9 +246,14 @@ def test_links_resolve(seen: Visit, base: str, site: Path) -> None:
             file = file / "index.html" if file.is_dir() else file
             if not file.is_file():
                 faults.append(address)
-            elif parts.fragment and file.suffix == ".html" and not re.search(
+            elif (
+                parts.fragment
+                and file.suffix == ".html"
+                and not re.search(
                     rf'\b(?:id|name)="{re.escape(unquote(parts.fragment))}"',
-                    file.read_text(encoding="utf-8")):
+                    file.read_text(encoding="utf-8"),
+                )
+            ):
                 faults.append(f"{address} (no such place)")
     assert not faults, listed(faults)
 
@@ -252,9 +282,12 @@ def test_search_finds(chapter: str, profile: Profile, base: str, site: Path) -> 
     try:
         page.goto(f"{base}search.html?q={'+'.join(words)}")
         page.wait_for_selector("#search-results li a, #search-results .search-summary")
-        page.wait_for_function("document.querySelector('#search-results h2').innerText.trim() "
-                               "&& !document.querySelector('#search-progress')?.innerText"
-                               ".includes('Searching')", timeout=20000)
+        page.wait_for_function(
+            "document.querySelector('#search-results h2').innerText.trim() "
+            "&& !document.querySelector('#search-progress')?.innerText"
+            ".includes('Searching')",
+            timeout=20000,
+        )
         found = page.eval_on_selector_all("#search-results li a", "a => a.map((e) => e.href)")
     finally:
         page.close()
@@ -280,9 +313,11 @@ def test_search_by_keyboard(mode: str, profile: Profile, base: str) -> None:
 def test_switching_redraws_the_charts(profile: Profile, base: str) -> None:
     """The switch between light and dark keeps the sliders and changes the chart's colours."""
     page = profile("light").new_page()
-    look = ("() => { const e = document.querySelector('.vega-embed'); return ["
-            "getComputedStyle(e.querySelector('svg.marks text')).fill,"
-            " e.querySelector('input').value, document.documentElement.dataset.theme]; }")
+    look = (
+        "() => { const e = document.querySelector('.vega-embed'); return ["
+        "getComputedStyle(e.querySelector('svg.marks text')).fill,"
+        " e.querySelector('input').value, document.documentElement.dataset.theme]; }"
+    )
     try:
         page.goto(f"{base}index.html")
         visiting.settle(page)
@@ -337,12 +372,18 @@ def test_visit_finds_known_faults(profile: Profile, tmp_path: Path) -> None:
     faults = " ".join(found.faults)
     assert "404" in faults and "elsewhere.invalid" in faults and "error: told" in faults
     assert [a for a in found.requests if not a.startswith(base)] == [
-        "https://elsewhere.invalid/x.png"]
+        "https://elsewhere.invalid/x.png"
+    ]
     assert found.own_bytes == len(FAULTY.encode()) and found.shared_bytes == 0
     facts = found.facts
     by_words = {(t["text"], t["back"]): t for t in facts["texts"]}
-    known = {("grey", "#ffffff"): 4.478, ("faded", "#ffffff"): 3.98, ("large", "#ffffff"): 3.03,
-             ("half", "#0000ff"): 2.63, ("light", "#000000"): 21.0}
+    known = {
+        ("grey", "#ffffff"): 4.478,
+        ("faded", "#ffffff"): 3.98,
+        ("large", "#ffffff"): 3.03,
+        ("half", "#0000ff"): 2.63,
+        ("light", "#000000"): 21.0,
+    }
     for key, ratio in known.items():
         assert by_words[key]["ratio"] == pytest.approx(ratio, abs=0.01), key
         assert by_words[key]["needed"] == (3 if key[0] == "large" else 4.5)

@@ -42,7 +42,9 @@ def blocks(doc: str) -> Iterator[colab.Block]:
 
 def test_every_page_of_the_numbered_parts_has_a_card() -> None:
     toc = yaml.safe_load((FOLDER / "_toc.yml").read_text())
-    numbered = [entry["file"] for part in toc["parts"] if part.get("numbered") for entry in part["chapters"]]
+    numbered = [
+        entry["file"] for part in toc["parts"] if part.get("numbered") for entry in part["chapters"]
+    ]
     assert numbered == CHAPTERS
 
 
@@ -115,8 +117,17 @@ def test_reading_time_is_reckoned_from_what_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0.4, "under 10 seconds"), (9.9, "under 10 seconds"), (10.0, "about 10 seconds"), (26, "about 30 seconds"),
-     (54, "about 50 seconds"), (57, "about 1 minute"), (100, "about 1.5 minutes"), (1500, "about 25 minutes")])
+    [
+        (0.4, "under 10 seconds"),
+        (9.9, "under 10 seconds"),
+        (10.0, "about 10 seconds"),
+        (26, "about 30 seconds"),
+        (54, "about 50 seconds"),
+        (57, "about 1 minute"),
+        (100, "about 1.5 minutes"),
+        (1500, "about 25 minutes"),
+    ],
+)
 def test_durations_are_said(seconds: float, said: str) -> None:
     assert cards.spoken(seconds) == said
 
@@ -125,13 +136,18 @@ def test_running_time_is_what_was_recorded(tmp_path: Path) -> None:
     write(tmp_path, words="short", hidden="pass")
     say = cards.time_line
     assert say(tmp_path, "page", "an hour for the exercises") == (
-        "5 minutes to read, an hour for the exercises; time to run not measured yet.")
+        "5 minutes to read, an hour for the exercises; time to run not measured yet."
+    )
     results = tmp_path / "results" / "pages"
     results.mkdir(parents=True)
     (results / "pages.csv").write_text("page,words,execution_s\nother,1,99\npage.html,1,22.5\n")
-    assert say(tmp_path, "page", "x").endswith("; about 20 seconds to run on a CPU (not measured on a GPU).")
+    assert say(tmp_path, "page", "x").endswith(
+        "; about 20 seconds to run on a CPU (not measured on a GPU)."
+    )
     (results / "gpu.csv").write_text("page,execution_s\npage,8\n")
-    assert say(tmp_path, "page", "x").endswith("; about 20 seconds to run on a CPU, under 10 seconds on a GPU.")
+    assert say(tmp_path, "page", "x").endswith(
+        "; about 20 seconds to run on a CPU, under 10 seconds on a GPU."
+    )
     path = tmp_path / "page.md"
     path.write_text(path.read_text().replace("kernelspec", "audience"))
     assert say(tmp_path, "page", "x").endswith("; nothing to run.")
@@ -143,7 +159,9 @@ def test_every_chapter_that_runs_was_measured() -> None:
         pytest.skip("no times are recorded yet (benchmarks/pages.py)")
     for doc in CHAPTERS:
         if doc in BOOK.notebooks:
-            assert cards.recorded_seconds(table, doc) is not None, f"{doc} is not in {cards.RESULTS[0]}"
+            assert cards.recorded_seconds(table, doc) is not None, (
+                f"{doc} is not in {cards.RESULTS[0]}"
+            )
 
 
 @pytest.mark.parametrize("doc", CHAPTERS)
@@ -162,10 +180,19 @@ def test_captions_say_whether_data_are_simulated_or_real(doc: str) -> None:
     """Drawings say that they show no data; numbers in a Markdown table need a caption."""
     for block in blocks(doc):
         if block.kind == "directive" and block.name in ("figure", "glue:figure", "image"):
-            assert STATED.search(block.text), f"{doc}.md:{block.line}: the caption does not say of what data"
+            assert STATED.search(block.text), (
+                f"{doc}.md:{block.line}: the caption does not say of what data"
+            )
         elif block.kind == "directive" and block.name in ("table", "list-table"):
-            assert STATED.search(block.arg), f"{doc}.md:{block.line}: the caption does not say of what data"
-    bare = re.sub(r"^(`{3,}|:{3,})\{(?:table|list-table)\}.*?^\1", "", TEXTS[doc], flags=re.DOTALL | re.MULTILINE)
+            assert STATED.search(block.arg), (
+                f"{doc}.md:{block.line}: the caption does not say of what data"
+            )
+    bare = re.sub(
+        r"^(`{3,}|:{3,})\{(?:table|list-table)\}.*?^\1",
+        "",
+        TEXTS[doc],
+        flags=re.DOTALL | re.MULTILINE,
+    )
     numbers = re.search(r"^\|.*\{glue:text\}.*\|$", bare, re.MULTILINE)
     assert numbers is None, f"{doc}: a table with numbers and without a caption: {numbers[0]}"  # type: ignore[index]
 
@@ -192,9 +219,15 @@ def test_tables_of_cells_say_of_what_data(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_home_page_leads_three_ways_and_lists_every_chapter() -> None:
     home = TEXTS["index"]
-    assert [b.arg for b in blocks("index") if b.name == "grid-item-card"] == ["Read", "Run", "Teach"]
+    assert [b.arg for b in blocks("index") if b.name == "grid-item-card"] == [
+        "Read",
+        "Run",
+        "Teach",
+    ]
     branch = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["branch"]
-    opened = re.search(r"research\.google\.com/github/[^/]+/[^/]+/blob/([^/]+)/(book/\w+\.ipynb)", home)
+    opened = re.search(
+        r"research\.google\.com/github/[^/]+/[^/]+/blob/([^/]+)/(book/\w+\.ipynb)", home
+    )
     assert opened and opened[1] == branch and (ROOT / opened[2]).is_file()
     assert sum(b.name == "glue:figure" for b in blocks("index")) == 1
     assert "```{chapter-list}" in home
@@ -212,7 +245,10 @@ def test_chapter_list_leaves_out_what_an_edition_lacks() -> None:
 
 def test_nothing_is_a_stub() -> None:
     for doc, text in TEXTS.items():
-        found = re.search(r"\b(TODO|FIXME|TBD|coming soon|still being written|to be written|under construction)\b", text)
+        found = re.search(
+            r"\b(TODO|FIXME|TBD|coming soon|still being written|to be written|under construction)\b",
+            text,
+        )
         assert found is None, f"{doc}: {found[0]}"  # type: ignore[index]
 
 

@@ -8,11 +8,20 @@ import numpy as np
 import pytest
 from scipy import integrate, special
 
-from causalpref.simulation.boundary import alpha_variance
-from causalpref.collection import (design_loss, fit_posterior, fit_rationales, gaussian_information,
-                               information, labels_worth, mutual_information, next_pairs,
-                               rationale_information, rationale_probabilities)
+from causalpref.collection import (
+    design_loss,
+    fit_posterior,
+    fit_rationales,
+    gaussian_information,
+    information,
+    labels_worth,
+    mutual_information,
+    next_pairs,
+    rationale_information,
+    rationale_probabilities,
+)
 from causalpref.estimators import fit_linear
+from causalpref.simulation.boundary import alpha_variance
 
 W = np.array([0.9, -0.5, 0.4])
 
@@ -28,9 +37,16 @@ def toss(x, w, seed):
 def second_derivative(f, w, step=1e-4):
     """Central differences of a scalar function of w, shape (d, d)."""
     d, e = len(w), np.eye(len(w)) * step
-    return np.array([[(f(w + e[i] + e[j]) - f(w + e[i] - e[j]) - f(w - e[i] + e[j])
-                       + f(w - e[i] - e[j])) / (4 * step**2) for j in range(d)]
-                     for i in range(d)])
+    return np.array(
+        [
+            [
+                (f(w + e[i] + e[j]) - f(w + e[i] - e[j]) - f(w - e[i] + e[j]) + f(w - e[i] - e[j]))
+                / (4 * step**2)
+                for j in range(d)
+            ]
+            for i in range(d)
+        ]
+    )
 
 
 # -- information -----------------------------------------------------------
@@ -61,8 +77,9 @@ def test_controlled_pairs_are_known_without_the_correlation():
     assert np.linalg.inv(m) == pytest.approx(np.diag(1 / (n * a**2 * p * (1 - p))))
 
 
-@pytest.mark.parametrize(("alpha", "rho", "scale"), [(0.25, 0.9, 2.0), (0.7, -0.4, 0.5),
-                                                     (0.5, 0.99, 3.0)])
+@pytest.mark.parametrize(
+    ("alpha", "rho", "scale"), [(0.25, 0.9, 2.0), (0.7, -0.4, 0.5), (0.5, 0.99, 3.0)]
+)
 def test_gaussian_information_gives_the_variance_of_appendix_d1(alpha, rho, scale):
     w = scale * np.array([alpha, 1 - alpha])
     m = gaussian_information(np.array([[1, rho], [rho, 1]]), w)
@@ -84,12 +101,22 @@ def test_gaussian_information_of_orthogonal_contrasts(scale):
     rho, w = 0.95, np.array([scale, scale])
     s = np.array([[1, rho], [rho, 1]])
     tau = np.sqrt(w @ s @ w)
-    s_0 = integrate.quad(lambda u: special.expit(tau * u) * special.expit(-tau * u)
-                         * np.exp(-u**2 / 2) / np.sqrt(2 * np.pi), -12, 12, points=[0],
-                         epsabs=1e-12)[0]
+    s_0 = integrate.quad(
+        lambda u: (
+            special.expit(tau * u)
+            * special.expit(-tau * u)
+            * np.exp(-(u**2) / 2)
+            / np.sqrt(2 * np.pi)
+        ),
+        -12,
+        12,
+        points=[0],
+        epsabs=1e-12,
+    )[0]
     g = np.array([1.0, -1.0])
     assert design_loss(gaussian_information(s, w), "c", contrast=g) == pytest.approx(
-        2 / ((1 - rho) * s_0))
+        2 / ((1 - rho) * s_0)
+    )
 
 
 def test_design_loss_in_closed_form():
@@ -122,7 +149,8 @@ def test_labels_worth_on_top_of_a_log():
     bought, start = information(np.eye(2), w, counts=50), 500 * passive
     n = labels_worth(bought, passive, contrast=g, start=start)
     assert design_loss(start + n * passive, "c", contrast=g) == pytest.approx(
-        design_loss(start + bought, "c", contrast=g))
+        design_loss(start + bought, "c", contrast=g)
+    )
     assert labels_worth(0 * passive, passive, contrast=g, start=start) == 0
 
 
@@ -137,18 +165,26 @@ def test_some_information_no_passive_label_has():
 
 
 @pytest.mark.parametrize("repeat", [False, True])
-@pytest.mark.parametrize(("criterion", "contrast"), [("D", None), ("A", None),
-                                                     ("c", [1.0, 0.0, -1.0])])
+@pytest.mark.parametrize(
+    ("criterion", "contrast"), [("D", None), ("A", None), ("c", [1.0, 0.0, -1.0])]
+)
 def test_every_step_is_the_best_single_step(criterion, contrast, repeat):
     """Against inverting the matrix for every candidate; 70 steps cross a refresh."""
     x, start = draw(90, seed=5), np.diag([0.3, 1.0, 2.0])
-    picked = next_pairs(x, 70, weights=W, start=start, criterion=criterion, contrast=contrast,
-                        repeat=repeat)
+    picked = next_pairs(
+        x, 70, weights=W, start=start, criterion=criterion, contrast=contrast, repeat=repeat
+    )
     assert repeat or len(set(picked)) == 70
     m, left = start.copy(), np.ones(90, dtype=bool)
     for i in picked:
-        losses = np.array([design_loss(m + information(x[[j]], W), criterion, contrast=contrast)
-                           if left[j] else np.inf for j in range(90)])
+        losses = np.array(
+            [
+                design_loss(m + information(x[[j]], W), criterion, contrast=contrast)
+                if left[j]
+                else np.inf
+                for j in range(90)
+            ]
+        )
         assert losses[i] == pytest.approx(losses.min(), rel=1e-9)
         m += information(x[[i]], W)
         left[i] = repeat
@@ -159,8 +195,10 @@ def test_greedy_against_all_subsets():
     worst = 1.0
     for seed in range(8):
         x = draw(11, seed=20 + seed)
-        gain = {s: -design_loss(np.eye(3) + information(x[list(s)], W))
-                for s in itertools.combinations(range(11), 4)}
+        gain = {
+            s: -design_loss(np.eye(3) + information(x[list(s)], W))
+            for s in itertools.combinations(range(11), 4)
+        }
         mine = gain[tuple(sorted(next_pairs(x, 4, weights=W)))]
         worst = min(worst, mine / max(gain.values()))
     assert worst > 1 - 1 / np.e
@@ -178,7 +216,7 @@ def test_c_optimal_selection_asks_the_contrast():
     """Of pairs with |delta_k| <= 1 the best for g is g itself: variance 4 max g^2 / n, the least
     that any design can have (chapter roadmap)."""
     rng, w = np.random.default_rng(6), np.array([0.6, 0.3])
-    g = np.array([0.3, -0.6])                                      # g . w = 0
+    g = np.array([0.3, -0.6])  # g . w = 0
     box = np.vstack([rng.uniform(-1, 1, (3000, 2)), [g / 0.6]])
     start = gaussian_information(np.array([[1, 0.9], [0.9, 1]]), w) * 1000
     picked = next_pairs(box, 100, weights=w, start=start, criterion="c", contrast=g, repeat=True)
@@ -205,9 +243,11 @@ def test_a_pool_of_a_hundred_thousand_and_equal_pairs():
 
 def exact_information(mean, sd):
     """H(E p) - E H(p) by adaptive quadrature."""
+
     def weigh(f):
         def g(t):
-            return f(t) * np.exp(-((t - mean) / sd) ** 2 / 2) / (sd * np.sqrt(2 * np.pi))
+            return f(t) * np.exp(-(((t - mean) / sd) ** 2) / 2) / (sd * np.sqrt(2 * np.pi))
+
         low, high = max(mean - 12 * sd, -60), min(mean + 12 * sd, 60)
         points = [p for p in (-5, 0, 5, mean) if low < p < high]
         return integrate.quad(g, low, high, points=points, limit=400, epsabs=1e-13)[0]
@@ -221,8 +261,9 @@ def exact_information(mean, sd):
     return special.entr(p) + special.entr(1 - p) - weigh(entropy)
 
 
-@pytest.mark.parametrize(("mean", "sd"), [(0, 0.05), (0.7, 0.6), (1, 0.999), (1, 1.001), (-2, 1.7),
-                                          (5, 0.5), (0, 30)])
+@pytest.mark.parametrize(
+    ("mean", "sd"), [(0, 0.05), (0.7, 0.6), (1, 0.999), (1, 1.001), (-2, 1.7), (5, 0.5), (0, 30)]
+)
 def test_mutual_information_by_quadrature(mean, sd):
     found = mutual_information(np.ones((1, 1)), np.array([mean]), np.array([[sd**2]]))[0]
     assert found == pytest.approx(exact_information(mean, sd), abs=1e-10)
@@ -262,19 +303,22 @@ def test_posterior_is_the_stationary_point_and_its_curvature():
     gradient = [(loss(found.mean + e) - loss(found.mean - e)) / 2e-6 for e in 1e-6 * np.eye(3)]
     assert gradient == pytest.approx(np.zeros(3), abs=1e-5)
     assert np.linalg.inv(found.covariance) == pytest.approx(
-        second_derivative(loss, found.mean), abs=1e-4)
+        second_derivative(loss, found.mean), abs=1e-4
+    )
 
 
 def test_posterior_without_labels_is_the_prior_and_separation_is_no_trouble():
     empty = fit_posterior(np.empty((0, 2)), np.empty(0), precision=4)
     assert empty.mean == pytest.approx(np.zeros(2)) and empty.covariance == pytest.approx(
-        np.eye(2) / 4)
+        np.eye(2) / 4
+    )
     one = fit_posterior(np.ones((30, 1)) * 5, np.ones(30))
     assert np.isfinite(one.mean).all() and one.mean[0] > 0
     x = draw(5000, seed=13)
     y = toss(x, W, 14)
-    assert fit_posterior(x, y, precision=1e-8).mean == pytest.approx(fit_linear(x, y).weights,
-                                                                     abs=1e-6)
+    assert fit_posterior(x, y, precision=1e-8).mean == pytest.approx(
+        fit_linear(x, y).weights, abs=1e-6
+    )
 
 
 # -- rationales ------------------------------------------------------------
@@ -285,12 +329,14 @@ def test_rationale_information_is_the_expected_curvature(noise, sharpness):
     """The sum over labels and names of P(L) P(K | L) times minus the second derivative of
     log P(K | L), by central differences."""
     x = draw(6, seed=15)
-    x[0, 1] = 0.0                                       # a feature that does not differ
+    x[0, 1] = 0.0  # a feature that does not differ
     total = np.zeros((3, 3))
     for label, name in itertools.product((0, 1), range(3)):
         y = np.full(len(x), label)
-        p = special.expit((2 * label - 1) * (x @ W)) * rationale_probabilities(
-            x, y, W, noise=noise, sharpness=sharpness)[:, name]
+        p = (
+            special.expit((2 * label - 1) * (x @ W))
+            * rationale_probabilities(x, y, W, noise=noise, sharpness=sharpness)[:, name]
+        )
 
         def log_p(w, y=y, name=name, p=p):
             found = rationale_probabilities(x, y, w, noise=noise, sharpness=sharpness)[:, name]
@@ -311,9 +357,10 @@ def test_a_rationale_of_two_features_is_a_label_of_the_flipped_pair():
         assert p == pytest.approx(special.expit((2 * label - 1) * flipped @ w))
     assert rationale_information(x, w) == pytest.approx(information(flipped, w))
     label = toss(x, w, 17)
-    named = (np.random.default_rng(18).random(50) > rationale_probabilities(x, label, w)[:, 0])
-    both = fit_linear(np.vstack([x, (2 * label - 1)[:, None] * flipped]),
-                      np.concatenate([label, 1 - named]))
+    named = np.random.default_rng(18).random(50) > rationale_probabilities(x, label, w)[:, 0]
+    both = fit_linear(
+        np.vstack([x, (2 * label - 1)[:, None] * flipped]), np.concatenate([label, 1 - named])
+    )
     mine = fit_rationales(x, label, named.astype(int))
     assert mine.weights == pytest.approx(both.weights, abs=1e-6)
     assert mine.covariance == pytest.approx(both.covariance, rel=1e-5)
@@ -324,7 +371,8 @@ def test_names_go_to_features_that_differ():
     p = rationale_probabilities(x, np.array([1, 0, 1]), W)
     assert p[0, 1] == 0 and p[1] == pytest.approx(1 / 3) and p[2] == pytest.approx([0, 1, 0])
     assert rationale_probabilities(x, np.array([1, 0, 1]), W, noise=0.3)[2] == pytest.approx(
-        [0.1, 0.8, 0.1])
+        [0.1, 0.8, 0.1]
+    )
 
 
 def test_fit_rationales_finds_the_truth_with_the_spread_it_states():
@@ -356,29 +404,38 @@ def test_fit_rationales_without_rationales_is_the_plain_fit():
 # -- errors ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda x: information(x, [1.0]), r"weights has shape \(1,\), expected \(2,\)"),
-    (lambda x: information(x, counts=[1, -1, 1]), r"counts\[1\] = -1"),
-    (lambda x: information([[0.0, np.nan]]), r"features\[0\] = .* is not finite"),
-    (lambda x: gaussian_information([[1, 2], [2, 1]], [1, 1]), "covariance is not positive semi"),
-    (lambda x: gaussian_information([[1, 0.5], [0, 1]], [1, 1]), "covariance is not symmetric"),
-    (lambda x: design_loss(np.eye(2), "E"), "criterion is 'E'"),
-    (lambda x: design_loss(np.eye(2), "c"), "needs a contrast of 2 finite numbers"),
-    (lambda x: design_loss(np.eye(2), "D", contrast=[1, 0]), "goes with criterion 'c'"),
-    (lambda x: next_pairs(x, 4), "budget is 4, expected 1 to 3"),
-    (lambda x: next_pairs(x, 0, repeat=True), "budget is 0"),
-    (lambda x: next_pairs(x, 1, start=np.zeros((2, 2))), "start is not positive definite"),
-    (lambda x: next_pairs(x, 1, start=np.eye(3)), r"start has shape \(3, 3\)"),
-    (lambda x: mutual_information(x, [0.0], np.eye(2)), r"mean has shape \(1,\)"),
-    (lambda x: mutual_information(x, [0.0, 0.0], np.eye(3)), r"covariance has shape \(3, 3\)"),
-    (lambda x: fit_posterior(x, [0, 1, 2]), r"label\[2\] = 2 is neither 0 nor 1"),
-    (lambda x: fit_posterior(x, [0, 1, 1], precision=0), "precision is 0"),
-    (lambda x: rationale_probabilities(x, [0, 1, 1], [1, 1], noise=1.5), "noise is 1.5"),
-    (lambda x: rationale_information(x, [1, 1], sharpness=-1), "sharpness is -1"),
-    (lambda x: fit_rationales(x, [0, 1, 1], np.array([0, 1, 2])), r"named\[2\] = 2, expected"),
-    (lambda x: fit_rationales(x, [0, 1, 1], np.array([1, 0, 0])),
-     r"named\[0\] = 1 is a feature that does not differ"),
-    (lambda x: fit_rationales(x, [0, 1, 1], np.array([0.5, 1, 0])), "expected .* integers")])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: information(x, [1.0]), r"weights has shape \(1,\), expected \(2,\)"),
+        (lambda x: information(x, counts=[1, -1, 1]), r"counts\[1\] = -1"),
+        (lambda x: information([[0.0, np.nan]]), r"features\[0\] = .* is not finite"),
+        (
+            lambda x: gaussian_information([[1, 2], [2, 1]], [1, 1]),
+            "covariance is not positive semi",
+        ),
+        (lambda x: gaussian_information([[1, 0.5], [0, 1]], [1, 1]), "covariance is not symmetric"),
+        (lambda x: design_loss(np.eye(2), "E"), "criterion is 'E'"),
+        (lambda x: design_loss(np.eye(2), "c"), "needs a contrast of 2 finite numbers"),
+        (lambda x: design_loss(np.eye(2), "D", contrast=[1, 0]), "goes with criterion 'c'"),
+        (lambda x: next_pairs(x, 4), "budget is 4, expected 1 to 3"),
+        (lambda x: next_pairs(x, 0, repeat=True), "budget is 0"),
+        (lambda x: next_pairs(x, 1, start=np.zeros((2, 2))), "start is not positive definite"),
+        (lambda x: next_pairs(x, 1, start=np.eye(3)), r"start has shape \(3, 3\)"),
+        (lambda x: mutual_information(x, [0.0], np.eye(2)), r"mean has shape \(1,\)"),
+        (lambda x: mutual_information(x, [0.0, 0.0], np.eye(3)), r"covariance has shape \(3, 3\)"),
+        (lambda x: fit_posterior(x, [0, 1, 2]), r"label\[2\] = 2 is neither 0 nor 1"),
+        (lambda x: fit_posterior(x, [0, 1, 1], precision=0), "precision is 0"),
+        (lambda x: rationale_probabilities(x, [0, 1, 1], [1, 1], noise=1.5), "noise is 1.5"),
+        (lambda x: rationale_information(x, [1, 1], sharpness=-1), "sharpness is -1"),
+        (lambda x: fit_rationales(x, [0, 1, 1], np.array([0, 1, 2])), r"named\[2\] = 2, expected"),
+        (
+            lambda x: fit_rationales(x, [0, 1, 1], np.array([1, 0, 0])),
+            r"named\[0\] = 1 is a feature that does not differ",
+        ),
+        (lambda x: fit_rationales(x, [0, 1, 1], np.array([0.5, 1, 0])), "expected .* integers"),
+    ],
+)
 def test_errors_name_what_is_wrong(call, message):
     with pytest.raises(ValueError, match=message):
         call(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))

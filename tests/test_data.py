@@ -14,47 +14,70 @@ from hypothesis import strategies as st
 
 from causalpref import PreferenceData
 
-MINIMAL = dict(prompts=["p", "q"], responses=["a", "b", "c", "d"], response_prompt=[0, 0, 1, 1],
-               pairs=[[0, 1], [2, 3]], label=[1, 0])
+MINIMAL = dict(
+    prompts=["p", "q"],
+    responses=["a", "b", "c", "d"],
+    response_prompt=[0, 0, 1, 1],
+    pairs=[[0, 1], [2, 3]],
+    label=[1, 0],
+)
 
 
 def test_minimal_data_say_what_they_are():
     data = PreferenceData(**MINIMAL)
     assert len(data) == 2 and data.pair_prompt.tolist() == [0, 1]
-    assert repr(data) == ("PreferenceData(2 pairs, 4 responses, 2 prompts;\n"
-                          "    real: unnamed data)")
+    assert repr(data) == (
+        "PreferenceData(2 pairs, 4 responses, 2 prompts;\n    real: unnamed data)"
+    )
 
 
-@pytest.mark.parametrize(("change", "error", "says"), [
-    ({"pairs": np.empty((0, 2), int), "label": []}, ValueError, "at least one pair"),
-    ({"label": [1]}, ValueError, r"label has shape \(1,\), expected \(2\)"),
-    ({"label": [1, 2]}, ValueError, r"label\[1\] = 2 is neither 0 nor 1"),
-    ({"label": [np.nan, 0]}, ValueError, r"label\[0\] = nan"),
-    ({"label": ["1", "0"]}, ValueError, r"label\[0\] = 1 is neither"),
-    ({"pairs": [[0, 1], [2, 4]]}, ValueError, r"pairs\[1, 1\] = 4 is out of range: there are 4"),
-    ({"pairs": [[0, 1], [-1, 3]]}, ValueError, r"pairs\[1, 0\] = -1 is out of range"),
-    ({"pairs": [[0, 1], [2, 2.5]]}, ValueError, r"pairs\[1, 1\] = 2.5 is not an integer"),
-    ({"pairs": [[0, 1], [1, 2]]}, ValueError, r"pairs\[1\] = \[1, 2\] joins .* \(0 and 1\)"),
-    ({"pairs": [[0, 1], [2]]}, ValueError, "pairs is ragged"),
-    ({"prompts": ["p", "p"]}, ValueError, r"prompts\[1\] repeats prompts\[0\] \('p'\)"),
-    ({"prompts": "pq"}, TypeError, "sequence of strings"),
-    ({"prompts": ["p", 7]}, TypeError, r"prompts\[1\] is 7 \(int\)"),
-    ({"responses": ["a", "b", None, "d"]}, TypeError, r"responses\[2\] is None"),
-    ({"response_prompt": [0, 0, 1]}, ValueError, r"response_prompt has shape \(3,\)"),
-    ({"response_prompt": [0, 0, 1, 2]}, ValueError, r"response_prompt\[3\] = 2 is out of range"),
-    ({"objective": [0]}, ValueError, r"objective has shape \(1,\)"),
-    ({"objective": ["x", "y"]}, ValueError, "objective must be integers.*'x'"),
-    ({"objective": ["0", "1"]}, ValueError, "objective must be integers.*'0'"),
-    ({"objective": [0, 1e300]}, ValueError, r"objective\[1\] = 1e\+300 is not an integer"),
-    ({"responses": ["a", "b\ud800", "c", "d"]}, ValueError, r"responses\[1\] .* surrogate"),
-    ({"prompt_type": [0, 1, 1]}, ValueError, r"prompt_type has shape \(3,\)"),
-    ({"embeddings": [[0.0], [1.0], [np.nan], [2.0]]}, ValueError,
-     r"embeddings\[2, 0\] = nan is not finite"),
-    ({"embeddings": np.zeros((3, 5))}, ValueError, r"embeddings has shape \(3, 5\)"),
-    ({"response_latents": [[1.0], [2.0], [np.inf], [0.0]]}, ValueError,
-     r"response_latents\[2, 0\] = inf"),
-    ({"prompt_latents": [["x"], ["y"]]}, ValueError, "prompt_latents must be numbers"),
-])
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"pairs": np.empty((0, 2), int), "label": []}, ValueError, "at least one pair"),
+        ({"label": [1]}, ValueError, r"label has shape \(1,\), expected \(2\)"),
+        ({"label": [1, 2]}, ValueError, r"label\[1\] = 2 is neither 0 nor 1"),
+        ({"label": [np.nan, 0]}, ValueError, r"label\[0\] = nan"),
+        ({"label": ["1", "0"]}, ValueError, r"label\[0\] = 1 is neither"),
+        (
+            {"pairs": [[0, 1], [2, 4]]},
+            ValueError,
+            r"pairs\[1, 1\] = 4 is out of range: there are 4",
+        ),
+        ({"pairs": [[0, 1], [-1, 3]]}, ValueError, r"pairs\[1, 0\] = -1 is out of range"),
+        ({"pairs": [[0, 1], [2, 2.5]]}, ValueError, r"pairs\[1, 1\] = 2.5 is not an integer"),
+        ({"pairs": [[0, 1], [1, 2]]}, ValueError, r"pairs\[1\] = \[1, 2\] joins .* \(0 and 1\)"),
+        ({"pairs": [[0, 1], [2]]}, ValueError, "pairs is ragged"),
+        ({"prompts": ["p", "p"]}, ValueError, r"prompts\[1\] repeats prompts\[0\] \('p'\)"),
+        ({"prompts": "pq"}, TypeError, "sequence of strings"),
+        ({"prompts": ["p", 7]}, TypeError, r"prompts\[1\] is 7 \(int\)"),
+        ({"responses": ["a", "b", None, "d"]}, TypeError, r"responses\[2\] is None"),
+        ({"response_prompt": [0, 0, 1]}, ValueError, r"response_prompt has shape \(3,\)"),
+        (
+            {"response_prompt": [0, 0, 1, 2]},
+            ValueError,
+            r"response_prompt\[3\] = 2 is out of range",
+        ),
+        ({"objective": [0]}, ValueError, r"objective has shape \(1,\)"),
+        ({"objective": ["x", "y"]}, ValueError, "objective must be integers.*'x'"),
+        ({"objective": ["0", "1"]}, ValueError, "objective must be integers.*'0'"),
+        ({"objective": [0, 1e300]}, ValueError, r"objective\[1\] = 1e\+300 is not an integer"),
+        ({"responses": ["a", "b\ud800", "c", "d"]}, ValueError, r"responses\[1\] .* surrogate"),
+        ({"prompt_type": [0, 1, 1]}, ValueError, r"prompt_type has shape \(3,\)"),
+        (
+            {"embeddings": [[0.0], [1.0], [np.nan], [2.0]]},
+            ValueError,
+            r"embeddings\[2, 0\] = nan is not finite",
+        ),
+        ({"embeddings": np.zeros((3, 5))}, ValueError, r"embeddings has shape \(3, 5\)"),
+        (
+            {"response_latents": [[1.0], [2.0], [np.inf], [0.0]]},
+            ValueError,
+            r"response_latents\[2, 0\] = inf",
+        ),
+        ({"prompt_latents": [["x"], ["y"]]}, ValueError, "prompt_latents must be numbers"),
+    ],
+)
 def test_bad_input_names_field_row_and_value(change, error, says):
     with pytest.raises(error, match=says):
         PreferenceData(**{**MINIMAL, **change})
@@ -73,8 +96,10 @@ def test_read_only_throughout():
 
 
 def test_no_door_left_open_by_a_read_only_view():
-    for name, values, other in (("label", np.array([1, 0]), 0),
-                                ("responses", np.array(list("abcd"), dtype=object), "x")):
+    for name, values, other in (
+        ("label", np.array([1, 0]), 0),
+        ("responses", np.array(list("abcd"), dtype=object), "x"),
+    ):
         view = values.view()
         view.flags.writeable = False
         data = PreferenceData(**{**MINIMAL, name: view})
@@ -99,10 +124,16 @@ def test_selection_shares_texts_and_keeps_indices():
     assert data.select(mask) == part == data.select(slice(3, 9)) == data.select(list(range(3, 9)))
 
 
-@pytest.mark.parametrize(("rows", "error", "says"), [
-    (np.zeros(80, bool), ValueError, "none of the 80 pairs"), ([], ValueError, "none of the 80"),
-    (np.zeros(3, bool), IndexError, r"mask has shape \(3,\)"), ([80], IndexError, "80"),
-    ([0.5], IndexError, "integers or a boolean mask")])
+@pytest.mark.parametrize(
+    ("rows", "error", "says"),
+    [
+        (np.zeros(80, bool), ValueError, "none of the 80 pairs"),
+        ([], ValueError, "none of the 80"),
+        (np.zeros(3, bool), IndexError, r"mask has shape \(3,\)"),
+        ([80], IndexError, "80"),
+        ([0.5], IndexError, "integers or a boolean mask"),
+    ],
+)
 def test_selection_refuses(rows, error, says):
     with pytest.raises(error, match=says):
         toy().select(rows)
@@ -114,18 +145,23 @@ def test_compact_drops_only_what_no_pair_uses():
     assert len(small.responses) == 4 and len(small.prompts) == 2
     for view in (data, small):
         a = view.pairs[:, 0]
-        seen = (view.responses[a].tolist(), view.prompts[view.pair_prompt].tolist(),
-                view.embeddings[a].tolist(), view.response_latents[a].tolist(),
-                view.prompt_type[view.pair_prompt].tolist(),
-                view.prompt_latents[view.pair_prompt].tolist())
+        seen = (
+            view.responses[a].tolist(),
+            view.prompts[view.pair_prompt].tolist(),
+            view.embeddings[a].tolist(),
+            view.response_latents[a].tolist(),
+            view.prompt_type[view.pair_prompt].tolist(),
+            view.prompt_latents[view.pair_prompt].tolist(),
+        )
         if view is data:
             expected = seen
     assert seen == expected
 
 
 def test_duplicates_are_repeated_judgements():
-    data = PreferenceData(**{**MINIMAL, "pairs": [[0, 1], [1, 0], [2, 3], [0, 1]],
-                             "label": [1, 0, 1, 0]})
+    data = PreferenceData(
+        **{**MINIMAL, "pairs": [[0, 1], [1, 0], [2, 3], [0, 1]], "label": [1, 0, 1, 0]}
+    )
     assert data.duplicated().tolist() == [False, True, False, True]
     assert data.replace(objective=[0, 1, 0, 0]).duplicated().tolist() == [False, False, False, True]
 
@@ -157,8 +193,10 @@ def test_split_is_reproducible_and_refuses():
         with pytest.raises(ValueError, match="sum to 1"):
             data.split(seed=0, **shares)
     tuples = [(i // 4, "x") for i in range(40)]
-    assert data.split(seed=1, groups=tuples, a=0.5, b=0.5)["a"] == data.split(
-        seed=1, groups=np.arange(40) // 4, a=0.5, b=0.5)["a"]
+    assert (
+        data.split(seed=1, groups=tuples, a=0.5, b=0.5)["a"]
+        == data.split(seed=1, groups=np.arange(40) // 4, a=0.5, b=0.5)["a"]
+    )
     with pytest.raises(ValueError, match="groups has 3 values"):
         data.split(seed=0, groups=[1, 2, 3], a=0.5, b=0.5)
     with pytest.raises(ValueError, match="'b' would be empty"):
@@ -170,7 +208,11 @@ def test_save_and_load(tmp_path):
     folder = data.save(tmp_path / "deep" / "set")
     assert PreferenceData.load(folder) == data
     assert sorted(p.name for p in folder.iterdir()) == [
-        "arrays.safetensors", "pairs.parquet", "prompts.parquet", "responses.parquet"]
+        "arrays.safetensors",
+        "pairs.parquet",
+        "prompts.parquet",
+        "responses.parquet",
+    ]
     with pytest.raises(FileExistsError, match="overwrite=True"):
         data.save(folder)
     bare = PreferenceData(**MINIMAL)
@@ -233,6 +275,7 @@ def test_load_refuses(tmp_path):
         PreferenceData.load(tmp_path)
     import pyarrow as pa
     import pyarrow.parquet as pq
+
     for name in ("prompts", "responses", "pairs"):
         pq.write_table(pa.table({"x": [1]}), tmp_path / f"{name}.parquet")
     with pytest.raises(ValueError, match="has format None"):
@@ -240,14 +283,22 @@ def test_load_refuses(tmp_path):
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), min_size=2,
-                max_size=2, unique=True))
+@given(
+    st.lists(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+        min_size=2,
+        max_size=2,
+        unique=True,
+    )
+)
 def test_any_text_survives(tmp_path_factory, texts):
-    data = PreferenceData(prompts=[texts[0]], responses=texts, response_prompt=[0, 0],
-                          pairs=[[0, 1]], label=[1])
+    data = PreferenceData(
+        prompts=[texts[0]], responses=texts, response_prompt=[0, 0], pairs=[[0, 1]], label=[1]
+    )
     assert PreferenceData.load(data.save(tmp_path_factory.mktemp("t") / "x")) == data
     assert PreferenceData.from_dataset(data.to_dataset()).responses.tolist() == list(
-        dict.fromkeys(texts))
+        dict.fromkeys(texts)
+    )
 
 
 def test_dataset_round_trip():
@@ -284,7 +335,9 @@ def test_trl_rows_put_the_preferred_response_under_chosen():
     rows = data.to_trl()
     wins = np.where(data.label == 1, data.pairs[:, 0], data.pairs[:, 1])
     assert rows["chosen"][:] == data.responses[wins].tolist()
-    assert {"prompt", "chosen", "rejected", "objective", "annotator", "prompt_type"} == set(rows.column_names)
+    assert {"prompt", "chosen", "rejected", "objective", "annotator", "prompt_type"} == set(
+        rows.column_names
+    )
 
     back = PreferenceData.from_trl(rows)
     assert (back.label == 1).all() and back.to_trl().to_dict() == rows.to_dict()

@@ -690,13 +690,14 @@ def test_pdf_of_the_book(root: Path, public: Path, browser: Any, tmp_path: Path)
         assert outline.root[0].title == re.sub("<.*?>", "", headings[0])
 
 
-@pytest.mark.parametrize("headings, titles", [
-    (["On dogs and cats", "Why?"], ["On dogs and cats", "Why?"]),
-    (["On dogs and cats"], ["On dogs andcats", "Why?Why?"]),
-])
-def test_bookmarks_are_the_headings(
-    headings: list[str], titles: list[str], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    "headings, titles",
+    [
+        (["On dogs and cats", "Why?"], ["On dogs and cats", "Why?"]),
+        (["On dogs and cats"], ["On dogs andcats", "Why?Why?"]),
+    ],
+)
+def test_bookmarks_are_the_headings(headings: list[str], titles: list[str], tmp_path: Path) -> None:
     file = tmp_path / "x.pdf"
     with pikepdf.new() as printed:
         printed.add_blank_page()
@@ -707,7 +708,7 @@ def test_bookmarks_are_the_headings(
         printed.save(file)
     pdf.tidy(file, headings)
     with pikepdf.open(file) as tidied, tidied.open_outline() as outline:
-        top, = outline.root
+        (top,) = outline.root
         assert [top.title, top.children[0].title] == titles
 
 

@@ -10,8 +10,15 @@ from conftest import toy
 from causalpref.text import embedding
 from causalpref.text.embedding import embed, encode, hashed_ngrams, messages, pool, render
 
-TEXTS = ["one", "two words", "three words here", "a b c d e f g h i j", "one two three four five",
-         "", "two words"]
+TEXTS = [
+    "one",
+    "two words",
+    "three words here",
+    "a b c d e f g h i j",
+    "one two three four five",
+    "",
+    "two words",
+]
 
 
 @pytest.fixture(scope="module", params=["bert", "llama"])
@@ -20,19 +27,28 @@ def tiny(request, tmp_path_factory):
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    words = sorted({w for t in TEXTS for w in t.split()} | set("user assistant system".split()))
+    words = sorted({w for t in TEXTS for w in t.split()} | set(["user", "assistant", "system"]))
     vocabulary = {w: i for i, w in enumerate(["<pad>", "<unk>", *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>",
-                                                unk_token="<unk>")
-    fast.chat_template = ("{% for m in messages %}{{ m['role'] }} {{ m['content'] }} "
-                          "{% endfor %}")
-    size = dict(vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=2,
-                num_attention_heads=2, intermediate_size=32, pad_token_id=0)
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>"
+    )
+    fast.chat_template = "{% for m in messages %}{{ m['role'] }} {{ m['content'] }} {% endfor %}"
+    size = dict(
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        pad_token_id=0,
+    )
     torch.manual_seed(0)
-    model = (transformers.BertModel(transformers.BertConfig(**size)) if request.param == "bert"
-             else transformers.LlamaModel(transformers.LlamaConfig(**size, num_key_value_heads=2)))
+    model = (
+        transformers.BertModel(transformers.BertConfig(**size))
+        if request.param == "bert"
+        else transformers.LlamaModel(transformers.LlamaConfig(**size, num_key_value_heads=2))
+    )
     folder = tmp_path_factory.mktemp(request.param)
     model.save_pretrained(folder)
     fast.save_pretrained(folder)
@@ -188,7 +204,8 @@ def test_a_template_that_refuses_names_the_text(tiny, tmp_path):
     copy = tmp_path / "m"
     shutil.copytree(tiny, copy)
     (copy / "chat_template.jinja").write_text(
-        "{% if messages[0].content == 'bad' %}{{ raise_exception('no such words') }}{% endif %}x")
+        "{% if messages[0].content == 'bad' %}{{ raise_exception('no such words') }}{% endif %}x"
+    )
     chats = [[{"role": "user", "content": c}] for c in ("good", "bad")]
     with pytest.raises(ValueError, match=r"refuses text 1, with roles \['user'\]: no such words"):
         encode(chats, copy)
@@ -226,13 +243,16 @@ def test_render_and_messages():
     assert render("Human: hi\n\nAssistant: ", "so", "last_turn") == "hi\nso"
     assert render(prompt, "because", "last_turn") == "why: tell\n\nmore\nbecause"
     assert messages(prompt, " because") == [
-        {"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes?"},
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "yes?"},
         {"role": "user", "content": "why: tell\n\nmore"},
-        {"role": "assistant", "content": "because"}]
+        {"role": "assistant", "content": "because"},
+    ]
     assert messages("plain question", "a")[0] == {"role": "user", "content": "plain question"}
     assert messages("Be kind.\n\nHuman: hi\n\nHuman: there?\n\nAssistant: I", "am") == [
         {"role": "user", "content": "Be kind.\n\nhi\n\nthere?"},
-        {"role": "assistant", "content": "I\n\nam"}], "roles alternate whatever the prompt"
+        {"role": "assistant", "content": "I\n\nam"},
+    ], "roles alternate whatever the prompt"
 
 
 def test_real_encoder_agrees_with_its_own_library(minilm):

@@ -7,9 +7,17 @@ import pytest
 from conftest import toy
 from scipy import special, stats
 
-from causalpref.estimators import (amce, borda_count, delta, expected_utility, fit_linear,
-                                  longer_preferred, mean_interval, outcome_table,
-                                  reward_difference)
+from causalpref.estimators import (
+    amce,
+    borda_count,
+    delta,
+    expected_utility,
+    fit_linear,
+    longer_preferred,
+    mean_interval,
+    outcome_table,
+    reward_difference,
+)
 from causalpref.simulation import Latent, Simulator, linear_reward
 
 
@@ -19,8 +27,10 @@ def test_single_pairs_give_the_textbook_interval():
     mean, low, high = mean_interval(values, np.arange(400), seed=0, draws=8000)
     half = stats.norm.ppf(0.975) * values.std() / 20
     assert mean == pytest.approx(values.mean())
-    assert (low, high) == (pytest.approx(mean - half, abs=0.008),
-                           pytest.approx(mean + half, abs=0.008))
+    assert (low, high) == (
+        pytest.approx(mean - half, abs=0.008),
+        pytest.approx(mean + half, abs=0.008),
+    )
 
 
 def test_coverage_with_clusters_and_its_loss_without():
@@ -49,8 +59,9 @@ def test_interval_refuses():
 
 
 def test_longer_preferred_by_hand():
-    data = toy(2).replace(responses=["aaaa", "b", "cc", "d", "ee", "f"],
-                          label=np.array([1, 0, 0, 1]))
+    data = toy(2).replace(
+        responses=["aaaa", "b", "cc", "d", "ee", "f"], label=np.array([1, 0, 0, 1])
+    )
     # pairs: (0, 1), (3, 4), (2, 1), (5, 4)
     assert data.pairs.tolist() == [[0, 1], [3, 4], [2, 1], [5, 4]]
     assert longer_preferred(data).tolist() == [1, 1, 0, 0]
@@ -66,7 +77,7 @@ def test_reward_difference_is_identified_and_shifts_are_not():
     rng = np.random.default_rng(0)
     z_x, z, z2 = rng.standard_normal((3, 50, 2))
     plain = linear_reward([1.0, -2.0])
-    shift = lambda z_x, z, c: plain(z_x, z, c) + 7 * np.sin(z_x[:, 0]) + z_x[:, 1] ** 3  # noqa: E731
+    shift = lambda z_x, z, c: plain(z_x, z, c) + 7 * np.sin(z_x[:, 0]) + z_x[:, 1] ** 3
     latents = dict(prompt_latents=(Latent("x"), Latent("x2")))
     p, q = (Simulator(r, **latents).potential_outcome(z_x, z, z2) for r in (plain, shift))
     np.testing.assert_allclose(p, q, rtol=1e-9)
@@ -77,8 +88,9 @@ def test_reward_difference_is_identified_and_shifts_are_not():
 
 
 def test_cell_means_are_potential_outcomes():
-    sim = Simulator(linear_reward([1.0, 0.5]), (Latent("a", "binary"), Latent("b", "binary")),
-                    correlation=0.3)
+    sim = Simulator(
+        linear_reward([1.0, 0.5]), (Latent("a", "binary"), Latent("b", "binary")), correlation=0.3
+    )
     table = outcome_table(sim.sample(40_000, seed=0))
     assert len(table) == 16 and table.pairs.sum() == 40_000
     truth = sim.potential_outcome(None, table[["z0", "z1"]], table[["zp0", "zp1"]])
@@ -98,7 +110,8 @@ def test_linear_fit_agrees_with_scikit_learn():
         data = Simulator(linear_reward([1.0, -0.5]), correlation=0.7).sample(800, seed=seed)
         ours = fit_linear(delta(data), data.label)
         theirs = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-12, max_iter=1000).fit(
-            delta(data), data.label)
+            delta(data), data.label
+        )
         np.testing.assert_allclose(ours.weights, theirs.coef_[0], atol=1e-4)
 
 
@@ -112,9 +125,21 @@ def test_standard_errors_are_those_of_the_curvature():
         return np.logaddexp(0, -(2 * y - 1) * (x @ w)).sum()
 
     step = 1e-4 * np.eye(2)
-    hessian = np.array([[nll(ours.weights + a + b) - nll(ours.weights + a - b)
-                         - nll(ours.weights - a + b) + nll(ours.weights - a - b)
-                         for b in step] for a in step]) / 4e-8
+    hessian = (
+        np.array(
+            [
+                [
+                    nll(ours.weights + a + b)
+                    - nll(ours.weights + a - b)
+                    - nll(ours.weights - a + b)
+                    + nll(ours.weights - a - b)
+                    for b in step
+                ]
+                for a in step
+            ]
+        )
+        / 4e-8
+    )
     np.testing.assert_allclose(ours.covariance, np.linalg.inv(hessian), rtol=1e-3)
 
 
@@ -126,7 +151,7 @@ def test_linear_fit_covers_at_its_nominal_level():
         data = sim.sample(150, seed=seed, responses=3)
         for row, clusters in enumerate((None, data.pair_prompt)):
             interval = fit_linear(delta(data), data.label, clusters=clusters).interval()
-            hits[row] += (interval[:, 0] <= [0.8, -0.4]) & ([0.8, -0.4] <= interval[:, 1])
+            hits[row] += (interval[:, 0] <= [0.8, -0.4]) & (interval[:, 1] >= [0.8, -0.4])
     assert (np.abs(hits / 1000 - 0.95) <= 0.02).all(), hits
 
 
@@ -172,8 +197,12 @@ def test_amce_density_matters_with_an_interaction():
 
 def test_amce_covers_with_clusters():
     """1,000 data sets with four responses a prompt, whose pairs share responses."""
-    sim = Simulator(linear_reward([0.9, -0.6]), BINARY, prompt_latents=(Latent("x", "binary"),),
-                    prompt_effect=np.array([[0.6], [0.0]]))
+    sim = Simulator(
+        linear_reward([0.9, -0.6]),
+        BINARY,
+        prompt_latents=(Latent("x", "binary"),),
+        prompt_effect=np.array([[0.6], [0.0]]),
+    )
     truth, hits = special.expit(0.9), 0
     for seed in range(1000):
         got = amce(sim.sample(400, seed=seed, responses=4), 0)
@@ -203,9 +232,14 @@ def test_amce_is_biased_towards_whoever_asks_when_c_is_ignored():
     count for more than their share: ignoring C the effect is too large, by a known amount.
     """
     likes = (-0.5, 1.5)
-    sim = Simulator(linear_reward([[likes[0], 0.0], [likes[1], 0.0]]), BINARY,
-                    prompt_latents=(Latent("type", "binary"),), contexts=(0.8, 0.2), rho=0.9,
-                    type_effect=np.array([[-9.0], [9.0]]))
+    sim = Simulator(
+        linear_reward([[likes[0], 0.0], [likes[1], 0.0]]),
+        BINARY,
+        prompt_latents=(Latent("type", "binary"),),
+        contexts=(0.8, 0.2),
+        rho=0.9,
+        type_effect=np.array([[-9.0], [9.0]]),
+    )
     data = sim.sample(80_000, seed=0)
     p = special.expit(likes)
     truth = 0.8 * p[0] + 0.2 * p[1]
@@ -235,8 +269,9 @@ def test_amce_refuses():
     with pytest.raises(ValueError, match="context is 'adjsut'"):
         amce(data, 0, context="adjsut")
     assert amce(data, 0, context=np.int64(0)) == amce(data, 0, context=0)
-    same = Simulator(linear_reward([1.0, 1.0]), (Latent("a", "binary"), Latent("b", "binary")),
-                     correlation=1.0).sample(500, seed=0)
+    same = Simulator(
+        linear_reward([1.0, 1.0]), (Latent("a", "binary"), Latent("b", "binary")), correlation=1.0
+    ).sample(500, seed=0)
     with pytest.raises(ValueError, match="no pair differs in latent 0 alone in 2 of 2 strata"):
         amce(same, 0)
 
@@ -251,8 +286,12 @@ def test_borda_and_expected_utility_can_disagree():
     assert borda_count(p).argmax() == 0 and expected_utility(rewards, shares).argmax() == 1
 
     table = linear_reward(rewards)  # response i is the i-th unit vector
-    sim = Simulator(table, (Latent("a", "binary"), Latent("b", "binary")), contexts=(0.6, 0.4),
-                    self_written=False)
+    sim = Simulator(
+        table,
+        (Latent("a", "binary"), Latent("b", "binary")),
+        contexts=(0.6, 0.4),
+        self_written=False,
+    )
     shown = sim.do(first={0: 1, 1: 0}, second={0: 0, 1: 1}).sample(20_000, seed=0)
     assert shown.label.mean() == pytest.approx(p[0, 1], abs=0.012)
     assert p[0, 1] == pytest.approx(0.6 * special.expit(3) + 0.4 * special.expit(-10))

@@ -127,8 +127,12 @@ class Names:
     later: set[str] = field(default_factory=set)  # read by functions, when they are called
 
     def then(self, other: Names) -> Names:
-        return Names(self.sets | other.sets, self.surely | other.surely,
-                     self.reads | other.reads - self.surely, self.later | other.later)
+        return Names(
+            self.sets | other.sets,
+            self.surely | other.surely,
+            self.reads | other.reads - self.surely,
+            self.later | other.later,
+        )
 
     def perhaps(self) -> Names:
         return Names(self.sets, set(), self.reads, self.later)
@@ -254,8 +258,10 @@ def _statements(cells: Sequence[str]) -> list[ast.stmt]:
 @pytest.mark.parametrize(
     ("cell", "kept"),
     [
-        ("y = f()", "a = 1|b = 2|a = a + 1|a += b|"
-                    "def f():\n    return a + g()|def g():\n    return b"),
+        (
+            "y = f()",
+            "a = 1|b = 2|a = a + 1|a += b|def f():\n    return a + g()|def g():\n    return b",
+        ),
         ("rows.sort()", "rows = []|for k in range(3):\n    rows.append(k)|rows[0] = 7"),
         ("for k in range(2):\n    print(k)", ""),
         ("a = 3\nprint(a)", ""),
@@ -265,11 +271,16 @@ def _statements(cells: Sequence[str]) -> list[ast.stmt]:
     ],
 )
 def test_a_cell_rests_on_what_it_reads_and_on_nothing_else(cell: str, kept: str) -> None:
-    page = ["import math\nimport os", "a = 1\nb = 2\nc = slow()", "a = a + 1\na += b",
-            "def f():\n    return a + g()", "def g():\n    return b",
-            "rows = []\nfor k in range(3):\n    rows.append(k)",
-            "rows[0] = 7\nprint(rows)\nif rows:\n    c = slow()",
-            "t = {}\nt['x'] = [b for b in 'xy']"]
+    page = [
+        "import math\nimport os",
+        "a = 1\nb = 2\nc = slow()",
+        "a = a + 1\na += b",
+        "def f():\n    return a + g()",
+        "def g():\n    return b",
+        "rows = []\nfor k in range(3):\n    rows.append(k)",
+        "rows[0] = 7\nprint(rows)\nif rows:\n    c = slow()",
+        "t = {}\nt['x'] = [b for b in 'xy']",
+    ]
     found = [ast.unparse(tree) for tree in rests_on([cell], page)]
     assert found == [part for part in kept.split("|") if part]
 
@@ -353,7 +364,7 @@ check("seven", x, goal)
         ("...", "3 + 4", []),
         ("7", "7", ["the stub passes: seven"]),
         ("...", "8", ["the solution fails: seven"]),
-        ("...", '7\ncheck = print', ["not asked of the solution: seven", "nothing is checked"]),
+        ("...", "7\ncheck = print", ["not asked of the solution: seven", "nothing is checked"]),
     ],
 )
 def test_a_wrong_exercise_is_found(

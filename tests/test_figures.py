@@ -14,7 +14,7 @@ CHARTS = {"length_by_objective": "length", "who_asked": "length", "accuracy_by_r
 
 def luminance(colour: str) -> float:
     """Relative luminance of #rrggbb (WCAG 2)."""
-    channels = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -40,7 +40,8 @@ def test_pooled_rate_is_the_mixture():
     rate = tables["length"].set_index(["prompts", "objective"]).rate
     assert {(r["prompts"], r["matching"], r["other"]) for r in rows} == {
         ("helpful", rate["helpful", "helpful"], rate["helpful", "harmless"]),
-        ("harmless", rate["harmless", "harmless"], rate["harmless", "helpful"])}
+        ("harmless", rate["harmless", "harmless"], rate["harmless", "helpful"]),
+    }
 
 
 @pytest.mark.parametrize("background", ["#ffffff", "#121212"])
@@ -50,8 +51,10 @@ def test_colours_stand_out_in_both_modes(background):
         assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 3, name
 
 
-RECORDED = {"power_by_strength": ("checks_power", "power", "alarms", 1),
-            "accuracy_by_correlation": ("ultrafeedback", "table1", "mean", 100)}
+RECORDED = {
+    "power_by_strength": ("checks_power", "power", "alarms", 1),
+    "accuracy_by_correlation": ("ultrafeedback", "table1", "mean", 100),
+}
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -62,8 +65,11 @@ def test_charts_of_recorded_runs(name):
     title = spec["title"] if isinstance(spec.get("title"), dict) else spec["vconcat"][0]["title"]
     assert "made up" in "".join(title["subtitle"])
     assert len(json.dumps(spec)) < 100_000
-    numbers = {f"{scale * v:.1f}" for v in frame[column]} | {f"{v:.0%}" for v in frame[column]} | {
-        f"{scale * v:.2f}" for v in frame[column]}
+    numbers = (
+        {f"{scale * v:.1f}" for v in frame[column]}
+        | {f"{v:.0%}" for v in frame[column]}
+        | {f"{scale * v:.2f}" for v in frame[column]}
+    )
     assert any(n in spec["description"] for n in numbers), "the description has the numbers"
 
 

@@ -14,36 +14,64 @@ RHOS, BUDGETS, WAYS = (0.0, 0.45, 0.9), (100, 1000), ("same", "isolated", "oppos
 
 
 def bought(ways=WAYS):
-    return pd.DataFrame([dict(how=h, rho=r, budget=b, source="made up",
-                              se=(1 + i) * (1 + r) / np.sqrt(b))
-                         for i, h in enumerate(ways) for r in RHOS for b in BUDGETS])
+    return pd.DataFrame(
+        [
+            dict(how=h, rho=r, budget=b, source="made up", se=(1 + i) * (1 + r) / np.sqrt(b))
+            for i, h in enumerate(ways)
+            for r in RHOS
+            for b in BUDGETS
+        ]
+    )
 
 
 def found():
-    return bought().rename(columns={"se": "rmse"}).assign(
-        low=lambda t: 0.9 * t.rmse, high=lambda t: 1.2 * t.rmse).drop(columns="source")
+    return (
+        bought()
+        .rename(columns={"se": "rmse"})
+        .assign(low=lambda t: 0.9 * t.rmse, high=lambda t: 1.2 * t.rmse)
+        .drop(columns="source")
+    )
 
 
 def picked():
-    return pd.DataFrame([dict(world=w, how=h, labels=n, accuracy=0.6 + 0.01 * i + n / 1000,
-                              low=0.58 + n / 1000, high=0.65 + n / 1000, source="made up")
-                         for w in ("sound", "odd") for i, h in enumerate(("random", "D"))
-                         for n in (50, 100, 150)])
+    return pd.DataFrame(
+        [
+            dict(
+                world=w,
+                how=h,
+                labels=n,
+                accuracy=0.6 + 0.01 * i + n / 1000,
+                low=0.58 + n / 1000,
+                high=0.65 + n / 1000,
+                source="made up",
+            )
+            for w in ("sound", "odd")
+            for i, h in enumerate(("random", "D"))
+            for n in (50, 100, 150)
+        ]
+    )
 
 
 def leaked():
-    lines = pd.DataFrame([dict(how=h, leak=g, value=1 + slope * g, source="made up")
-                          for h, slope in (("intended", 0.5), ("measured", 0.0))
-                          for g in (-0.5, 1.0)])
-    dots = lines.drop(columns="source").assign(low=lambda t: t.value - 0.1,
-                                               high=lambda t: t.value + 0.1)
+    lines = pd.DataFrame(
+        [
+            dict(how=h, leak=g, value=1 + slope * g, source="made up")
+            for h, slope in (("intended", 0.5), ("measured", 0.0))
+            for g in (-0.5, 1.0)
+        ]
+    )
+    dots = lines.drop(columns="source").assign(
+        low=lambda t: t.value - 0.1, high=lambda t: t.value + 0.1
+    )
     return lines, dots, pd.DataFrame(dict(rho=RHOS, value=[1.0, 1.3, 1.4]))
 
 
 def charts(**kind):
-    return {"error_by_budget": figures.error_by_budget(bought(), found(), budget=1000, **kind),
-            "selection_curves": figures.selection_curves(picked(), **kind),
-            "leaking_control": figures.leaking_control(*leaked(), truth=1.0, half=0.05, **kind)}
+    return {
+        "error_by_budget": figures.error_by_budget(bought(), found(), budget=1000, **kind),
+        "selection_curves": figures.selection_curves(picked(), **kind),
+        "leaking_control": figures.leaking_control(*leaked(), truth=1.0, half=0.05, **kind),
+    }
 
 
 @pytest.mark.parametrize("name", charts())
@@ -85,6 +113,7 @@ def test_colours_stand_out_in_both_modes(background):
     from test_figures import luminance
 
     from causalpref.figures.design import _INKS
+
     for colour in _INKS:
         pair = sorted((luminance(colour), luminance(background)))
         assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 3, colour

@@ -22,9 +22,15 @@ def layers_of(**options: Any) -> pd.DataFrame:
         for name, layer in model.named_modules():
             if isinstance(layer, nn.Linear):
                 part, number = name.split(".")[:2]
-                rows.append({"model": kind, "n_in": layer.in_features, "n_out": layer.out_features,
-                             "part": f"head {number}" if part == "heads" else part,
-                             "parameters": sum(p.numel() for p in layer.parameters())})
+                rows.append(
+                    {
+                        "model": kind,
+                        "n_in": layer.in_features,
+                        "n_out": layer.out_features,
+                        "part": f"head {number}" if part == "heads" else part,
+                        "parameters": sum(p.numel() for p in layer.parameters()),
+                    }
+                )
     return pd.DataFrame(rows)
 
 
@@ -41,21 +47,32 @@ def test_a_box_for_each_layer_and_the_count_of_parameters():
     spec = figures.architectures(layers).to_dict()
     assert [c["title"]["text"] for c in spec["vconcat"]] == [
         f"{kind}: {sum(p.numel() for p in RewardModel(RewardConfig(kind, d=4096)).parameters()):,} "
-        "parameters" for kind in KINDS]
+        "parameters"
+        for kind in KINDS
+    ]
     boxes = pd.DataFrame(rows_of(spec, "width")).drop_duplicates()
     named = rows_of(spec, "reversed")
     assert sum(r["reversed"] for r in named if "part" not in r) >= 1
     assert set(boxes.width) == {"4,097", "4,096", "512", "1"}
     assert {"e and c", "e", "ẑ", "reward", "reward, C = 0", "log odds of C"} <= set(boxes.words)
-    for text in ("base, 2361345", "a trunk of widths 4096 to 512 to 512 to 512",
-                 "adversary of widths 512 to 512 to 1, behind a reversal"):
+    for text in (
+        "base, 2361345",
+        "a trunk of widths 4096 to 512 to 512 to 512",
+        "adversary of widths 512 to 512 to 1, behind a reversal",
+    ):
         assert text in spec["description"], text
 
 
 def test_only_the_adversary_is_behind_the_reversal():
     spec = figures.architectures(layers_of(d=8, hidden=4)).to_dict()
-    links = [len(rows) for rows in spec["datasets"].values() if rows and "reversed" in rows[0]
-             and any(r["reversed"] for r in rows) and not all(r["reversed"] for r in rows)]
+    links = [
+        len(rows)
+        for rows in spec["datasets"].values()
+        if rows
+        and "reversed" in rows[0]
+        and any(r["reversed"] for r in rows)
+        and not all(r["reversed"] for r in rows)
+    ]
     assert len(links) == 1, "one of three models has a reversed link among others"
     assert json.dumps(spec, ensure_ascii=False).count("gradient × (−λ)") == 1
 
@@ -71,8 +88,10 @@ def test_more_objectives_and_a_model_without_a_trunk():
 # -- two players -------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("lam", "kappa", "eta"), [
-    (1.0, 0.0, 0.2), (0.5, 0.3, 0.1), (3.0, 0.1, 0.6), (0.0, 0.5, 0.2), (1.0, 1.0, 0.6)])
+@pytest.mark.parametrize(
+    ("lam", "kappa", "eta"),
+    [(1.0, 0.0, 0.2), (0.5, 0.3, 0.1), (3.0, 0.1, 0.6), (0.0, 0.5, 0.2), (1.0, 1.0, 0.6)],
+)
 def test_the_formula_drawn_is_simultaneous_gradient_play(lam, kappa, eta):
     """r cos a, r sin a with the chart's growth and turn, against steps taken one by one."""
     text = json.dumps(figures.two_players(start=(0.8, 0.6)).to_dict(), ensure_ascii=False)
@@ -80,14 +99,22 @@ def test_the_formula_drawn_is_simultaneous_gradient_play(lam, kappa, eta):
     turn = "atan2(playeta * playlambda, 1 - playeta * playkappa)"
     start_angle = float(np.arctan2(0.6, 0.8))
     assert f"1.0 * pow({growth}, datum.k)" in text and f"{start_angle} + datum.k * {turn}" in text
-    names = {"playeta": eta, "playkappa": kappa, "playlambda": lam, "sqrt": np.sqrt,
-             "pow": pow, "atan2": np.arctan2}
+    names = {
+        "playeta": eta,
+        "playkappa": kappa,
+        "playlambda": lam,
+        "sqrt": np.sqrt,
+        "pow": pow,
+        "atan2": np.arctan2,
+    }
     r, a = eval(growth, names), eval(turn, names)  # the chart's own expressions
     u, v = 0.8, 0.6
     for k in range(1, 31):
         u, v = u - eta * (kappa * u + lam * v), v + eta * (lam * u - kappa * v)
-        assert (r**k * np.cos(start_angle + k * a), r**k * np.sin(start_angle + k * a)
-                ) == pytest.approx((u, v), rel=1e-9, abs=1e-9)
+        assert (
+            r**k * np.cos(start_angle + k * a),
+            r**k * np.sin(start_angle + k * a),
+        ) == pytest.approx((u, v), rel=1e-9, abs=1e-9)
     if lam > 0:
         inside = kappa > 0 and eta < 2 * kappa / (kappa**2 + lam**2)
         assert (r < 1) == inside, "the condition of the chapter"
@@ -110,11 +137,23 @@ def test_two_players_describes_itself_and_refuses_a_start_at_rest():
 def balance_table() -> pd.DataFrame:
     rng = np.random.default_rng(0)
     means = {"consistent": 0.8, "inconsistent": 0.6, "its own adversary": 0.1, "a fresh probe": 0.3}
-    return pd.DataFrame([
-        {"world": w, "lambda_": lam, "seed": s, "measure": m, "ceiling": 0.37, "source": "made up",
-         "value": v + 0.02 * rng.standard_normal()}
-        for w in ("a shortcut", "needed") for lam in (0.0, 0.3, 1.0) for s in range(3)
-        for m, v in means.items()])
+    return pd.DataFrame(
+        [
+            {
+                "world": w,
+                "lambda_": lam,
+                "seed": s,
+                "measure": m,
+                "ceiling": 0.37,
+                "source": "made up",
+                "value": v + 0.02 * rng.standard_normal(),
+            }
+            for w in ("a shortcut", "needed")
+            for lam in (0.0, 0.3, 1.0)
+            for s in range(3)
+            for m, v in means.items()
+        ]
+    )
 
 
 def test_balancing_shows_every_run_and_reads_its_means():
@@ -136,8 +175,12 @@ def test_balancing_keeps_low_accuracies_in_view():
     table = balance_table()
     table.loc[table.measure == "inconsistent", "value"] -= 0.4
     spec = figures.balancing(table, source="other").to_dict()
-    domains = {tuple(layer["encoding"]["y"]["scale"]["domain"]) for layer in
-               spec["vconcat"][0]["layer"] if "scale" in layer["encoding"].get("y", {})}
-    assert len(domains) == 1 and min(domains)[0] <= table.value[
-        table.measure == "inconsistent"].min()
+    domains = {
+        tuple(layer["encoding"]["y"]["scale"]["domain"])
+        for layer in spec["vconcat"][0]["layer"]
+        if "scale" in layer["encoding"].get("y", {})
+    }
+    assert (
+        len(domains) == 1 and min(domains)[0] <= table.value[table.measure == "inconsistent"].min()
+    )
     assert spec["vconcat"][0]["title"]["subtitle"] == "Data: other"

@@ -47,8 +47,9 @@ def as_csv(path, rows):
     with open(path, "w", newline="") as stream:
         writer = csv.writer(stream, delimiter="\t" if path.suffix == ".tsv" else ",")
         writer.writerow(rows[0])
-        writer.writerows([json.dumps(v) if isinstance(v, list) else v for v in r.values()]
-                         for r in rows)
+        writer.writerows(
+            [json.dumps(v) if isinstance(v, list) else v for v in r.values()] for r in rows
+        )
     return path
 
 
@@ -62,9 +63,15 @@ def on_disk(path, rows):
     return path
 
 
-FORMATS = {"jsonl": ("x.jsonl", jsonl), "gz": ("x.jsonl.gz", jsonl), "json": ("x.json", as_json),
-           "csv": ("x.csv", as_csv), "tsv": ("x.tsv", as_csv), "parquet": ("x.parquet", parquet),
-           "disk": ("x", on_disk)}
+FORMATS = {
+    "jsonl": ("x.jsonl", jsonl),
+    "gz": ("x.jsonl.gz", jsonl),
+    "json": ("x.json", as_json),
+    "csv": ("x.csv", as_csv),
+    "tsv": ("x.tsv", as_csv),
+    "parquet": ("x.parquet", parquet),
+    "disk": ("x", on_disk),
+}
 
 
 def load(tmp_path, rows, **options) -> LoadedPreferences:
@@ -75,15 +82,21 @@ def judged(loaded):
     """(prompt, preferred, other) of each pair: what does not depend on the order shown."""
     data = loaded.data
     row = np.arange(len(data))
-    return [(data.prompts[x], data.responses[y], data.responses[z]) for x, y, z in zip(
-        data.pair_prompt, data.pairs[row, 1 - data.label], data.pairs[row, data.label])]
+    return [
+        (data.prompts[x], data.responses[y], data.responses[z])
+        for x, y, z in zip(
+            data.pair_prompt, data.pairs[row, 1 - data.label], data.pairs[row, data.label]
+        )
+    ]
 
 
 def shown(loaded):
     """(prompt, first, second, label) of each pair."""
     data = loaded.data
-    return [(data.prompts[x], data.responses[a], data.responses[b], int(lab)) for x, (a, b), lab
-            in zip(data.pair_prompt, data.pairs, data.label)]
+    return [
+        (data.prompts[x], data.responses[a], data.responses[b], int(lab))
+        for x, (a, b), lab in zip(data.pair_prompt, data.pairs, data.label)
+    ]
 
 
 # -- layouts -------------------------------------------------------------------
@@ -103,32 +116,43 @@ def test_hh_rlhf_layout_agrees_with_load_hh_rlhf(real_hh_rlhf):
 def test_transcripts_of_the_real_file_part_where_its_prompts_end(real_hh_rlhf, tmp_path):
     with gzip.open(real_hh_rlhf / "test.jsonl.gz", "rt") as lines:
         rows = [json.loads(line) for line in lines]
-    loaded = load(tmp_path, [{k: "\n\n" + r[k] for k in ("chosen", "rejected")} for r in rows],
-                  skip_bad=True)
+    loaded = load(
+        tmp_path, [{k: "\n\n" + r[k] for k in ("chosen", "rejected")} for r in rows], skip_bad=True
+    )
     assert loaded.layout == "transcripts" and not loaded.order_known
     assert loaded.rows == 4043 == len(loaded.data) + len(loaded.bad)
     empty = sum(not all(r["responses"]) for r in rows)
     assert len(loaded.bad) == empty == 6 and all("is empty" in b.reason for b in loaded.bad)
     kept = [r for r in rows if all(r["responses"])]
-    same = [got == (r["prompt"], r["responses"][r["label"]], r["responses"][1 - r["label"]])
-            for got, r in zip(judged(loaded), kept)]
+    same = [
+        got == (r["prompt"], r["responses"][r["label"]], r["responses"][1 - r["label"]])
+        for got, r in zip(judged(loaded), kept)
+    ]
     # The rest hold "Human:" inside a response, where the file's authors cut elsewhere.
     assert np.mean(same) > 0.995
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    ({"label": True}, "label is True, expected one of 0, 1"),
-    ({"label": 2}, "label is 2, expected one of 0, 1"),
-    ({"responses": ["a"]}, "responses is a list of 1, expected two strings"),
-    ({"responses": ["a", 5]}, r"responses\[1\] is 5, expected a string"),
-    ({"responses": "ab"}, "responses is 'ab', expected a list"),
-    ({"objective": "honest"}, "objective is 'honest', expected one of helpful, harmless"),
-    ({"data_subset": None}, r"prompt_type \(column 'data_subset'\) is null, expected one of"),
-    ({"prompt": ""}, "prompt is empty"),
-])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"label": True}, "label is True, expected one of 0, 1"),
+        ({"label": 2}, "label is 2, expected one of 0, 1"),
+        ({"responses": ["a"]}, "responses is a list of 1, expected two strings"),
+        ({"responses": ["a", 5]}, r"responses\[1\] is 5, expected a string"),
+        ({"responses": "ab"}, "responses is 'ab', expected a list"),
+        ({"objective": "honest"}, "objective is 'honest', expected one of helpful, harmless"),
+        ({"data_subset": None}, r"prompt_type \(column 'data_subset'\) is null, expected one of"),
+        ({"prompt": ""}, "prompt is empty"),
+    ],
+)
 def test_hh_rlhf_bad_rows(tmp_path, change, says):
-    good = {"prompt": "Human: Hi", "responses": ["a", ""], "label": 1, "objective": "helpful",
-            "data_subset": "harmless"}
+    good = {
+        "prompt": "Human: Hi",
+        "responses": ["a", ""],
+        "label": 1,
+        "objective": "helpful",
+        "data_subset": "harmless",
+    }
     loaded = load(tmp_path, [good, {**good, "label": 0}])
     assert loaded.data.label.tolist() == [0, 1] and loaded.data.prompt_type.tolist() == [1]
     with pytest.raises(ValueError, match=f"x.jsonl, line 2: {says}"):
@@ -136,8 +160,16 @@ def test_hh_rlhf_bad_rows(tmp_path, change, says):
 
 
 def test_pairs(tmp_path):
-    loaded = load(tmp_path, [PAIR, {**PAIR, "label": 0}, {**PAIR, "label": 0.5},
-                             {**PAIR, "label": True}, {**PAIR, "label": " 1.0"}])
+    loaded = load(
+        tmp_path,
+        [
+            PAIR,
+            {**PAIR, "label": 0},
+            {**PAIR, "label": 0.5},
+            {**PAIR, "label": True},
+            {**PAIR, "label": " 1.0"},
+        ],
+    )
     assert loaded.layout == "pairs" and loaded.ties == 1 and loaded.order_known
     assert loaded.data.label.tolist() == [1, 0, 1, 1]
     assert len(loaded.data.prompts) == 1 and len(loaded.data.responses) == 2
@@ -163,68 +195,127 @@ def say(*words, roles=("user", "assistant")):
 SYSTEM = {"role": "system", "content": "Be brief."}
 
 
-@pytest.mark.parametrize(("row", "expected"), [
-    # the prompt inside both conversations
-    ({"chosen": say("Hi", "Yes"), "rejected": say("Hi", "No")}, ("Hi", "Yes", "No")),
-    # repeated in a column, as in UltraFeedback binarized
-    ({"prompt": "Hi", "chosen": say("Hi", "Yes"), "rejected": say("Hi", "No")},
-     ("Hi", "Yes", "No")),
-    # in a column only, as text or as messages, as TRL has it
-    ({"prompt": "Hi", "chosen": say("Yes", roles=["assistant"]),
-      "rejected": say("No", roles=["assistant"])}, ("Hi", "Yes", "No")),
-    ({"prompt": [SYSTEM, *say("Hi", "Hm", "So?")], "chosen": say("Yes", roles=["assistant"]),
-      "rejected": say("No", roles=["assistant"])},
-     ("Be brief.\n\nHuman: Hi\n\nAssistant: Hm\n\nHuman: So?", "Yes", "No")),
-    ({"chosen": say("Hi", "Hm", "So?", "Yes"), "rejected": say("Hi", "Hm", "So?", "No")},
-     ("Human: Hi\n\nAssistant: Hm\n\nHuman: So?", "Yes", "No")),
-    # they part early: what follows is the response
-    ({"chosen": say("Hi", "A", "So?", "Yes"), "rejected": say("Hi", "B", "So?", "No")},
-     ("Hi", "A\n\nHuman: So?\n\nAssistant: Yes", "B\n\nHuman: So?\n\nAssistant: No")),
-    # one stops where the other goes on
-    ({"chosen": say("Hi", "A"), "rejected": say("Hi", "A", "So?", "No")},
-     ("Hi", "A", "A\n\nHuman: So?\n\nAssistant: No")),
-    # the same twice
-    ({"chosen": say("Hi", "A"), "rejected": say("Hi", "A")}, ("Hi", "A", "A")),
-    ({"chosen": [{"from": "human", "value": " Hi "}, {"from": "gpt", "value": "A"}],
-      "rejected": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "B"}]},
-     ("Hi", "A", "B")),
-])
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        # the prompt inside both conversations
+        ({"chosen": say("Hi", "Yes"), "rejected": say("Hi", "No")}, ("Hi", "Yes", "No")),
+        # repeated in a column, as in UltraFeedback binarized
+        (
+            {"prompt": "Hi", "chosen": say("Hi", "Yes"), "rejected": say("Hi", "No")},
+            ("Hi", "Yes", "No"),
+        ),
+        # in a column only, as text or as messages, as TRL has it
+        (
+            {
+                "prompt": "Hi",
+                "chosen": say("Yes", roles=["assistant"]),
+                "rejected": say("No", roles=["assistant"]),
+            },
+            ("Hi", "Yes", "No"),
+        ),
+        (
+            {
+                "prompt": [SYSTEM, *say("Hi", "Hm", "So?")],
+                "chosen": say("Yes", roles=["assistant"]),
+                "rejected": say("No", roles=["assistant"]),
+            },
+            ("Be brief.\n\nHuman: Hi\n\nAssistant: Hm\n\nHuman: So?", "Yes", "No"),
+        ),
+        (
+            {"chosen": say("Hi", "Hm", "So?", "Yes"), "rejected": say("Hi", "Hm", "So?", "No")},
+            ("Human: Hi\n\nAssistant: Hm\n\nHuman: So?", "Yes", "No"),
+        ),
+        # they part early: what follows is the response
+        (
+            {"chosen": say("Hi", "A", "So?", "Yes"), "rejected": say("Hi", "B", "So?", "No")},
+            ("Hi", "A\n\nHuman: So?\n\nAssistant: Yes", "B\n\nHuman: So?\n\nAssistant: No"),
+        ),
+        # one stops where the other goes on
+        (
+            {"chosen": say("Hi", "A"), "rejected": say("Hi", "A", "So?", "No")},
+            ("Hi", "A", "A\n\nHuman: So?\n\nAssistant: No"),
+        ),
+        # the same twice
+        ({"chosen": say("Hi", "A"), "rejected": say("Hi", "A")}, ("Hi", "A", "A")),
+        (
+            {
+                "chosen": [{"from": "human", "value": " Hi "}, {"from": "gpt", "value": "A"}],
+                "rejected": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "B"}],
+            },
+            ("Hi", "A", "B"),
+        ),
+    ],
+)
 def test_messages(tmp_path, row, expected):
     loaded = load(tmp_path, [row])
     assert loaded.layout == "messages" and not loaded.order_known
     assert judged(loaded) == [expected]
-    assert judged(load_preferences(as_csv(tmp_path / "x.csv", [row]), layout="messages")
-                  ) == [expected], "cells of JSON"
+    assert judged(load_preferences(as_csv(tmp_path / "x.csv", [row]), layout="messages")) == [
+        expected
+    ], "cells of JSON"
 
 
-@pytest.mark.parametrize(("row", "expected"), [
-    ({"chosen": "\n\nHuman: Hi\n\nAssistant: Yes", "rejected": "\n\nHuman: Hi\n\nAssistant: No"},
-     ("Human: Hi", "Yes", "No")),
-    ({"chosen": "Human: Hi\n\nyou\n\nAssistant: a\n\nHuman: b\n\nAssistant: Human: c\n\nd ",
-      "rejected": "Human: Hi\n\nyou\n\nAssistant: a\n\nHuman: b\n\nAssistant: e"},
-     ("Human: Hi\n\nyou\n\nAssistant: a\n\nHuman: b", "Human: c\n\nd", "e")),
-    ({"chosen": "Note\n\nHuman: Hi\n\nAssistant: Yes",
-      "rejected": "Note\n\nHuman: Hi\n\nAssistant: No"},
-     ("Note\n\nHuman: Hi", "Yes", "No")),
-])
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (
+            {
+                "chosen": "\n\nHuman: Hi\n\nAssistant: Yes",
+                "rejected": "\n\nHuman: Hi\n\nAssistant: No",
+            },
+            ("Human: Hi", "Yes", "No"),
+        ),
+        (
+            {
+                "chosen": "Human: Hi\n\nyou\n\nAssistant: a\n\nHuman: b\n\nAssistant: Human: c\n\nd ",
+                "rejected": "Human: Hi\n\nyou\n\nAssistant: a\n\nHuman: b\n\nAssistant: e",
+            },
+            ("Human: Hi\n\nyou\n\nAssistant: a\n\nHuman: b", "Human: c\n\nd", "e"),
+        ),
+        (
+            {
+                "chosen": "Note\n\nHuman: Hi\n\nAssistant: Yes",
+                "rejected": "Note\n\nHuman: Hi\n\nAssistant: No",
+            },
+            ("Note\n\nHuman: Hi", "Yes", "No"),
+        ),
+    ],
+)
 def test_transcripts(tmp_path, row, expected):
     loaded = load(tmp_path, [row])
     assert loaded.layout == "transcripts" and judged(loaded) == [expected]
 
 
 def completion(text, *ratings):
-    return {"model": "m", "response": text, "overall_score": 10, "annotations": {
-        aspect: {"Rating": r, "Rationale": "..."} for aspect, r in zip(files._ASPECTS, ratings)}}
+    return {
+        "model": "m",
+        "response": text,
+        "overall_score": 10,
+        "annotations": {
+            aspect: {"Rating": r, "Rationale": "..."} for aspect, r in zip(files._ASPECTS, ratings)
+        },
+    }
 
 
 def feedback(*completions, instruction="Why?"):
-    return {"source": "s", "instruction": instruction, "models": [], "correct_answers": ["None"],
-            "completions": list(completions)}
+    return {
+        "source": "s",
+        "instruction": instruction,
+        "models": [],
+        "correct_answers": ["None"],
+        "completions": list(completions),
+    }
 
 
 def test_ultrafeedback(tmp_path):
-    rows = [feedback(completion("a", "5", "4", "3", "2"), completion("b", "1", "1", "1", "1"),
-                     completion("c", "2", "3", "4", "5"))]
+    rows = [
+        feedback(
+            completion("a", "5", "4", "3", "2"),
+            completion("b", "1", "1", "1", "1"),
+            completion("c", "2", "3", "4", "5"),
+        )
+    ]
     loaded = load(tmp_path, rows)
     assert loaded.layout == "ultrafeedback" and loaded.rows == 1
     assert shown(loaded) == [("Why?", "a", "b", 1), ("Why?", "b", "c", 0)]
@@ -238,8 +329,11 @@ def test_ultrafeedback_labels_are_brute_force_means(tmp_path):
     rows, expected, ties = [], [], 0
     for i in range(60):
         ratings = [[str(r) if r else "N/A" for r in row] for row in rng.integers(0, 6, (4, 4))]
-        rows.append(feedback(*(completion(f"{i} {k}", *r) for k, r in enumerate(ratings)),
-                             instruction=f"p{i}"))
+        rows.append(
+            feedback(
+                *(completion(f"{i} {k}", *r) for k, r in enumerate(ratings)), instruction=f"p{i}"
+            )
+        )
         means = [np.mean([float(r) for r in row if r != "N/A"] or [np.nan]) for row in ratings]
         for k in range(4):
             for m in range(k + 1, 4):
@@ -255,12 +349,20 @@ def test_ultrafeedback_labels_are_brute_force_means(tmp_path):
 
 
 def test_ultrafeedback_aspects_that_are_not_rated(tmp_path):
-    rows = [feedback(completion("a", "5", "N/A", "3", "2"), completion("b", "1", "1", "1", "1"),
-                     completion("c", "2", "2", "2", "2"))]
+    rows = [
+        feedback(
+            completion("a", "5", "N/A", "3", "2"),
+            completion("b", "1", "1", "1", "1"),
+            completion("c", "2", "2", "2", "2"),
+        )
+    ]
     loaded = load(tmp_path, rows)
     assert len(loaded.data) == 3 and not loaded.bad
-    assert loaded.names["response_latents"] == ["helpfulness", "instruction_following",
-                                                "truthfulness"]
+    assert loaded.names["response_latents"] == [
+        "helpfulness",
+        "instruction_following",
+        "truthfulness",
+    ]
     assert loaded.notes[0].startswith("honesty is not rated for 1 completion of 3: left out")
     with pytest.raises(ValueError, match=r"line 1: completions\[0\] has no rating of honesty"):
         load(tmp_path, rows, response_latents=["honesty"])
@@ -271,20 +373,32 @@ def test_ultrafeedback_aspects_that_are_not_rated(tmp_path):
         load(tmp_path, rows, response_latents=["wit"])
 
 
-@pytest.mark.parametrize(("row", "says"), [
-    (feedback(), "completions is a list of 0, a pair needs two"),
-    (feedback(completion("a", "1")), "completions is a list of 1, a pair needs two"),
-    (feedback(completion("a", "1"), completion("", "1")), r"completions\[1\].response is empty"),
-    (feedback(completion("a", "1"), "b"), r"completions\[1\] is 'b', expected an object"),
-    (feedback(completion("a", "1"), completion("b")), r"completions\[1\] has no rating"),
-    (feedback(completion("a", "1"), completion("b", "good")),
-     r"completions\[1\]: the rating of helpfulness is 'good', expected '1' to '5'"),
-    (feedback(completion("a", "1"), completion("b", "10")),
-     r"completions\[1\]: the rating of helpfulness is '10', expected '1' to '5'"),
-    (feedback(completion("a", "1"), completion("a", "2")),
-     r"completions\[1\] has the text of completions\[0\] and other ratings"),
-    ({**feedback(), "completions": None}, "completions is null, expected a list"),
-])
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (feedback(), "completions is a list of 0, a pair needs two"),
+        (feedback(completion("a", "1")), "completions is a list of 1, a pair needs two"),
+        (
+            feedback(completion("a", "1"), completion("", "1")),
+            r"completions\[1\].response is empty",
+        ),
+        (feedback(completion("a", "1"), "b"), r"completions\[1\] is 'b', expected an object"),
+        (feedback(completion("a", "1"), completion("b")), r"completions\[1\] has no rating"),
+        (
+            feedback(completion("a", "1"), completion("b", "good")),
+            r"completions\[1\]: the rating of helpfulness is 'good', expected '1' to '5'",
+        ),
+        (
+            feedback(completion("a", "1"), completion("b", "10")),
+            r"completions\[1\]: the rating of helpfulness is '10', expected '1' to '5'",
+        ),
+        (
+            feedback(completion("a", "1"), completion("a", "2")),
+            r"completions\[1\] has the text of completions\[0\] and other ratings",
+        ),
+        ({**feedback(), "completions": None}, "completions is null, expected a list"),
+    ],
+)
 def test_ultrafeedback_bad_rows(tmp_path, row, says):
     good = feedback(completion("x", "1"), completion("y", "2"))
     with pytest.raises(ValueError, match=f"x.jsonl, line 2: {says}"):
@@ -294,10 +408,22 @@ def test_ultrafeedback_bad_rows(tmp_path, row, says):
 
 
 def test_safe_rlhf(tmp_path):
-    loaded = load(tmp_path, [{"prompt": "p", "response_0": "a", "response_1": "b",
-                              "is_response_0_safe": False, "better_response_id": 0,
-                              "safer_response_id": 1, "harm_0": 3, "harm_1": 0}],
-                  response_latents=["harm"])
+    loaded = load(
+        tmp_path,
+        [
+            {
+                "prompt": "p",
+                "response_0": "a",
+                "response_1": "b",
+                "is_response_0_safe": False,
+                "better_response_id": 0,
+                "safer_response_id": 1,
+                "harm_0": 3,
+                "harm_1": 0,
+            }
+        ],
+        response_latents=["harm"],
+    )
     assert loaded.layout == "safe_rlhf" and loaded.rows == 1
     assert shown(loaded) == [("p", "a", "b", 1), ("p", "a", "b", 0)]
     assert loaded.data.objective.tolist() == [0, 1]
@@ -306,26 +432,45 @@ def test_safe_rlhf(tmp_path):
 
 
 def test_arena(tmp_path):
-    row = {"conversation_a": say("Hi", "A", "So?", "A2"),
-           "conversation_b": say("Hi", "B", "So?", "B2"),
-           "model_a": "x", "model_b": "y", "judge": "arena_user_9", "turn": 2}
-    loaded = load(tmp_path, [{**row, "winner": w} for w in
-                             ("model_a", "model_b", "tie", "tie (bothbad)")] +
-                  [{**row, "winner": "model_a", "judge": "arena_user_10"}])
+    row = {
+        "conversation_a": say("Hi", "A", "So?", "A2"),
+        "conversation_b": say("Hi", "B", "So?", "B2"),
+        "model_a": "x",
+        "model_b": "y",
+        "judge": "arena_user_9",
+        "turn": 2,
+    }
+    loaded = load(
+        tmp_path,
+        [{**row, "winner": w} for w in ("model_a", "model_b", "tie", "tie (bothbad)")]
+        + [{**row, "winner": "model_a", "judge": "arena_user_10"}],
+    )
     assert loaded.layout == "arena" and loaded.ties == 2 and loaded.rows == 5
-    assert shown(loaded)[0] == ("Hi", "A\n\nHuman: So?\n\nAssistant: A2",
-                                "B\n\nHuman: So?\n\nAssistant: B2", 1)
+    assert shown(loaded)[0] == (
+        "Hi",
+        "A\n\nHuman: So?\n\nAssistant: A2",
+        "B\n\nHuman: So?\n\nAssistant: B2",
+        1,
+    )
     assert loaded.data.label.tolist() == [1, 0, 1]
     assert loaded.names == {"annotator": ["arena_user_10", "arena_user_9"]}
     assert loaded.data.annotator.tolist() == [1, 1, 0]
-    assert load(tmp_path, [{**row, "winner": "model_b"}], columns={"annotator": None}
-                ).data.annotator is None
+    assert (
+        load(tmp_path, [{**row, "winner": "model_b"}], columns={"annotator": None}).data.annotator
+        is None
+    )
 
 
 def test_alpaca_farm(tmp_path):
     row = {"instruction": "Add", "output_1": "a", "output_2": "b", "preference": 1}
-    loaded = load(tmp_path, [{**row, "input": "1 and 2"}, {**row, "input": "", "preference": 2},
-                             {**row, "preference": 1.5, "input": None}])
+    loaded = load(
+        tmp_path,
+        [
+            {**row, "input": "1 and 2"},
+            {**row, "input": "", "preference": 2},
+            {**row, "preference": 1.5, "input": None},
+        ],
+    )
     assert loaded.layout == "alpaca_farm" and loaded.ties == 1
     assert shown(loaded) == [("Add\n\n1 and 2", "a", "b", 1), ("Add", "a", "b", 0)]
 
@@ -335,8 +480,17 @@ def test_helpsteer(tmp_path):
     loaded = load(tmp_path, [{**row, "preference_strength": s} for s in (-3, 2, 0)])
     assert loaded.layout == "helpsteer" and loaded.ties == 1
     assert shown(loaded) == [("p", "a", "b", 1), ("p", "a", "b", 0)]
-    third = load(tmp_path, [{"context": say("Hi", "Hm", "So?"), "response_1": "a",
-                             "response_2": "b", "overall_preference": 1}])
+    third = load(
+        tmp_path,
+        [
+            {
+                "context": say("Hi", "Hm", "So?"),
+                "response_1": "a",
+                "response_2": "b",
+                "overall_preference": 1,
+            }
+        ],
+    )
     assert third.layout == "helpsteer"
     assert shown(third) == [("Human: Hi\n\nAssistant: Hm\n\nHuman: So?", "a", "b", 0)]
 
@@ -353,14 +507,25 @@ def test_every_layout_is_in_the_table_of_the_module():
 
 
 def test_columns_rename(tmp_path):
-    rows = [{"q": "p", "win": "a", "lose": "b", "who": "zoe", "goal": "wit", "kind": "maths"},
-            {"q": "p", "win": "a", "lose": "c", "who": "abe", "goal": "brevity", "kind": "maths"}]
-    names = {"prompt": "q", "chosen": "win", "rejected": "lose", "annotator": "who",
-             "objective": "goal", "prompt_type": "kind"}
+    rows = [
+        {"q": "p", "win": "a", "lose": "b", "who": "zoe", "goal": "wit", "kind": "maths"},
+        {"q": "p", "win": "a", "lose": "c", "who": "abe", "goal": "brevity", "kind": "maths"},
+    ]
+    names = {
+        "prompt": "q",
+        "chosen": "win",
+        "rejected": "lose",
+        "annotator": "who",
+        "objective": "goal",
+        "prompt_type": "kind",
+    }
     loaded = load(tmp_path, rows, columns=names)
     assert judged(loaded) == [("p", "a", "b"), ("p", "a", "c")]
-    assert loaded.names == {"annotator": ["abe", "zoe"], "objective": ["brevity", "wit"],
-                            "prompt_type": ["maths"]}
+    assert loaded.names == {
+        "annotator": ["abe", "zoe"],
+        "objective": ["brevity", "wit"],
+        "prompt_type": ["maths"],
+    }
     assert loaded.data.annotator.tolist() == [1, 0] and loaded.data.objective.tolist() == [1, 0]
     assert loaded.data.prompt_type.tolist() == [0]
     with pytest.raises(ValueError, match=r"line 3: chosen \(column 'win'\) is null, expected"):
@@ -374,23 +539,32 @@ def test_a_layout_by_name_wins_over_the_guess(tmp_path):
     assert judged(loaded) == [("Why?", "No idea.", "Because.")]
 
 
-@pytest.mark.parametrize(("options", "says"), [
-    ({"layout": "pears"}, "layout is 'pears', expected 'auto' or one of .*'pairs'"),
-    ({"layout": "arena"}, r"layout 'arena' needs a column 'conversation_a', but x.jsonl has the "
-     r"columns 'prompt', .*columns=\{'conversation_a': ...\}"),
-    ({"layout": "saved"}, "layout is 'saved', but .* is no folder"),
-    ({"columns": {"prompt": "q"}}, "columns says 'prompt' is 'q', but x.jsonl has the columns"),
-    ({"columns": {"promt": "prompt"}}, "columns has the key 'promt', but layout 'pairs' reads"),
-    ({"response_latents": ["score"]}, "response_latents names 'score': .*none of the pairs "
-     "score_a and score_b; score_1 and score_2; score_0 and score_1"),
-    ({"prompt_latents": ["size"]}, "prompt_latents names 'size', but x.jsonl has the columns"),
-    ({"response_latents": "score"}, "response_latents is one string, 'score'"),
-    ({"limit": 0}, "limit is 0, expected a whole number from 1"),
-    ({"limit": 2.5}, "limit is 2.5"),
-    ({"limit": True}, "limit is True"),
-    ({"split": "train"}, "x.jsonl is one file: split='train' goes with a folder or a hub id"),
-    ({"config": "x"}, "config='x' goes with a hub id"),
-])
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"layout": "pears"}, "layout is 'pears', expected 'auto' or one of .*'pairs'"),
+        (
+            {"layout": "arena"},
+            r"layout 'arena' needs a column 'conversation_a', but x.jsonl has the "
+            r"columns 'prompt', .*columns=\{'conversation_a': ...\}",
+        ),
+        ({"layout": "saved"}, "layout is 'saved', but .* is no folder"),
+        ({"columns": {"prompt": "q"}}, "columns says 'prompt' is 'q', but x.jsonl has the columns"),
+        ({"columns": {"promt": "prompt"}}, "columns has the key 'promt', but layout 'pairs' reads"),
+        (
+            {"response_latents": ["score"]},
+            "response_latents names 'score': .*none of the pairs "
+            "score_a and score_b; score_1 and score_2; score_0 and score_1",
+        ),
+        ({"prompt_latents": ["size"]}, "prompt_latents names 'size', but x.jsonl has the columns"),
+        ({"response_latents": "score"}, "response_latents is one string, 'score'"),
+        ({"limit": 0}, "limit is 0, expected a whole number from 1"),
+        ({"limit": 2.5}, "limit is 2.5"),
+        ({"limit": True}, "limit is True"),
+        ({"split": "train"}, "x.jsonl is one file: split='train' goes with a folder or a hub id"),
+        ({"config": "x"}, "config='x' goes with a hub id"),
+    ],
+)
 def test_wrong_options(tmp_path, options, says):
     with pytest.raises(ValueError, match=says):
         load(tmp_path, [PAIR], **options)
@@ -399,9 +573,13 @@ def test_wrong_options(tmp_path, options, says):
 def test_no_layout_fits_lists_what_there_is_and_what_is_needed(tmp_path):
     with pytest.raises(ValueError) as error:
         load(tmp_path, [{"question": "p", "best": "a"}])
-    for words in ("no layout fits: x.jsonl has the columns 'question', 'best'",
-                  "pairs: prompt, response_a, response_b, label", "preference_strength or overall",
-                  "columns={'prompt': 'a column of yours', ...}", "--column prompt=COL"):
+    for words in (
+        "no layout fits: x.jsonl has the columns 'question', 'best'",
+        "pairs: prompt, response_a, response_b, label",
+        "preference_strength or overall",
+        "columns={'prompt': 'a column of yours', ...}",
+        "--column prompt=COL",
+    ):
         assert words in str(error.value)
     with pytest.raises(ValueError, match="no layout fits.*'chosen', 'rejected'"):
         load(tmp_path, [{"chosen": "a", "rejected": "b"}])
@@ -409,8 +587,10 @@ def test_no_layout_fits_lists_what_there_is_and_what_is_needed(tmp_path):
 
 @pytest.mark.parametrize("columns", [("s_chosen", "s_rejected"), ("chosen_s", "rejected_s")])
 def test_latents_of_chosen_and_rejected(tmp_path, columns):
-    rows = [{**TRL, columns[0]: 5, columns[1]: "1.5", "size": 2},
-            {**TRL, "prompt": "q", columns[0]: 4, columns[1]: 3, "size": True}]
+    rows = [
+        {**TRL, columns[0]: 5, columns[1]: "1.5", "size": 2},
+        {**TRL, "prompt": "q", columns[0]: 4, columns[1]: 3, "size": True},
+    ]
     loaded = load(tmp_path, rows, response_latents=["s"], prompt_latents=["size"])
     assert loaded.data.response_latents.tolist() == [[5], [1.5], [4], [3]]
     assert loaded.data.prompt_latents.tolist() == [[2], [1]]
@@ -420,14 +600,23 @@ def test_latents_of_chosen_and_rejected(tmp_path, columns):
 
 @pytest.mark.parametrize("ends", ["ab", "12", "01"])
 def test_latents_of_pairs_replace_lists(tmp_path, ends):
-    row = {**PAIR, f"s_{ends[0]}": 1, f"s_{ends[1]}": 2, f"t_{ends[0]}": 3, f"t_{ends[1]}": 4,
-           "latents_a": [9], "latents_b": [8]}
+    row = {
+        **PAIR,
+        f"s_{ends[0]}": 1,
+        f"s_{ends[1]}": 2,
+        f"t_{ends[0]}": 3,
+        f"t_{ends[1]}": 4,
+        "latents_a": [9],
+        "latents_b": [8],
+    }
     loaded = load(tmp_path, [row], response_latents=["t", "s"])
     assert loaded.data.response_latents.tolist() == [[3, 1], [4, 2]]
     assert loaded.names["response_latents"] == ["t", "s"]
     assert load(tmp_path, [row]).data.response_latents.tolist() == [[9], [8]]
-    assert load(tmp_path, [row], columns={"latents_a": None, "latents_b": None}
-                ).data.response_latents is None
+    assert (
+        load(tmp_path, [row], columns={"latents_a": None, "latents_b": None}).data.response_latents
+        is None
+    )
 
 
 def test_limit_counts_rows(tmp_path):
@@ -438,14 +627,17 @@ def test_limit_counts_rows(tmp_path):
     assert saved.rows == len(saved.data) == 3 and len(saved.data.prompts) == 3
 
 
-@pytest.mark.parametrize(("values", "codes", "names"), [
-    (["b", "a", "b"], [1, 0, 1], ["a", "b"]),
-    ([3, 1, 3.0], [3, 1, 3], None),
-    (["3", "1", "3"], [1, 0, 1], ["1", "3"]),
-    ([True, False, True], [1, 0, 1], ["False", "True"]),
-    ([1, "a", 1.5], [0, 2, 1], ["1", "1.5", "a"]),
-    ([2**60, -1, 7], [2, 0, 1], ["-1", str(2**60), "7"]),
-])
+@pytest.mark.parametrize(
+    ("values", "codes", "names"),
+    [
+        (["b", "a", "b"], [1, 0, 1], ["a", "b"]),
+        ([3, 1, 3.0], [3, 1, 3], None),
+        (["3", "1", "3"], [1, 0, 1], ["1", "3"]),
+        ([True, False, True], [1, 0, 1], ["False", "True"]),
+        ([1, "a", 1.5], [0, 2, 1], ["1", "1.5", "a"]),
+        ([2**60, -1, 7], [2, 0, 1], ["-1", str(2**60), "7"]),
+    ],
+)
 def test_codes_and_names(tmp_path, values, codes, names):
     loaded = load(tmp_path, [{**PAIR, "objective": v} for v in values])
     if names and str(2**60) in names:
@@ -461,15 +653,22 @@ def test_cells_of_a_text_file_that_are_all_numbers_are_numbers(tmp_path):
 
 
 def test_summary(tmp_path):
-    rows = [{**TRL, "objective": "wit", "annotator": f"w{i % 9}", "s_chosen": 1, "s_rejected": 0}
-            for i in range(10)] + [{}] * 5
+    rows = [
+        {**TRL, "objective": "wit", "annotator": f"w{i % 9}", "s_chosen": 1, "s_rejected": 0}
+        for i in range(10)
+    ] + [{}] * 5
     text = load(tmp_path, rows, skip_bad=True, response_latents=["s"]).summary()
-    for words in ("x.jsonl (10 pairs), layout 'chosen_rejected'",
-                  "15 rows read: 10 pairs of 2 responses to 1 prompt", "0 ties, 5 bad rows",
-                  "not recorded (chosen first in the file), dealt by a fair coin",
-                  "objective: wit (10)", "annotator: 9 different, most often w0 (2)",
-                  "response_latents: s", "bad: x.jsonl, line 11: prompt is missing",
-                  "bad: and 2 more"):
+    for words in (
+        "x.jsonl (10 pairs), layout 'chosen_rejected'",
+        "15 rows read: 10 pairs of 2 responses to 1 prompt",
+        "0 ties, 5 bad rows",
+        "not recorded (chosen first in the file), dealt by a fair coin",
+        "objective: wit (10)",
+        "annotator: 9 different, most often w0 (2)",
+        "response_latents: s",
+        "bad: x.jsonl, line 11: prompt is missing",
+        "bad: and 2 more",
+    ):
         assert words in text
     loaded = load(tmp_path, rows[:10])
     assert repr(loaded) == loaded.summary() and "\nbad" not in repr(loaded)
@@ -480,38 +679,51 @@ def test_summary(tmp_path):
 # -- bad rows --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("row", "says"), [
-    ("{oops", r"not JSON \(Expecting property name"),
-    ("[1]", "is a list, expected an object"),
-    ("[" * 100_000, "not JSON"),
-    ('{"label": ' + "1" * 5000 + "}", "not JSON"),
-    ({"prompt": "p"}, "label is missing"),
-    ({**PAIR, "prompt": " \n"}, "prompt is empty"),
-    ({**PAIR, "response_a": ""}, "response_a is empty"),
-    ({**PAIR, "response_a": 3}, "response_a is 3, expected a string"),
-    ({**PAIR, "response_b": None}, "response_b is null, expected a string"),
-    ({**PAIR, "response_b": ["x"]}, "response_b is a list, expected a string"),
-    ({**PAIR, "response_b": "a\0b"}, r"response_b holds '\\x00' at character 2: NUL"),
-    ({**PAIR, "response_b": "é\ud800"}, r"response_b holds '\\ud800' at character 2: half of a"),
-    ({**PAIR, "label": 2}, "label is 2, expected one of 1, 0, true, false, 0.5"),
-    ({**PAIR, "label": "a"}, "label is 'a', expected one of"),
-    ({**PAIR, "label": None}, "label is null, expected one of"),
-    ({**PAIR, "label": {"x": 1}}, "label is an object, expected one of"),
-    ({**PAIR, "label": float("nan")}, "label is nan, expected one of"),
-    ({**PAIR, "label": 10**400}, "label is 1000"),
-    ({**PAIR, "annotator": None}, "annotator is null, expected a word or a whole number"),
-    ({**PAIR, "annotator": [1]}, "annotator is a list, expected a word"),
-    ({**PAIR, "annotator": float("nan")}, "annotator is nan, expected a word"),
-    ({**PAIR, "annotator": "w", "s_a": "tall", "s_b": 1}, "s_a is 'tall', expected a number"),
-    ({**PAIR, "annotator": "w", "s_a": 1, "s_b": None}, "s_b is null, expected a number"),
-    ({**PAIR, "annotator": "w", "s_a": 1, "s_b": float("inf")}, "s_b is inf, expected a number"),
-    ({**PAIR, "annotator": "w", "s_a": 1}, "s_b is missing"),
-    ({**PAIR, "s_a": 1, "s_b": 2}, "annotator is missing"),
-    ({**PAIR, "annotator": "w", "s_a": 1, "s_b": 3},
-     r"response_latents \(3\) of a response contradicts x.jsonl, line 1, which .* \(2\)"),
-    ({**PAIR, "annotator": "w", "response_a": "n", "response_b": "n", "s_a": 1, "s_b": 3},
-     r"response_latents \(3\) of a response contradicts x.jsonl, line 3, which .* \(1\)"),
-])
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("{oops", r"not JSON \(Expecting property name"),
+        ("[1]", "is a list, expected an object"),
+        ("[" * 100_000, "not JSON"),
+        ('{"label": ' + "1" * 5000 + "}", "not JSON"),
+        ({"prompt": "p"}, "label is missing"),
+        ({**PAIR, "prompt": " \n"}, "prompt is empty"),
+        ({**PAIR, "response_a": ""}, "response_a is empty"),
+        ({**PAIR, "response_a": 3}, "response_a is 3, expected a string"),
+        ({**PAIR, "response_b": None}, "response_b is null, expected a string"),
+        ({**PAIR, "response_b": ["x"]}, "response_b is a list, expected a string"),
+        ({**PAIR, "response_b": "a\0b"}, r"response_b holds '\\x00' at character 2: NUL"),
+        (
+            {**PAIR, "response_b": "é\ud800"},
+            r"response_b holds '\\ud800' at character 2: half of a",
+        ),
+        ({**PAIR, "label": 2}, "label is 2, expected one of 1, 0, true, false, 0.5"),
+        ({**PAIR, "label": "a"}, "label is 'a', expected one of"),
+        ({**PAIR, "label": None}, "label is null, expected one of"),
+        ({**PAIR, "label": {"x": 1}}, "label is an object, expected one of"),
+        ({**PAIR, "label": float("nan")}, "label is nan, expected one of"),
+        ({**PAIR, "label": 10**400}, "label is 1000"),
+        ({**PAIR, "annotator": None}, "annotator is null, expected a word or a whole number"),
+        ({**PAIR, "annotator": [1]}, "annotator is a list, expected a word"),
+        ({**PAIR, "annotator": float("nan")}, "annotator is nan, expected a word"),
+        ({**PAIR, "annotator": "w", "s_a": "tall", "s_b": 1}, "s_a is 'tall', expected a number"),
+        ({**PAIR, "annotator": "w", "s_a": 1, "s_b": None}, "s_b is null, expected a number"),
+        (
+            {**PAIR, "annotator": "w", "s_a": 1, "s_b": float("inf")},
+            "s_b is inf, expected a number",
+        ),
+        ({**PAIR, "annotator": "w", "s_a": 1}, "s_b is missing"),
+        ({**PAIR, "s_a": 1, "s_b": 2}, "annotator is missing"),
+        (
+            {**PAIR, "annotator": "w", "s_a": 1, "s_b": 3},
+            r"response_latents \(3\) of a response contradicts x.jsonl, line 1, which .* \(2\)",
+        ),
+        (
+            {**PAIR, "annotator": "w", "response_a": "n", "response_b": "n", "s_a": 1, "s_b": 3},
+            r"response_latents \(3\) of a response contradicts x.jsonl, line 3, which .* \(1\)",
+        ),
+    ],
+)
 def test_bad_rows(tmp_path, row, says):
     good = {**PAIR, "annotator": "w", "s_a": 1, "s_b": 2}
     rows = [good, "  ", row, {**good, "label": 0}]
@@ -523,22 +735,37 @@ def test_bad_rows(tmp_path, row, says):
     assert len(loaded.data.responses) == 2, "a bad row leaves nothing behind"
 
 
-@pytest.mark.parametrize(("row", "says"), [
-    ({"chosen": say("Hi", "A"), "rejected": say("Ho", "B")}, "chosen and rejected share no prompt"),
-    ({"chosen": say("Hi", "A"), "rejected": []}, "chosen and rejected share no prompt"),
-    ({"chosen": say("Hi"), "rejected": say("Hi", "A")}, "chosen and rejected share no"),
-    ({"chosen": "Hi", "rejected": say("Hi", "A")}, "chosen is 'Hi', expected a list"),
-    ({"chosen": ["Hi"], "rejected": say("Hi", "A")}, r"chosen\[0\] is 'Hi', expected an object"),
-    ({"chosen": [{"role": "user", "content": None}], "rejected": []},
-     r"chosen\[0\].content is null, expected a string"),
-    ({"chosen": [{"content": "x"}], "rejected": []}, r"chosen\[0\].role is null"),
-    ({"chosen": say("Hi", "A"), "rejected": say("Hi", " ")}, "rejected is empty"),
-    ({"chosen": say(" ", "A"), "rejected": say(" ", "B")}, "prompt is empty"),
-    ({"chosen": say("A", roles=["assistant"]), "rejected": say("B", roles=["assistant"])},
-     "prompt is missing"),
-    ({k: [*say("Hi", roles=["user"]), *say(k, "A")] for k in ("chosen", "rejected")},
-     "chosen and rejected share no prompt"),
-])
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (
+            {"chosen": say("Hi", "A"), "rejected": say("Ho", "B")},
+            "chosen and rejected share no prompt",
+        ),
+        ({"chosen": say("Hi", "A"), "rejected": []}, "chosen and rejected share no prompt"),
+        ({"chosen": say("Hi"), "rejected": say("Hi", "A")}, "chosen and rejected share no"),
+        ({"chosen": "Hi", "rejected": say("Hi", "A")}, "chosen is 'Hi', expected a list"),
+        (
+            {"chosen": ["Hi"], "rejected": say("Hi", "A")},
+            r"chosen\[0\] is 'Hi', expected an object",
+        ),
+        (
+            {"chosen": [{"role": "user", "content": None}], "rejected": []},
+            r"chosen\[0\].content is null, expected a string",
+        ),
+        ({"chosen": [{"content": "x"}], "rejected": []}, r"chosen\[0\].role is null"),
+        ({"chosen": say("Hi", "A"), "rejected": say("Hi", " ")}, "rejected is empty"),
+        ({"chosen": say(" ", "A"), "rejected": say(" ", "B")}, "prompt is empty"),
+        (
+            {"chosen": say("A", roles=["assistant"]), "rejected": say("B", roles=["assistant"])},
+            "prompt is missing",
+        ),
+        (
+            {k: [*say("Hi", roles=["user"]), *say(k, "A")] for k in ("chosen", "rejected")},
+            "chosen and rejected share no prompt",
+        ),
+    ],
+)
 def test_bad_conversations(tmp_path, row, says):
     good = {"chosen": say("Hi", "Yes"), "rejected": say("Hi", "No")}
     with pytest.raises(ValueError, match=f"line 2: {says}"):
@@ -547,28 +774,42 @@ def test_bad_conversations(tmp_path, row, says):
 
 def test_transcripts_without_turns_or_a_shared_prompt(tmp_path):
     good = {"chosen": "Human: a\n\nAssistant: b", "rejected": "Human: a\n\nAssistant: c"}
-    for other, says in (("plain", "rejected has no turn that begins with Human: or Assistant:"),
-                        ("Human: z\n\nAssistant: c", "chosen and rejected share no prompt")):
+    for other, says in (
+        ("plain", "rejected has no turn that begins with Human: or Assistant:"),
+        ("Human: z\n\nAssistant: c", "chosen and rejected share no prompt"),
+    ):
         with pytest.raises(ValueError, match=f"line 2: {says}"):
             load(tmp_path, [good, {**good, "rejected": other}])
 
 
 def test_a_type_that_contradicts_an_earlier_row(tmp_path):
     rows = [{**PAIR, "prompt_type": "x"}, {**PAIR, "prompt_type": "y"}]
-    with pytest.raises(ValueError, match="line 2: prompt_type 'y' of a prompt contradicts x.jsonl, "
-                                         "line 1, which gives the same text 'x'"):
+    with pytest.raises(
+        ValueError,
+        match="line 2: prompt_type 'y' of a prompt contradicts x.jsonl, "
+        "line 1, which gives the same text 'x'",
+    ):
         load(tmp_path, rows)
 
 
 def test_lists_of_unequal_length_and_too_large_numbers(tmp_path):
     row = {**PAIR, "latents_a": [1, 2], "latents_b": [1, 2], "embedding_a": [1], "embedding_b": [2]}
-    for change, says in (({"latents_b": [1]}, "response_latents: 1 number, but .*, line 1 has 2"),
-                         ({"embedding_a": [1e300]}, "embedding_a holds a number too large"),
-                         ({"embedding_a": [3]}, "embeddings of a response contradicts .* line 1"),
-                         ({"latents_a": ["x", 1]}, r"latents_a\[0\] is 'x', expected a number")):
+    for change, says in (
+        ({"latents_b": [1]}, "response_latents: 1 number, but .*, line 1 has 2"),
+        ({"embedding_a": [1e300]}, "embedding_a holds a number too large"),
+        ({"embedding_a": [3]}, "embeddings of a response contradicts .* line 1"),
+        ({"latents_a": ["x", 1]}, r"latents_a\[0\] is 'x', expected a number"),
+    ):
         with pytest.raises(ValueError, match=f"line 2: {says}"):
-            load(tmp_path, [row, {**row, "prompt": "other", **change} if "3" not in str(change)
-                            else {**row, **change}])
+            load(
+                tmp_path,
+                [
+                    row,
+                    {**row, "prompt": "other", **change}
+                    if "3" not in str(change)
+                    else {**row, **change},
+                ],
+            )
     with pytest.raises(ValueError, match="has only one of latents_a and latents_b"):
         load(tmp_path, [{**PAIR, "latents_a": [1]}])
 
@@ -576,8 +817,11 @@ def test_lists_of_unequal_length_and_too_large_numbers(tmp_path):
 def test_a_column_that_comes_late_is_not_passed_over(tmp_path):
     rows = [{**PAIR, "prompt": f"p{i}"} for i in range(150)]
     rows[120]["objective"] = "wit"
-    with pytest.raises(ValueError, match=r"line 121: column 'objective' is here, but not in the "
-                                         r"first 100 rows; columns=\{'objective': None\}"):
+    with pytest.raises(
+        ValueError,
+        match=r"line 121: column 'objective' is here, but not in the "
+        r"first 100 rows; columns=\{'objective': None\}",
+    ):
         load(tmp_path, rows)
     assert len(load(tmp_path, rows, columns={"objective": None}).data) == 150
     rows[50]["objective"] = "wit"
@@ -605,8 +849,10 @@ def test_round_trip_of_to_dataset(tmp_path, name):
     loaded = load_preferences(write(tmp_path / file, rows))
     assert loaded.layout == "pairs" and loaded.rows == len(data) and loaded.order_known
     assert loaded.data == PreferenceData.from_dataset(rows, source=loaded.data.source)
-    assert loaded.names == {"response_latents": ["latent 0", "latent 1", "latent 2"],
-                            "prompt_latents": ["latent 0", "latent 1"]}
+    assert loaded.names == {
+        "response_latents": ["latent 0", "latent 1", "latent 2"],
+        "prompt_latents": ["latent 0", "latent 1"],
+    }
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -616,7 +862,8 @@ def test_round_trip_of_to_trl(tmp_path, name):
     file, write = FORMATS[name]
     loaded = load_preferences(write(tmp_path / file, rows), seed=5)
     assert loaded.data.replace(annotator=None) == PreferenceData.from_trl(
-        rows, seed=5, source=loaded.data.source).replace(annotator=None)
+        rows, seed=5, source=loaded.data.source
+    ).replace(annotator=None)
 
 
 def test_what_the_libraries_write_themselves(tmp_path):
@@ -655,10 +902,18 @@ def test_saved_folder(tmp_path):
 ROWS = [{**PAIR, "prompt": f"p{i}", "response_a": f"two\nlines {i}"} for i in range(8)]
 
 
-@pytest.mark.parametrize(("name", "where"), [
-    ("jsonl", "x.jsonl, line 6"), ("gz", "x.jsonl.gz, line 6"), ("json", "x.json, line 7"),
-    ("csv", "x.csv, line 12"), ("tsv", "x.tsv, line 12"), ("parquet", "x.parquet, row 6"),
-    ("disk", "x, row 6")])
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [
+        ("jsonl", "x.jsonl, line 6"),
+        ("gz", "x.jsonl.gz, line 6"),
+        ("json", "x.json, line 7"),
+        ("csv", "x.csv, line 12"),
+        ("tsv", "x.tsv, line 12"),
+        ("parquet", "x.parquet, row 6"),
+        ("disk", "x, row 6"),
+    ],
+)
 def test_a_broken_row_is_named_in_every_format(tmp_path, name, where):
     file, write = FORMATS[name]
     rows = [dict(r) for r in ROWS]
@@ -674,19 +929,33 @@ def test_a_broken_row_is_named_in_every_format(tmp_path, name, where):
 def test_line_numbers_are_an_editors(tmp_path):
     path = tmp_path / "x.jsonl"
     for end in ("\n", "\r\n", "\r"):
-        lines = [json.dumps(PAIR), "", json.dumps({**PAIR, "prompt": "a\u2028b\x85"},
-                                                 ensure_ascii=False), "{"]
+        lines = [
+            json.dumps(PAIR),
+            "",
+            json.dumps({**PAIR, "prompt": "a\u2028b\x85"}, ensure_ascii=False),
+            "{",
+        ]
         path.write_bytes(end.join(lines).encode())
         with pytest.raises(ValueError, match="x.jsonl, line 4: not JSON"):
             load_preferences(path)
     table = tmp_path / "x.csv"
     for end in ("\n", "\r\n"):
-        text = end.join(["prompt,chosen,rejected", f'p,"a{end}{end}b",c', "", 'q,"say ""x""",d',
-                         "too,few", f'r,"e{end}",'])
+        text = end.join(
+            [
+                "prompt,chosen,rejected",
+                f'p,"a{end}{end}b",c',
+                "",
+                'q,"say ""x""",d',
+                "too,few",
+                f'r,"e{end}",',
+            ]
+        )
         table.write_bytes(text.encode())
         loaded = load_preferences(table, skip_bad=True)
-        assert [str(b) for b in loaded.bad] == ["x.csv, line 7: 2 cells, the header has 3",
-                                                "x.csv, line 8: rejected is empty"]
+        assert [str(b) for b in loaded.bad] == [
+            "x.csv, line 7: 2 cells, the header has 3",
+            "x.csv, line 8: rejected is empty",
+        ]
         assert judged(loaded)[1] == ("q", 'say "x"', "d")
         assert judged(loaded)[0][1] == f"a{end}{end}b"
     table.write_text('prompt,chosen,rejected\np,a,b\nq,"never\nclosed,d\n')
@@ -698,14 +967,16 @@ def test_json_arrays(tmp_path):
     path = tmp_path / "x.json"
     good = json.dumps(PAIR, indent=2)
     for text, says in (
-            ("[" + good + ",\n{oops}]", "x.json, line 7: not JSON .Expecting property name"),
-            ("[" + good, "x.json, line 6: not JSON .the array is not closed"),
-            ("[" + good + "\n" + good + "]", "x.json, line 7: not JSON .expected a comma or ]"),
-            ("[" + good + ",]", "x.json, line 6: not JSON .(Expecting|Illegal trailing comma)"),
-            ("[" + good + "]\n\nx", "x.json, line 8: not JSON .something follows"),
-            ("[" + good + ",\n\n3]", "x.json, line 8: is 3, expected an object"),
-            ("[" * 100_000, "x.json, line 1: not JSON"),
-            ("[]", "x.json holds no rows"), ("[\n", "not JSON")):
+        ("[" + good + ",\n{oops}]", "x.json, line 7: not JSON .Expecting property name"),
+        ("[" + good, "x.json, line 6: not JSON .the array is not closed"),
+        ("[" + good + "\n" + good + "]", "x.json, line 7: not JSON .expected a comma or ]"),
+        ("[" + good + ",]", "x.json, line 6: not JSON .(Expecting|Illegal trailing comma)"),
+        ("[" + good + "]\n\nx", "x.json, line 8: not JSON .something follows"),
+        ("[" + good + ",\n\n3]", "x.json, line 8: is 3, expected an object"),
+        ("[" * 100_000, "x.json, line 1: not JSON"),
+        ("[]", "x.json holds no rows"),
+        ("[\n", "not JSON"),
+    ):
         path.write_text(text)
         with pytest.raises(ValueError, match=says):
             load_preferences(path)
@@ -727,15 +998,17 @@ def test_byte_order_mark_and_other_encodings(tmp_path):
     with pytest.raises(ValueError, match="x.jsonl, line 2: prompt holds .* not UTF-8"):
         load_preferences(path)
     table = tmp_path / "x.csv"
-    table.write_bytes("\ufeffprompt;chosen;rejected\r\né;\"a;b\";c\r\n".encode())
+    table.write_bytes('\ufeffprompt;chosen;rejected\r\né;"a;b";c\r\n'.encode())
     assert judged(load_preferences(table)) == [("é", "a;b", "c")], "a spreadsheet's semicolons"
     table.write_bytes("prompt,chosen,rejected\np,a,b\né,a,b\n".encode("latin-1"))
     with pytest.raises(ValueError, match="x.csv, line 3: prompt holds .* not UTF-8"):
         load_preferences(table)
     binary = pa.array([b"p", b"\xff"], pa.binary())
     text = pa.Array.from_buffers(pa.string(), 2, binary.buffers())
-    pq.write_table(pa.table({"prompt": text, "chosen": ["a", "b"], "rejected": ["c", "d"]}),
-                   tmp_path / "x.parquet")
+    pq.write_table(
+        pa.table({"prompt": text, "chosen": ["a", "b"], "rejected": ["c", "d"]}),
+        tmp_path / "x.parquet",
+    )
     with pytest.raises(ValueError, match="x.parquet, row 2: holds bytes that are not UTF-8"):
         load_preferences(tmp_path / "x.parquet")
     assert len(load_preferences(tmp_path / "x.parquet", skip_bad=True).data) == 1
@@ -767,18 +1040,24 @@ def test_headers_without_rows_or_with_a_name_twice(tmp_path):
     pq.write_table(twice, tmp_path / "x.parquet")
     with pytest.raises(ValueError, match="x.parquet has a column 'prompt' more than once"):
         load_preferences(tmp_path / "x.parquet")
-    pq.write_table(pa.table({"prompt": pa.array([], pa.string())} | {
-        c: pa.array([], pa.string()) for c in ("chosen", "rejected")}), tmp_path / "x.parquet")
+    pq.write_table(
+        pa.table(
+            {"prompt": pa.array([], pa.string())}
+            | {c: pa.array([], pa.string()) for c in ("chosen", "rejected")}
+        ),
+        tmp_path / "x.parquet",
+    )
     with pytest.raises(ValueError, match="x.parquet holds no rows"):
         load_preferences(tmp_path / "x.parquet")
 
 
 def test_damaged_gzip(tmp_path):
     rng = random.Random(0)
-    path = jsonl(tmp_path / "x.jsonl.gz", [{**PAIR, "prompt": f"p {rng.random()}"}
-                                           for _ in range(3000)])
+    path = jsonl(
+        tmp_path / "x.jsonl.gz", [{**PAIR, "prompt": f"p {rng.random()}"} for _ in range(3000)]
+    )
     whole = path.read_bytes()
-    for raw in (whole[:len(whole) // 2], whole[:-20] + bytes(b ^ 255 for b in whole[-20:])):
+    for raw in (whole[: len(whole) // 2], whole[:-20] + bytes(b ^ 255 for b in whole[-20:])):
         path.write_bytes(raw)
         with pytest.raises(ValueError, match="x.jsonl.gz: damaged gzip"):
             load_preferences(path, skip_bad=True)
@@ -802,13 +1081,17 @@ def test_wide_cells_and_the_csv_limit_stays(tmp_path):
 
 def test_only_the_columns_that_matter_are_read_from_parquet(tmp_path):
     far = pa.array([2**62], pa.timestamp("us"))  # no date in Python: converting it raises
-    pq.write_table(pa.table({"prompt": ["p"], "chosen": ["a"], "rejected": ["b"], "when": far}),
-                   tmp_path / "x.parquet")
+    pq.write_table(
+        pa.table({"prompt": ["p"], "chosen": ["a"], "rejected": ["b"], "when": far}),
+        tmp_path / "x.parquet",
+    )
     assert judged(load_preferences(tmp_path / "x.parquet")) == [("p", "a", "b")]
     with pytest.raises(ValueError, match="x.parquet, row 1: cannot be read"):
         load_preferences(tmp_path / "x.parquet", columns={"annotator": "when"})
-    pq.write_table(pa.table({"chosen": [say("p", "a")], "rejected": [say("p", "b")], "when": far}),
-                   tmp_path / "x.parquet")
+    pq.write_table(
+        pa.table({"chosen": [say("p", "a")], "rejected": [say("p", "b")], "when": far}),
+        tmp_path / "x.parquet",
+    )
     assert judged(load_preferences(tmp_path / "x.parquet")) == [("p", "a", "b")]
 
 
@@ -839,10 +1122,14 @@ def test_folders_of_files(tmp_path):
 
 
 def test_save_to_disk_with_splits_and_classes(tmp_path):
-    features = datasets.Features({"prompt": datasets.Value("string"),
-                                  "chosen": datasets.Value("string"),
-                                  "rejected": datasets.Value("large_string"),
-                                  "objective": datasets.ClassLabel(names=["wit", "brevity"])})
+    features = datasets.Features(
+        {
+            "prompt": datasets.Value("string"),
+            "chosen": datasets.Value("string"),
+            "rejected": datasets.Value("large_string"),
+            "objective": datasets.ClassLabel(names=["wit", "brevity"]),
+        }
+    )
     rows = [{**TRL, "objective": 1}, {**TRL, "objective": 0}, {**TRL, "objective": 1}]
     one = datasets.Dataset.from_list(rows, features=features)
     datasets.DatasetDict({"train": one, "test": one.select([1])}).save_to_disk(tmp_path / "two")
@@ -874,8 +1161,12 @@ def test_hub(tmp_path, monkeypatch):
 
     def load_dataset(name, config=None, *, split=None, revision=None):
         asked.append((name, config, split, revision))
-        return real("json", data_files={s: str(tmp_path / f"{s}.jsonl") for s in ("train", "test")},
-                    split=split, cache_dir=tmp_path / "cache")
+        return real(
+            "json",
+            data_files={s: str(tmp_path / f"{s}.jsonl") for s in ("train", "test")},
+            split=split,
+            cache_dir=tmp_path / "cache",
+        )
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     loaded = load_preferences("someone/some-data", split="train", config="c", revision="r")
@@ -901,13 +1192,15 @@ def test_hub(tmp_path, monkeypatch):
         raise RuntimeError("Dataset scripts are no longer supported")
 
     monkeypatch.setattr(datasets, "load_dataset", fails)
-    with pytest.raises(ValueError, match="hub data set 'a/b' could not be loaded "
-                                         ".RuntimeError: Dataset scripts"):
+    with pytest.raises(
+        ValueError, match="hub data set 'a/b' could not be loaded .RuntimeError: Dataset scripts"
+    ):
         load_preferences("a/b")
 
 
-@pytest.mark.parametrize("source", ["nowhere", "data/nowhere.jsonl", "a/b/c", "", "a\0b",
-                                    "/no/where/at.parquet"])
+@pytest.mark.parametrize(
+    "source", ["nowhere", "data/nowhere.jsonl", "a/b/c", "", "a\0b", "/no/where/at.parquet"]
+)
 def test_neither_path_nor_hub_id(tmp_path, monkeypatch, source):
     monkeypatch.chdir(tmp_path)
     if source:
@@ -920,8 +1213,11 @@ def test_neither_path_nor_hub_id(tmp_path, monkeypatch, source):
 
 # -- nothing but an answer or a clear refusal -------------------------------------------
 
-FUZZ = settings(deadline=None, max_examples=150,
-                suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+FUZZ = settings(
+    deadline=None,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 EXTRAS = ["annotator", "objective", "prompt_type", "latents_a", "latents_b", "input"]
 
 
@@ -937,30 +1233,74 @@ def tried(path, **options):
 
 
 @FUZZ
-@given(raw=st.binary(max_size=200), name=st.sampled_from(
-    ["x.jsonl", "x.json", "x.csv", "x.tsv", "x.parquet", "x.jsonl.gz", "x.csv.gz"]),
-    zipped=st.booleans())
+@given(
+    raw=st.binary(max_size=200),
+    name=st.sampled_from(
+        ["x.jsonl", "x.json", "x.csv", "x.tsv", "x.parquet", "x.jsonl.gz", "x.csv.gz"]
+    ),
+    zipped=st.booleans(),
+)
 def test_any_bytes(tmp_path, raw, name, zipped):
     (tmp_path / name).write_bytes(gzip.compress(raw) if zipped else raw)
     tried(tmp_path / name)
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6)
-MESSAGES = st.lists(st.fixed_dictionaries({
-    "role": st.sampled_from(["user", "assistant", "system", 3]),
-    "content": st.sampled_from(["a", "b", "", None])}), max_size=4)
-COMPLETIONS = st.lists(st.fixed_dictionaries({"response": st.sampled_from("abc"), "annotations": (
-    st.dictionaries(st.sampled_from(files._ASPECTS), st.fixed_dictionaries(
-        {"Rating": st.sampled_from(["1", "5", 3, "N/A", None, "x"])})) | st.none())}), max_size=4)
-VALUES = (SCALARS | MESSAGES | COMPLETIONS | st.lists(SCALARS, max_size=2) | st.sampled_from(
-    ["Human: a\n\nAssistant: b", "Human: a\n\nAssistant: c", "model_a", "1", 0, 1, "helpful", {}]))
+MESSAGES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "role": st.sampled_from(["user", "assistant", "system", 3]),
+            "content": st.sampled_from(["a", "b", "", None]),
+        }
+    ),
+    max_size=4,
+)
+COMPLETIONS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "response": st.sampled_from("abc"),
+            "annotations": (
+                st.dictionaries(
+                    st.sampled_from(files._ASPECTS),
+                    st.fixed_dictionaries(
+                        {"Rating": st.sampled_from(["1", "5", 3, "N/A", None, "x"])}
+                    ),
+                )
+                | st.none()
+            ),
+        }
+    ),
+    max_size=4,
+)
+VALUES = (
+    SCALARS
+    | MESSAGES
+    | COMPLETIONS
+    | st.lists(SCALARS, max_size=2)
+    | st.sampled_from(
+        [
+            "Human: a\n\nAssistant: b",
+            "Human: a\n\nAssistant: c",
+            "model_a",
+            "1",
+            0,
+            1,
+            "helpful",
+            {},
+        ]
+    )
+)
 
 
 def rows_of(layout):
     needs = [c.split(" or ")[0] for c in LAYOUTS[layout]]
-    return st.lists(st.fixed_dictionaries(
-        {c: VALUES for c in needs}, optional={c: VALUES for c in EXTRAS if c not in needs}),
-        min_size=1, max_size=3)
+    return st.lists(
+        st.fixed_dictionaries(
+            dict.fromkeys(needs, VALUES), optional={c: VALUES for c in EXTRAS if c not in needs}
+        ),
+        min_size=1,
+        max_size=3,
+    )
 
 
 @FUZZ
@@ -971,8 +1311,11 @@ def test_any_values_in_known_columns(tmp_path, rows):
 
 
 @FUZZ
-@given(st.lists(st.lists(st.text(max_size=8), min_size=3, max_size=4), max_size=4),
-       st.sampled_from([",", ";", "\t"]), st.randoms())
+@given(
+    st.lists(st.lists(st.text(max_size=8), min_size=3, max_size=4), max_size=4),
+    st.sampled_from([",", ";", "\t"]),
+    st.randoms(),
+)
 def test_any_table(tmp_path, cells, delimiter, rng):
     stream = io.StringIO()
     csv.writer(stream, delimiter=delimiter).writerows([["prompt", "chosen", "rejected"], *cells])
@@ -993,14 +1336,25 @@ def test_any_damage_to_a_good_file(tmp_path, changes, keep):
         raw = bytearray(path.read_bytes())
         for place, byte in changes:
             raw[int(place * (len(raw) - 1))] = byte
-        path.write_bytes(raw[:max(1, int(keep * len(raw)))] if keep < 0.9 else raw)
+        path.write_bytes(raw[: max(1, int(keep * len(raw)))] if keep < 0.9 else raw)
         tried(path)
 
 
-@settings(deadline=None, max_examples=60,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.sampled_from("pq"), st.sampled_from("abc"), st.sampled_from("abc"),
-                          st.sampled_from([0, 1, 0.5, 2])), min_size=1, max_size=12))
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("pq"),
+            st.sampled_from("abc"),
+            st.sampled_from("abc"),
+            st.sampled_from([0, 1, 0.5, 2]),
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
 def test_counts_add_up_and_pairs_are_the_rows(tmp_path, rows):
     """Against a count by hand: rows = pairs + ties + bad, in the order of the file."""
     path = jsonl(tmp_path / "x.jsonl", [dict(zip(PAIR, r)) for r in rows])
@@ -1014,6 +1368,7 @@ def test_counts_add_up_and_pairs_are_the_rows(tmp_path, rows):
     assert loaded.ties == sum(r[3] == 0.5 for r in rows)
     assert loaded.rows == len(rows) == len(loaded.data) + loaded.ties + len(loaded.bad)
     assert len(set(zip(loaded.data.response_prompt.tolist(), loaded.data.responses))) == len(
-        loaded.data.responses)
+        loaded.data.responses
+    )
     frame = pd.DataFrame(expected).drop_duplicates(subset=[0])
     assert loaded.data.prompts.tolist() == frame[0].tolist()

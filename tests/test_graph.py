@@ -16,10 +16,9 @@ import pickle
 import numpy as np
 import pytest
 
-from causalpref import graph as module
 from causalpref import figures
-from causalpref.graph import (FIGURES, CausalGraph, Identified, Independence, Path, Refused,
-                              pretty)
+from causalpref import graph as module
+from causalpref.graph import FIGURES, CausalGraph, Identified, Independence, Path, Refused, pretty
 from causalpref.simulation import EXAMPLES
 
 TEXTS = ("X", "Y", "Y'")
@@ -80,8 +79,7 @@ def all_paths(edges, a, b):
         if path[-1] == b:
             out.append(path)
             continue
-        todo += [[*path, n] for e in edges for n in e
-                 if path[-1] in e and n not in path]
+        todo += [[*path, n] for e in edges for n in e if path[-1] in e and n not in path]
     return out
 
 
@@ -126,8 +124,12 @@ def test_separation_of_sets():
             alone = graph.d_separated("A", "C", given) and graph.d_separated("B", "C", given)
             assert graph.d_separated(("A", "B"), "C", given) == alone
             found = {p.nodes for p in graph.open_paths(("A", "B"), "C", given)}
-            assert found == {tuple(p) for a in "AB" for p in all_paths(edges, a, "C")
-                             if not {"A", "B"} & {*p[1:]} and not blocked(edges, p, given)}
+            assert found == {
+                tuple(p)
+                for a in "AB"
+                for p in all_paths(edges, a, "C")
+                if not {"A", "B"} & {*p[1:]} and not blocked(edges, p, given)
+            }
             assert (not found) == alone
 
 
@@ -155,8 +157,11 @@ def test_separation_is_a_zero_partial_correlation():
         assert all(graph.d_separated(a, b, z) == ((a, b, z) in holds) for a, b, z in zero)
         for hidden in ((), "A", "D"):
             known = {key for key in holds if not set(hidden) & {key[0], key[1], *key[2]}}
-            want = {(a, b, z) for a, b, z in known
-                    if not any((a, b, frozenset(s)) in known for s in subsets(z) if s < z)}
+            want = {
+                (a, b, z)
+                for a, b, z in known
+                if not any((a, b, frozenset(s)) in known for s in subsets(z) if s < z)
+            }
             found = graph.with_hidden(*hidden).independencies()
             assert {(i.a, i.b, frozenset(i.given)) for i in found} == want
             assert len(found) == len(want)
@@ -175,8 +180,9 @@ def pearl(edges, treatment, outcome, seen):
     """Pearl's backdoor criterion for one treatment: all sets of nodes seen that satisfy it."""
     after = descendants(edges, [treatment])
     into = [p for p in all_paths(edges, treatment, outcome) if (p[1], p[0]) in edges]
-    return [z for z in subsets(set(seen) - after - {outcome})
-            if all(blocked(edges, p, z) for p in into)]
+    return [
+        z for z in subsets(set(seen) - after - {outcome}) if all(blocked(edges, p, z) for p in into)
+    ]
 
 
 @pytest.mark.parametrize("hidden", ["", "C", "D", "CD"])
@@ -212,7 +218,7 @@ def adjusting_is_right(model, t, y, z, s=()):
     for node, table in model.items():
         joint = joint * table
         cut = cut if node in t else cut * table
-    p = lambda keep: sums(joint, nodes, keep)  # noqa: E731
+    p = lambda keep: sums(joint, nodes, keep)
     formula = sums(p({*t, *y, *z, *s}) / p({*t, *z, *s}) * p({*z, *s}) / p(s), nodes, {*t, *y, *s})
     truth = sums(cut, nodes, {*t, *y, *s}) / sums(cut, nodes, {*t, *s})
     gap = abs(formula - truth).max()
@@ -220,8 +226,17 @@ def adjusting_is_right(model, t, y, z, s=()):
     return gap < 1e-11
 
 
-@pytest.mark.parametrize(("t", "y", "s"), [("A", "B", ""), ("AB", "C", ""), ("A", "BC", ""),
-                                           ("A", "B", "C"), ("AB", "C", "D"), ("ABC", "D", "")])
+@pytest.mark.parametrize(
+    ("t", "y", "s"),
+    [
+        ("A", "B", ""),
+        ("AB", "C", ""),
+        ("A", "BC", ""),
+        ("A", "B", "C"),
+        ("AB", "C", "D"),
+        ("ABC", "D", ""),
+    ],
+)
 def test_formula_is_right_for_these_sets_and_no_others(t, y, s):
     rng = np.random.default_rng(2)
     t, y, s = map(tuple, (t, y, s))
@@ -266,21 +281,34 @@ def test_formula_with_several_treatments_in_larger_graphs():
 
 
 def test_a_joint_treatment_may_need_a_descendant_of_one():
-    graph = CausalGraph([("X1", "A"), ("A", "M"), ("M", "X2"), ("U", "M"), ("U", "Y"), ("X1", "Y"),
-                         ("X2", "Y")], hidden="U")
+    graph = CausalGraph(
+        [("X1", "A"), ("A", "M"), ("M", "X2"), ("U", "M"), ("U", "Y"), ("X1", "Y"), ("X2", "Y")],
+        hidden="U",
+    )
     assert graph.backdoor_sets(("X1", "X2"), "Y") == (("A", "M"),)
     assert graph.with_observed("U").backdoor_sets(("X1", "X2"), "Y") == (("U",), ("A", "M"))
 
 
 def test_a_subgroup_may_call_for_what_only_it_depends_on():
     """M causes neither treatment nor outcome, and has to be adjusted for within S1 and S2."""
-    graph = CausalGraph([("U1", "T"), ("U1", "S1"), ("M", "S1"), ("M", "S2"), ("U2", "S2"),
-                         ("U2", "Y"), ("T", "Y")], hidden=("U1", "U2"))
+    graph = CausalGraph(
+        [
+            ("U1", "T"),
+            ("U1", "S1"),
+            ("M", "S1"),
+            ("M", "S2"),
+            ("U2", "S2"),
+            ("U2", "Y"),
+            ("T", "Y"),
+        ],
+        hidden=("U1", "U2"),
+    )
     assert graph.backdoor_sets("T", "Y") == ((),)
     assert graph.backdoor_sets("T", "Y", given=("S1", "S2")) == (("M",),)
     assert str(graph.identify("T", "Y", given=("S1", "S2"))) == (
         "Adjusting for M identifies the effect of T on Y within levels of S1 and S2: "
-        "P(Y | do(T), S1, S2) = Σ_M P(Y | T, M, S1, S2) P(M | S1, S2).")
+        "P(Y | do(T), S1, S2) = Σ_M P(Y | T, M, S1, S2) P(M | S1, S2)."
+    )
     hidden = graph.with_hidden("M").identify("T", "Y", given=("S1", "S2"))
     assert str(hidden.open_path) == "T ← U1 → S1 ← M → S2 ← U2 → Y"
     assert hidden.close_by == (("U1",), ("M",), ("U2",))
@@ -292,14 +320,18 @@ def test_names_and_order_do_not_matter():
         edges = random_dag(rng, "ABCDEF", 0.5)
         graph = make(edges, "F", "ABCDEF")
         new = dict(zip("ABCDEF", rng.permutation([f"n{i}" for i in range(6)]).tolist()))
-        again = CausalGraph([(new[a], new[b]) for a, b in rng.permutation(edges).tolist()],
-                            hidden=new["F"], nodes=sorted(new.values()))
+        again = CausalGraph(
+            [(new[a], new[b]) for a, b in rng.permutation(edges).tolist()],
+            hidden=new["F"],
+            nodes=sorted(new.values()),
+        )
         for t, y in (("A", "B"), (("A", "B"), "C")):
             one, two = graph.identify(t, y), again.identify([new[n] for n in t], new[y])
             assert type(one) is type(two)
             for name in ("sets",) if isinstance(one, Identified) else ("close_by", "randomise"):
-                assert {frozenset(new[n] for n in z) for z in getattr(one, name)} \
-                    == as_sets(getattr(two, name))
+                assert {frozenset(new[n] for n in z) for z in getattr(one, name)} == as_sets(
+                    getattr(two, name)
+                )
             if isinstance(one, Refused) and one.open_path:
                 assert len(one.open_path) == len(two.open_path)
                 assert len(one.open_path.colliders) == len(two.open_path.colliders)
@@ -315,7 +347,7 @@ def check_refusal(graph, t, y):
     if isinstance(answer, Identified):
         assert answer.sets == graph.backdoor_sets(t, y) != ()
         return None
-    works = lambda g: bool(g.backdoor_sets(t, y))  # noqa: E731
+    works = lambda g: bool(g.backdoor_sets(t, y))
     helps = [h for h in subsets(graph.hidden) if works(graph.with_observed(*h))]
     assert as_sets(answer.close_by) == minimal(helps)
     helps = [h for h in subsets(t) if h and works(graph.do(*h))]
@@ -324,8 +356,10 @@ def check_refusal(graph, t, y):
     assert path is not None and not path.causal and str(path) in str(answer)
     assert path.nodes[0] in t and path.nodes[-1] in y
     assert not set(path.nodes[1:]) & set(t)
-    assert all(((a, b) if arrow == "→" else (b, a)) in edges
-               for a, arrow, b in zip(path.nodes, path.arrows, path.nodes[1:]))
+    assert all(
+        ((a, b) if arrow == "→" else (b, a)) in edges
+        for a, arrow, b in zip(path.nodes, path.arrows, path.nodes[1:])
+    )
     seen = set(graph.observed if answer.close_by else graph.nodes) - {*t, *y}
     left_open = [not blocked(edges, path.nodes, z) for z in subsets(seen)]
     assert any(left_open)
@@ -335,12 +369,13 @@ def check_refusal(graph, t, y):
     return answer
 
 
-@pytest.mark.parametrize(("t", "y", "hidden"), [
-    ("A", "B", ""), ("A", "B", "C"), ("A", "B", "D"), ("A", "B", "CD"), ("AB", "C", "D")])
+@pytest.mark.parametrize(
+    ("t", "y", "hidden"),
+    [("A", "B", ""), ("A", "B", "C"), ("A", "B", "D"), ("A", "B", "CD"), ("AB", "C", "D")],
+)
 def test_refusals_on_every_graph(t, y, hidden):
     """That no observed set would do is settled above; here what the refusal adds."""
-    refused = [answer for edges in FOUR
-               if (answer := check_refusal(make(edges, hidden), t, y))]
+    refused = [answer for edges in FOUR if (answer := check_refusal(make(edges, hidden), t, y))]
     assert refused
     if len(t) == 1:  # the parents of one treatment are a backdoor set, unless the outcome is one
         assert all((r.close_by == ()) == (r.open_path.nodes == ("A", "B")) for r in refused)
@@ -348,8 +383,12 @@ def test_refusals_on_every_graph(t, y, hidden):
 
 def test_refusals_in_larger_graphs():
     rng = np.random.default_rng(5)
-    found = [check_refusal(make(random_dag(rng, "ABCDEFG", 0.4), hidden, "ABCDEFG"), t, y)
-             for _ in range(40) for hidden in ("DE", "DEFG") for t, y in (("A", "B"), ("AB", "C"))]
+    found = [
+        check_refusal(make(random_dag(rng, "ABCDEFG", 0.4), hidden, "ABCDEFG"), t, y)
+        for _ in range(40)
+        for hidden in ("DE", "DEFG")
+        for t, y in (("A", "B"), ("AB", "C"))
+    ]
     assert any(r and r.close_by for r in found)
     assert any(r and r.open_path.colliders for r in found)
 
@@ -422,11 +461,13 @@ def test_self_written_prompts_confound():
     assert str(answer) == (
         "No adjustment identifies the effect of X, Y and Y' on L: X ← C → R → L is open, and no "
         "observed variable can block it. Observing C would be enough. So would assigning X at "
-        "random, which cuts the arrows into it.")
+        "random, which cuts the arrows into it."
+    )
     seen = graph.with_observed("C")
     assert seen.backdoor_sets(TEXTS, "L") == (("C",),)
     assert str(seen.identify(TEXTS, "L")).endswith(
-        "P(L | do(X, Y, Y')) = Σ_C P(L | X, Y, Y', C) P(C).")
+        "P(L | do(X, Y, Y')) = Σ_C P(L | X, Y, Y', C) P(C)."
+    )
     assert graph.identify(TEXTS, "L", given="C").close_by == (("C",),)
     within = seen.identify(TEXTS, "L", given="C")
     assert within.sets == ((),)
@@ -487,24 +528,32 @@ def test_examples_are_graphs(name):
 # -- the object ------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (dict(edges=[("A", "B"), ("B", "C"), ("C", "A")]), "cycle, A → B → C → A"),
-    (dict(edges=[("A", "B"), ("B", "A")]), "cycle, A → B → A"),
-    (dict(edges=[("A", "B"), ("B", "B")]), r"edges\[1\] leads from 'B' to itself"),
-    (dict(edges=[("A", "B"), ("B", "C"), ("A", "B")]), r"edges\[2\] repeats edges\[0\], A → B"),
-    (dict(edges=["AB"]), r"edges\[0\] = 'AB' is no arrow"),
-    (dict(edges=[("A", "B", "C")]), "expected a pair of names"),
-    (dict(edges=[("A", 1)]), "expected a pair of names"),
-    (dict(edges=[("A", "B")], nodes=[3]), "node 3 is no name"),
-    (dict(edges=[]), "at least one node"),
-    (dict(edges=[("A", "B")], hidden="U"), r"hidden: 'U' is not a node of the graph \(known: A, B"),
-    (dict(edges=[("A", "B")], words={"U": "user"}), "words: 'U' is not a node"),
-    (dict(edges=[("A", "B")], positions={"A": (0, 0), "B": (1, 0), "U": (2, 0)}),
-     "positions: 'U' is not a node"),
-    (dict(edges=[("A", "B")], positions={"A": (0, 0)}), "positions lack B"),
-    (dict(edges=[("A", "B")], positions={"A": (0, 0), "B": 3}), "expected two finite numbers"),
-    (dict(edges=[("A", "B")], cut=[("A", "B")]), r"cut\[0\] = A → B is also among the edges"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (dict(edges=[("A", "B"), ("B", "C"), ("C", "A")]), "cycle, A → B → C → A"),
+        (dict(edges=[("A", "B"), ("B", "A")]), "cycle, A → B → A"),
+        (dict(edges=[("A", "B"), ("B", "B")]), r"edges\[1\] leads from 'B' to itself"),
+        (dict(edges=[("A", "B"), ("B", "C"), ("A", "B")]), r"edges\[2\] repeats edges\[0\], A → B"),
+        (dict(edges=["AB"]), r"edges\[0\] = 'AB' is no arrow"),
+        (dict(edges=[("A", "B", "C")]), "expected a pair of names"),
+        (dict(edges=[("A", 1)]), "expected a pair of names"),
+        (dict(edges=[("A", "B")], nodes=[3]), "node 3 is no name"),
+        (dict(edges=[]), "at least one node"),
+        (
+            dict(edges=[("A", "B")], hidden="U"),
+            r"hidden: 'U' is not a node of the graph \(known: A, B",
+        ),
+        (dict(edges=[("A", "B")], words={"U": "user"}), "words: 'U' is not a node"),
+        (
+            dict(edges=[("A", "B")], positions={"A": (0, 0), "B": (1, 0), "U": (2, 0)}),
+            "positions: 'U' is not a node",
+        ),
+        (dict(edges=[("A", "B")], positions={"A": (0, 0)}), "positions lack B"),
+        (dict(edges=[("A", "B")], positions={"A": (0, 0), "B": 3}), "expected two finite numbers"),
+        (dict(edges=[("A", "B")], cut=[("A", "B")]), r"cut\[0\] = A → B is also among the edges"),
+    ],
+)
 def test_what_is_no_graph(arguments, words):
     with pytest.raises(ValueError, match=words):
         CausalGraph(**arguments)
@@ -558,17 +607,28 @@ def test_printing():
     assert str(Independence("Y", "Y'", ("X",))) == "Y ⊥ Y' | X"
     assert str(Independence("X", "C")) == "X ⊥ C"
     assert str(CausalGraph([("C", "X")], hidden="C", title="t")) == "t: C → X; hidden: C"
-    two = CausalGraph([("A", "T"), ("B", "A"), ("B", "Y"), ("C", "T"), ("D", "C"), ("D", "Y"),
-                       ("T", "Y")], hidden=("A", "D"))
+    two = CausalGraph(
+        [("A", "T"), ("B", "A"), ("B", "Y"), ("C", "T"), ("D", "C"), ("D", "Y"), ("T", "Y")],
+        hidden=("A", "D"),
+    )
     assert str(two.identify("T", "Y")) == (
         "Adjusting for B and C identifies the effect of T on Y: "
-        "P(Y | do(T)) = Σ_{B, C} P(Y | T, B, C) P(B, C).")
+        "P(Y | do(T)) = Σ_{B, C} P(Y | T, B, C) P(B, C)."
+    )
     assert doctest.testmod(module).failed == 0
 
 
 def test_pretty_names():
-    assert list(map(pretty, ("X", "Y'", "Z^X", "Z^T", "Z'^T", "Z_1", "z_12^t", "Zˣ"))) \
-        == ["X", "Y′", "Zˣ", "Zᵀ", "Z′ᵀ", "Z₁", "z₁₂ᵗ", "Zˣ"]
+    assert list(map(pretty, ("X", "Y'", "Z^X", "Z^T", "Z'^T", "Z_1", "z_12^t", "Zˣ"))) == [
+        "X",
+        "Y′",
+        "Zˣ",
+        "Zᵀ",
+        "Z′ᵀ",
+        "Z₁",
+        "z₁₂ᵗ",
+        "Zˣ",
+    ]
     assert list(map(pretty, ("a^Q", "a_b", "_1", "a^"))) == ["a^Q", "a_b", "_1", "a^"]
 
 
@@ -594,9 +654,14 @@ def rows(chart, column):
 
 def test_chart_of_a_graph_is_the_chart_of_its_parts():
     for graph in (*FIGURES.values(), FIGURES["4"].do("X"), FIGURES["2a"].do("Y", "Y'")):
-        by_hand = figures.causal_graph([*graph.edges, *graph.cut], graph.positions,
-                                     hidden=graph.hidden, cut=graph.cut, words=graph.words,
-                                     title=graph.title)
+        by_hand = figures.causal_graph(
+            [*graph.edges, *graph.cut],
+            graph.positions,
+            hidden=graph.hidden,
+            cut=graph.cut,
+            words=graph.words,
+            title=graph.title,
+        )
         assert figures.causal_graph(graph).to_dict() == by_hand.to_dict()
 
 
@@ -615,11 +680,16 @@ def test_chart_takes_other_places_words_and_title():
     graph = CausalGraph([("A", "B"), ("B", "C"), ("A", "C")], nodes=("A", "B", "C", "D"))
     chart = figures.causal_graph(graph).to_dict()
     assert {r["node"]: (r["x"], r["y"]) for r in rows(chart, "node")} == graph.layout()
-    chart = figures.causal_graph(graph, dict.fromkeys("ABCDE", (0, 0)) | {"B": (1, 2)}, title="t",
-                               words={"A": "a"}).to_dict()
+    chart = figures.causal_graph(
+        graph, dict.fromkeys("ABCDE", (0, 0)) | {"B": (1, 2)}, title="t", words={"A": "a"}
+    ).to_dict()
     assert chart["title"]["text"] == "t"
     assert {(r["node"], r["x"], r["words"]) for r in rows(chart, "node")} == {
-        ("A", 0, "a"), ("B", 1, ""), ("C", 0, ""), ("D", 0, "")}
+        ("A", 0, "a"),
+        ("B", 1, ""),
+        ("C", 0, ""),
+        ("D", 0, ""),
+    }
     assert json.dumps(figures.causal_graph(make([])).to_dict())
 
 

@@ -55,9 +55,13 @@ def test_small_file_by_hand(tmp_path):
     assert data == load_hanna(tmp_path), "a folder that holds the file"
     assert data.prompts.tolist() == ["story prompt 1", "story prompt 2"]
     assert [r.split(" to ")[0] for r in data.responses[:3]] == [
-        "story of Human", "story of GPT", "story of Robot (tag)"]
-    np.testing.assert_allclose(data.response_latents, [[5, 4], [10 / 3, 8 / 3], [1, 2], [4, 4],
-                                                       [2, 2], [2, 2]])
+        "story of Human",
+        "story of GPT",
+        "story of Robot (tag)",
+    ]
+    np.testing.assert_allclose(
+        data.response_latents, [[5, 4], [10 / 3, 8 / 3], [1, 2], [4, 4], [2, 2], [2, 2]]
+    )
     assert len(data) == 6 and not data.simulated and "2 automatic" not in data.source
     raw = np.array([[100, 7, 1], [1e-5, 7, 3], [3, 7, 5], [100, 7, 2], [2.5, 7, 4], [0, 7, 6]])
     sd = raw.std(0)
@@ -66,25 +70,44 @@ def test_small_file_by_hand(tmp_path):
     assert "3 automatic measures" in data.source and "texts are not in the file" in data.source
     winners = {tuple(sorted(p)): p[1 - v] for p, v in zip(data.pairs.tolist(), data.label)}
     assert {k: v for k, v in winners.items() if k != (4, 5)} == {
-        (0, 1): 0, (0, 2): 0, (1, 2): 1, (3, 4): 3, (3, 5): 3}
+        (0, 1): 0,
+        (0, 2): 0,
+        (1, 2): 1,
+        (3, 4): 3,
+        (3, 5): 3,
+    }
     coin = [load_hanna(tmp_path, seed=s).label[5] for s in range(60)]
     assert 15 < sum(coin) < 45, "a tie is a coin"
     three = load_hanna(tmp_path, aspects=("Surprise", "Relevance", "Coherence"), weights=None)
     assert three.response_latents[0].tolist() == [1, 5, 4]
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    ({"BLEU x": ["[1, 2]", "[1, open]", "[3, 4]"]},
-     r"line 3, column 'BLEU x': '\[1, open\]' is no list"),
-    ({"BLEU x": ["[1, 2]", "__import__('os')", "[3, 4]"]}, "line 3, column 'BLEU x': \"__import"),
-    ({"BLEU x": ["[1, 2]", "[1, null]", "[3, 4]"]}, "is no list of numbers"),
-    ({"BLEU x": ["[1, 2]", "[1, 2, 3]", "[3, 4]"]}, "line 3, column 'BLEU x': 3 numbers, the"),
-    ({"Relevance": ["[1, nan]", "[1, 2]", "[3, 4]"]}, "Relevance of Human, prompt 2, is nan"),
-    ({"Coherence": ["[1, 2]", "[1, 2]", "[6, 4]"]}, r"Coherence of Robot \(tag\), prompt 1, is 6"),
-    ({"Relevance": None}, "has no column 'Relevance'"),
-    ({"BLEU x": None, "Constant": None, "GREAT 2": None}, "no automatic measure that is complete"),
-    ({"Model": None}, "begins with the column 'Relevance'"),
-])
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"BLEU x": ["[1, 2]", "[1, open]", "[3, 4]"]},
+            r"line 3, column 'BLEU x': '\[1, open\]' is no list",
+        ),
+        (
+            {"BLEU x": ["[1, 2]", "__import__('os')", "[3, 4]"]},
+            "line 3, column 'BLEU x': \"__import",
+        ),
+        ({"BLEU x": ["[1, 2]", "[1, null]", "[3, 4]"]}, "is no list of numbers"),
+        ({"BLEU x": ["[1, 2]", "[1, 2, 3]", "[3, 4]"]}, "line 3, column 'BLEU x': 3 numbers, the"),
+        ({"Relevance": ["[1, nan]", "[1, 2]", "[3, 4]"]}, "Relevance of Human, prompt 2, is nan"),
+        (
+            {"Coherence": ["[1, 2]", "[1, 2]", "[6, 4]"]},
+            r"Coherence of Robot \(tag\), prompt 1, is 6",
+        ),
+        ({"Relevance": None}, "has no column 'Relevance'"),
+        (
+            {"BLEU x": None, "Constant": None, "GREAT 2": None},
+            "no automatic measure that is complete",
+        ),
+        ({"Model": None}, "begins with the column 'Relevance'"),
+    ],
+)
 def test_damage_is_named(tmp_path, change, says):
     table = {k: v for k, v in {**SMALL, **change}.items() if v is not None}
     with pytest.raises(ValueError, match=says):
@@ -109,9 +132,12 @@ def test_sources_are_explicit(tmp_path, monkeypatch):
         load_hanna("nowhere")
     monkeypatch.setenv("CAUSALPREF_DATA", str(write(tmp_path / FILE, SMALL)))
     assert len(load_hanna()) == 6
-    for bad, says in (({"aspects": ("Relevance", "Beauty")}, "names 'Beauty'"),
-                      ({"aspects": ("Relevance",)}, "two or more"),
-                      ({"aspects": "Relevance"}, "one string"), ({"weights": (1,)}, "do not fit")):
+    for bad, says in (
+        ({"aspects": ("Relevance", "Beauty")}, "names 'Beauty'"),
+        ({"aspects": ("Relevance",)}, "two or more"),
+        ({"aspects": "Relevance"}, "one string"),
+        ({"weights": (1,)}, "do not fit"),
+    ):
         with pytest.raises(ValueError, match=says):
             load_hanna(**bad)
 
@@ -145,8 +171,7 @@ def test_real_file(real_hanna):
     assert np.corrcoef((d[:, 0] - d[:, 1]).T)[0, 1] == pytest.approx(0.56, abs=0.005)
     # labels against exact arithmetic in thirds
     thirds = [[Fraction(round(3 * v), 3) for v in row] for row in z.tolist()]
-    gap = [sum(w * (a - b) for w, a, b in zip((1, 3), thirds[i], thirds[j]))
-           for i, j in data.pairs]
+    gap = [sum(w * (a - b) for w, a, b in zip((1, 3), thirds[i], thirds[j])) for i, j in data.pairs]
     decided = np.array([g != 0 for g in gap])
     assert ((data.label == 1) == np.array([g > 0 for g in gap]))[decided].all()
     assert (~decided).sum() == 216

@@ -24,10 +24,9 @@ import torch
 from conftest import ROOT
 
 from causalpref import PreferenceData
-from causalpref.text.embedding import encode
-from causalpref.sources import load_hh_rlhf, load_ultrafeedback
-from causalpref.sources import hh_rlhf
+from causalpref.sources import hh_rlhf, load_hh_rlhf, load_ultrafeedback
 from causalpref.sources.ultrafeedback import twin_rows
+from causalpref.text.embedding import encode
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TEXTS = ["one", "two words", "three more words", "two words"]
@@ -54,8 +53,10 @@ class StandIn(http.server.ThreadingHTTPServer):
         self.server_close()
 
 
-_API = re.compile(r"/api/(?:models/)?(?P<repo>(?:datasets/)?[^/]+/[^/]+)"
-                  r"(?:/(?P<what>revision|tree|paths-info)/(?P<revision>[^/]+)(?:/(?P<path>.+))?)?")
+_API = re.compile(
+    r"/api/(?:models/)?(?P<repo>(?:datasets/)?[^/]+/[^/]+)"
+    r"(?:/(?P<what>revision|tree|paths-info)/(?P<revision>[^/]+)(?:/(?P<path>.+))?)?"
+)
 _FILE = re.compile(r"/(?P<repo>(?:datasets/)?[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 
 
@@ -89,16 +90,27 @@ class _Answer(http.server.BaseHTTPRequestHandler):
             self._missing("EntryNotFound")
             return
         raw, status, extra = file.read_bytes(), 200, {}
-        if (part := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")):
+        if part := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or ""):
             first, last = int(part[1]), min(int(part[2] or len(raw)), len(raw) - 1)
             status, extra = 206, {"Content-Range": f"bytes {first}-{last}/{len(raw)}"}
-            raw = raw[first:last + 1]
-        self._send(status, raw, {"ETag": f'"{_oid(file)}"', "X-Repo-Commit": COMMIT,
-                                 "Accept-Ranges": "bytes", **extra})
+            raw = raw[first : last + 1]
+        self._send(
+            status,
+            raw,
+            {"ETag": f'"{_oid(file)}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes", **extra},
+        )
 
     def _api(self, folder: Path, found: re.Match, sent: dict[str, list[str]]):
-        files = [{"type": "file", "path": f.relative_to(folder).as_posix(), "oid": _oid(f),
-                  "size": f.stat().st_size} for f in sorted(folder.rglob("*")) if f.is_file()]
+        files = [
+            {
+                "type": "file",
+                "path": f.relative_to(folder).as_posix(),
+                "oid": _oid(f),
+                "size": f.stat().st_size,
+            }
+            for f in sorted(folder.rglob("*"))
+            if f.is_file()
+        ]
         if found["what"] == "tree":
             inside = [f for f in files if f["path"].startswith(found["path"] or "")]
             if not inside:
@@ -109,16 +121,28 @@ class _Answer(http.server.BaseHTTPRequestHandler):
             answer = [f for f in files if f["path"] in sent.get("paths", ())]
         else:
             name = found["repo"].removeprefix("datasets/")
-            answer = {"_id": "0", "id": name, "modelId": name, "sha": COMMIT, "private": False,
-                      "gated": False, "disabled": False, "tags": [], "downloads": 0, "likes": 0,
-                      "lastModified": "2024-01-01T00:00:00.000Z",
-                      "siblings": [{"rfilename": f["path"]} for f in files]}
+            answer = {
+                "_id": "0",
+                "id": name,
+                "modelId": name,
+                "sha": COMMIT,
+                "private": False,
+                "gated": False,
+                "disabled": False,
+                "tags": [],
+                "downloads": 0,
+                "likes": 0,
+                "lastModified": "2024-01-01T00:00:00.000Z",
+                "siblings": [{"rfilename": f["path"]} for f in files],
+            }
         self._send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
     def _missing(self, code: str):
-        self._send(404, json.dumps({"error": code}).encode(),
-                   {"X-Error-Code": code, "X-Repo-Commit": COMMIT,
-                    "Content-Type": "application/json"})
+        self._send(
+            404,
+            json.dumps({"error": code}).encode(),
+            {"X-Error-Code": code, "X-Repo-Commit": COMMIT, "Content-Type": "application/json"},
+        )
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]):
         self.send_response(status)
@@ -138,15 +162,22 @@ def save_tiny_model(folder: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     words = ["<pad>", "<unk>", *sorted({w for t in TEXTS for w in t.split()})]
-    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)},
-                                           unk_token="<unk>"))
+    tokenizer = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     torch.manual_seed(0)
-    transformers.BertModel(transformers.BertConfig(
-        vocab_size=len(words), hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=16, pad_token_id=0)).save_pretrained(folder)
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>",
-                                         unk_token="<unk>").save_pretrained(folder)
+    transformers.BertModel(
+        transformers.BertConfig(
+            vocab_size=len(words),
+            hidden_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=16,
+            pad_token_id=0,
+        )
+    ).save_pretrained(folder)
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>"
+    ).save_pretrained(folder)
 
 
 def write(path: Path, rows: list[dict]) -> None:
@@ -187,21 +218,38 @@ def run(tmp_path_factory):
     write(root / "hh" / "test.jsonl", hh[30:])
     save_tiny_model(root / "bert")
 
-    with (StandIn(served) as hub, StandIn({"raw/hh": root / "hh"}) as web,
-          StandIn({}) as proxy):
-        clean = {k: v for k, v in os.environ.items()
-                 if not k.upper().startswith(("HF_", "HUGGING", "TRANSFORMERS_"))
-                 and not k.upper().endswith("_PROXY") and k != "CAUSALPREF_DATA"}
+    with StandIn(served) as hub, StandIn({"raw/hh": root / "hh"}) as web, StandIn({}) as proxy:
+        clean = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.upper().startswith(("HF_", "HUGGING", "TRANSFORMERS_"))
+            and not k.upper().endswith("_PROXY")
+            and k != "CAUSALPREF_DATA"
+        }
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT, str(root), web.endpoint, COMMIT, *TEXTS],
-            cwd=root, capture_output=True, text=True, timeout=300, env={
-                **clean, "HF_ENDPOINT": hub.endpoint, "HF_HOME": str(root / "home"),
-                "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={
+                **clean,
+                "HF_ENDPOINT": hub.endpoint,
+                "HF_HOME": str(root / "home"),
+                "HF_HUB_DISABLE_XET": "1",
+                "HF_HUB_DISABLE_TELEMETRY": "1",
                 "HF_UPDATE_DOWNLOAD_COUNTS": "0",
-                **{name: proxy.endpoint for both in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-                   for name in (both, both.lower())},
-                "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1",
-                "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+                **{
+                    name: proxy.endpoint
+                    for both in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+                    for name in (both, both.lower())
+                },
+                "NO_PROXY": "127.0.0.1",
+                "no_proxy": "127.0.0.1",
+                "PYTHONPATH": str(ROOT),
+                "OMP_NUM_THREADS": "1",
+            },
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         yield root, done, hub.asked, web.asked, proxy.asked
 
@@ -213,8 +261,11 @@ def test_ultrafeedback_from_the_hub_equals_the_local_files(run):
     assert PreferenceData.load(root / "ultrafeedback") == local
     limited = PreferenceData.load(root / "limited")
     assert limited == load_ultrafeedback(root / "uf", limit=30, seed=1)
-    files = [path for method, path in asked if method == "GET" and path.endswith(".jsonl")
-             and "UltraFeedback" in path]
+    files = [
+        path
+        for method, path in asked
+        if method == "GET" and path.endswith(".jsonl") and "UltraFeedback" in path
+    ]
     assert len(files) == len(set(files)) == 2, "each file is fetched once"
     assert "elsewhere" in done.stdout, "a revision that does not exist is named"
 
@@ -227,8 +278,9 @@ def test_hh_rlhf_from_its_web_address_equals_the_local_files(run):
 
 def test_model_from_the_hub_equals_the_local_folder(run):
     root, _, asked, *_ = run
-    np.testing.assert_allclose(np.load(root / "encoded.npy"), encode(TEXTS, root / "bert"),
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        np.load(root / "encoded.npy"), encode(TEXTS, root / "bert"), atol=1e-6
+    )
     assert any(path.endswith("/model.safetensors") for method, path in asked if method == "GET")
 
 

@@ -28,24 +28,80 @@ import colab  # noqa: E402
 import public_names  # noqa: E402
 import statements  # noqa: E402
 
-PAGES = {page: (BOOK / f"{page}.md").read_text(encoding="utf-8")
-         for page in statements.pages(BOOK) if (BOOK / f"{page}.md").is_file()}
+PAGES = {
+    page: (BOOK / f"{page}.md").read_text(encoding="utf-8")
+    for page in statements.pages(BOOK)
+    if (BOOK / f"{page}.md").is_file()
+}
 LINKS_TO_COME: set[str] = set()  # pages still being written
 CHAPTERS = [page for page, text in PAGES.items() if ":class: chapter-card" in text]
 PY_ROLE = re.compile(r"\{py:\w+\}`(?:[^`<]*<)?~?([\w.]+)>?`")
 TERM = re.compile(r"\{term\}`(?:[^`<]*<)?([^`<>]+)>?`")
 
 # Works in the reference list of the paper.
-PAPER = """
-    ahuja2023 annervaz2018 bai2022 bica2020 bose2025 bradley1952 brehmer2022 butcher2024 cao2022
-    chen2024 coste2024 crump2006 cui2024 dehaan2019 dekoninck2024 du2021 eisenstein2024 fong2016
-    fong2023 ganin2016 gui2023 hahn1998 hendrycks2016 hirano2003 hu2021 kobalczyk2024 li2024
-    liang2024 lin2024 liu2024 liu2025 locatello2019 lopez2017 luce1959 maddison2014 makar2022
-    melo2024 muldrew2024 oberst2019 ouyang2022 ozeryflato2020 park2024 pryzant2021 rame2023
-    reber2025 richens2024 rosenbaum1983 scholkopf2021 singhal2024 siththaranjan2024 skalse2022
-    neyman1990 tien2023 vig2020 vonkugelgen2023 wang2023 wang2024armo wu2023 wu2024 xia2024
-    zhang2024
-""".split()
+PAPER = [
+    "ahuja2023",
+    "annervaz2018",
+    "bai2022",
+    "bica2020",
+    "bose2025",
+    "bradley1952",
+    "brehmer2022",
+    "butcher2024",
+    "cao2022",
+    "chen2024",
+    "coste2024",
+    "crump2006",
+    "cui2024",
+    "dehaan2019",
+    "dekoninck2024",
+    "du2021",
+    "eisenstein2024",
+    "fong2016",
+    "fong2023",
+    "ganin2016",
+    "gui2023",
+    "hahn1998",
+    "hendrycks2016",
+    "hirano2003",
+    "hu2021",
+    "kobalczyk2024",
+    "li2024",
+    "liang2024",
+    "lin2024",
+    "liu2024",
+    "liu2025",
+    "locatello2019",
+    "lopez2017",
+    "luce1959",
+    "maddison2014",
+    "makar2022",
+    "melo2024",
+    "muldrew2024",
+    "oberst2019",
+    "ouyang2022",
+    "ozeryflato2020",
+    "park2024",
+    "pryzant2021",
+    "rame2023",
+    "reber2025",
+    "richens2024",
+    "rosenbaum1983",
+    "scholkopf2021",
+    "singhal2024",
+    "siththaranjan2024",
+    "skalse2022",
+    "neyman1990",
+    "tien2023",
+    "vig2020",
+    "vonkugelgen2023",
+    "wang2023",
+    "wang2024armo",
+    "wu2023",
+    "wu2024",
+    "xia2024",
+    "zhang2024",
+]
 
 
 def prose(text: str) -> str:
@@ -60,8 +116,11 @@ def prose(text: str) -> str:
 
 def sections() -> dict[str, str]:
     """Module to the page that describes it."""
-    found = [(module, page) for page, text in PAGES.items()
-             for module in re.findall(r"^```\{public-names\} (\S+)$", text, re.MULTILINE)]
+    found = [
+        (module, page)
+        for page, text in PAGES.items()
+        for module in re.findall(r"^```\{public-names\} (\S+)$", text, re.MULTILINE)
+    ]
     assert len(found) == len(dict(found)), "a module with two sections"
     return dict(found)
 
@@ -73,8 +132,11 @@ def test_every_module_has_a_section():
 
 def test_every_public_name_has_one_home():
     homes = public_names.homes()
-    described = Counter((name, id(getattr(importlib.import_module(module), name)))
-                        for module, names in homes.items() for name in names)
+    described = Counter(
+        (name, id(getattr(importlib.import_module(module), name)))
+        for module, names in homes.items()
+        for name in names
+    )
     assert set(described.values()) == {1}
     for module in public_names.public_modules():
         loaded = importlib.import_module(module)
@@ -88,8 +150,11 @@ def test_every_public_name_has_words_of_its_own():
         assert inspect.getdoc(loaded), module
         for name in names:
             thing = getattr(loaded, name)
-            own = (inspect.getdoc(thing) if callable(thing)
-                   else public_names.constant_doc(f"{module}.{name}", thing))
+            own = (
+                inspect.getdoc(thing)
+                if callable(thing)
+                else public_names.constant_doc(f"{module}.{name}", thing)
+            )
             assert own, f"{module}.{name} has no docstring"
             summary = " ".join(own if isinstance(own, list) else own.partition("\n\n")[0].split())
             for code in re.findall(r"``([^`]+)``", summary):
@@ -107,19 +172,28 @@ def test_a_name_offered_twice_is_described_where_the_module_name_is_shortest():
     assert "ASPECTS" in homes["causalpref.sources.ultrafeedback"]
 
 
-@pytest.mark.parametrize(("target", "module", "home"), [
-    ("fit", "causalpref.rewards", "causalpref.rewards.fit"),
-    ("causalpref.rewards.training.fit", "causalpref.figures", "causalpref.rewards.fit"),
-    ("load_ultrafeedback", "causalpref.sources.ultrafeedback",
-     "causalpref.sources.load_ultrafeedback"),
-    ("correlated_latents", "causalpref.figures",
-     "causalpref.studies.ultrafeedback.correlated_latents"),
-    ("PreferenceData.save", "causalpref.sources", "causalpref.PreferenceData.save"),
-    ("causalpref.data.PreferenceData", None, "causalpref.PreferenceData"),
-    ("ASPECTS", "causalpref.sources", None),  # two of them
-    ("ASPECTS", "causalpref.sources.hanna", "causalpref.sources.hanna.ASPECTS"),
-    ("numpy.ndarray", "causalpref.rewards", None),
-])
+@pytest.mark.parametrize(
+    ("target", "module", "home"),
+    [
+        ("fit", "causalpref.rewards", "causalpref.rewards.fit"),
+        ("causalpref.rewards.training.fit", "causalpref.figures", "causalpref.rewards.fit"),
+        (
+            "load_ultrafeedback",
+            "causalpref.sources.ultrafeedback",
+            "causalpref.sources.load_ultrafeedback",
+        ),
+        (
+            "correlated_latents",
+            "causalpref.figures",
+            "causalpref.studies.ultrafeedback.correlated_latents",
+        ),
+        ("PreferenceData.save", "causalpref.sources", "causalpref.PreferenceData.save"),
+        ("causalpref.data.PreferenceData", None, "causalpref.PreferenceData"),
+        ("ASPECTS", "causalpref.sources", None),  # two of them
+        ("ASPECTS", "causalpref.sources.hanna", "causalpref.sources.hanna.ASPECTS"),
+        ("numpy.ndarray", "causalpref.rewards", None),
+    ],
+)
 def test_docstrings_find_names_wherever_they_are_described(target, module, home):
     assert public_names.home_of(target, module) == home
 
@@ -133,21 +207,25 @@ def test_docstrings_and_signatures_are_tidied():
     assert tidy == ("(a: int, name: str = 's')", "int")
     lines = ["str(object='') -> str"]
     public_names.describe_constants(
-        None, "data", "causalpref.__version__", causalpref.__version__, None, lines)
+        None, "data", "causalpref.__version__", causalpref.__version__, None, lines
+    )
     assert lines[0] == "Version of the package."
 
 
 def test_pages_of_the_reference_build_without_a_warning(tmp_path):
-    (tmp_path / "conf.py").write_text(textwrap.dedent(f"""
+    (tmp_path / "conf.py").write_text(
+        textwrap.dedent(f"""
         import sys
         sys.path.insert(0, {str(BOOK / "_ext")!r})
         extensions = ["myst_parser", "public_names"]
         napoleon_use_param = napoleon_use_rtype = False
         nitpicky = True
         nitpick_ignore_regex = [("py:class", ".*")]
-    """))
+    """)
+    )
     (tmp_path / "_toc.yml").write_text("root: index\n")
-    (tmp_path / "index.md").write_text(textwrap.dedent("""\
+    (tmp_path / "index.md").write_text(
+        textwrap.dedent("""\
         # Reference
 
         {py:func}`~causalpref.simulation.boundary.alpha_variance`, {py:obj}`~causalpref.text.surface.PROMPT_FEATURES`
@@ -157,9 +235,19 @@ def test_pages_of_the_reference_build_without_a_warning(tmp_path):
 
         ```{public-names} causalpref.text.surface
         ```
-    """))
-    command = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", str(tmp_path),
-               str(tmp_path / "html")]
+    """)
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "-q",
+        "-b",
+        "html",
+        str(tmp_path),
+        str(tmp_path / "html"),
+    ]
     run = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
     page = (tmp_path / "html" / "index.html").read_text(encoding="utf-8")
@@ -170,7 +258,7 @@ def test_pages_of_the_reference_build_without_a_warning(tmp_path):
 
 
 def test_used_names_reads_cells_only():
-    page = textwrap.dedent('''\
+    page = textwrap.dedent("""\
         `fit` is `causalpref.rewards.fit`.
 
         ```{code-cell} ipython3
@@ -195,10 +283,13 @@ def test_used_names_reads_cells_only():
         ```python
         from causalpref.rewards import fit
         ```
-        ''')
+        """)
     assert public_names.used_names(page) == [
-        "causalpref.estimators.amce", "causalpref.estimators.delta",
-        "causalpref.studies.recorded", "causalpref.figures.causal_graph"]
+        "causalpref.estimators.amce",
+        "causalpref.estimators.delta",
+        "causalpref.studies.recorded",
+        "causalpref.figures.causal_graph",
+    ]
 
 
 def test_every_name_is_first_used_once():
@@ -258,14 +349,21 @@ def code_names() -> list[str]:
 
 
 def test_names_of_the_notation_exist():
-    owners = {"data": causalpref.PreferenceData, "simulator": Simulator, "graph": CausalGraph,
-              "config": RewardConfig, "model": RewardModel}
+    owners = {
+        "data": causalpref.PreferenceData,
+        "simulator": Simulator,
+        "graph": CausalGraph,
+        "config": RewardConfig,
+        "model": RewardModel,
+    }
     names = code_names()
     assert len(names) > 15
     for name in names:
         owner, _, attribute = name.partition(".")
         if owner in owners:
-            known = set(dir(owners[owner])) | set(getattr(owners[owner], "__dataclass_fields__", ()))
+            known = set(dir(owners[owner])) | set(
+                getattr(owners[owner], "__dataclass_fields__", ())
+            )
             assert attribute in known, name
         else:
             resolve(name)
@@ -296,8 +394,9 @@ def test_every_statement_is_in_the_table():
 
 def glossary() -> dict[str, str]:
     """Term to definition."""
-    body = re.search(r"```\{glossary\}\n(?::\w+:\n)*(.*?)^```", PAGES["glossary"],
-                     re.MULTILINE | re.DOTALL)
+    body = re.search(
+        r"```\{glossary\}\n(?::\w+:\n)*(.*?)^```", PAGES["glossary"], re.MULTILINE | re.DOTALL
+    )
     entries = re.findall(r"^(\S[^\n]*)\n((?:    [^\n]*\n)+)", body[1] + "\n", re.MULTILINE)
     assert len(entries) == len({term.lower() for term, _ in entries}), "a term defined twice"
     return {term: " ".join(text.split()) for term, text in entries}
@@ -343,7 +442,9 @@ def test_copies_link_terms_where_the_site_has_them(tmp_path):
     (tmp_path / "book" / "index.md").write_text(
         "---\nkernelspec: {name: python3, display_name: Python 3}\n---\n\n# Page\n\n"
         "{term}`AMCE`, {term}`units <unit>`, {term}`Borda counts <Borda count>`\n\n"
-        "```{first-used}\n```\n", encoding="utf-8")
+        "```{first-used}\n```\n",
+        encoding="utf-8",
+    )
     copy = colab.Page(colab.Book(tmp_path), "index").notebook()
     for anchor in ("term-AMCE", "term-unit", "term-Borda-count"):  # as Sphinx writes them
         assert f"glossary.html#{anchor})" in copy
@@ -354,8 +455,11 @@ def test_copies_link_terms_where_the_site_has_them(tmp_path):
 
 BIB = parse_file(str(BOOK / "references.bib")).entries  # a repeated key is an error
 CITED = Counter(
-    key.strip() for text in PAGES.values()
-    for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]*)`", text) for key in keys.split(","))
+    key.strip()
+    for text in PAGES.values()
+    for keys in re.findall(r"\{cite(?::\w+)?\}`([^`]*)`", text)
+    for key in keys.split(",")
+)
 
 
 def test_every_work_is_cited_and_every_citation_has_its_work():
@@ -369,8 +473,14 @@ def test_entries_are_complete(key):
     assert entry.persons.get("author"), "author"
     assert re.fullmatch(r"1[89]\d\d|20[0-2]\d", fields.get("year", "")), "year"
     assert len(fields.get("title", "")) > 5, "title"
-    venue = {"article": "journal", "inproceedings": "booktitle", "book": "publisher",
-             "techreport": "institution", "phdthesis": "school", "misc": "url"}[entry.type]
+    venue = {
+        "article": "journal",
+        "inproceedings": "booktitle",
+        "book": "publisher",
+        "techreport": "institution",
+        "phdthesis": "school",
+        "misc": "url",
+    }[entry.type]
     assert fields.get(venue), venue
     if entry.type == "article":
         assert fields.get("volume"), "volume"
@@ -413,8 +523,9 @@ def test_related_work_is_a_chapter_to_work_from():
     path = re.findall(r"^\| \d+ \| \{cite:t\}`(\w+)` \| \S", text, re.MULTILINE)
     assert len(path) == len(set(path)) == 10
     questions = re.split(r"^## ", text, flags=re.MULTILINE)
-    questions = [part for part in questions if re.match(r"[^\n]*\?\n", part)
-                 and "**Known.**" in part]
+    questions = [
+        part for part in questions if re.match(r"[^\n]*\?\n", part) and "**Known.**" in part
+    ]
     assert len(questions) == 8
     for part in questions:
         assert "**Open.**" in part and re.search(r"\*\*Against ", part), part[:40]

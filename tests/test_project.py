@@ -18,10 +18,22 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 # Preinstalled on Colab (googlecolab/backend-info, 2026-08-19, Python 3.13).
 COLAB = {
-    "altair": "5.5.0", "datasets": "4.0.0", "fsspec": "2025.3.0", "ipython": "7.34.0",
-    "matplotlib": "3.10.0", "networkx": "3.6.1", "numpy": "2.1.3", "pandas": "2.2.3",
-    "pyarrow": "18.1.0", "safetensors": "0.8.0", "scikit-learn": "1.6.1", "scipy": "1.16.3",
-    "torch": "2.11.0", "tqdm": "4.67.3", "transformers": "5.15.0"}
+    "altair": "5.5.0",
+    "datasets": "4.0.0",
+    "fsspec": "2025.3.0",
+    "ipython": "7.34.0",
+    "matplotlib": "3.10.0",
+    "networkx": "3.6.1",
+    "numpy": "2.1.3",
+    "pandas": "2.2.3",
+    "pyarrow": "18.1.0",
+    "safetensors": "0.8.0",
+    "scikit-learn": "1.6.1",
+    "scipy": "1.16.3",
+    "torch": "2.11.0",
+    "tqdm": "4.67.3",
+    "transformers": "5.15.0",
+}
 
 
 def requirements(names):
@@ -40,18 +52,23 @@ def test_colab_versions_are_the_published_ones():
     freeze = ROOT.parent / "shared" / "data" / "colab" / "pip-freeze.gpu.txt"
     if not freeze.is_file():
         pytest.skip("Colab's published list is not beside this clone (../shared/data)")
-    published = dict(line.lower().split("==", 1) for line in freeze.read_text().splitlines()
-                     if "==" in line)
+    published = dict(
+        line.lower().split("==", 1) for line in freeze.read_text().splitlines() if "==" in line
+    )
     for name, version in COLAB.items():
         assert Version(published[name].split("+")[0]) == Version(version), name
 
 
 def test_constraints_fit_the_ranges():
-    lines = [li for li in (ROOT / "constraints.txt").read_text().splitlines()
-             if li and not li.startswith("#")]
+    lines = [
+        li
+        for li in (ROOT / "constraints.txt").read_text().splitlines()
+        if li and not li.startswith("#")
+    ]
     pinned = requirements(lines)
-    asked = requirements(PROJECT["dependencies"] +
-                         sum(PROJECT["optional-dependencies"].values(), []))
+    asked = requirements(
+        PROJECT["dependencies"] + sum(PROJECT["optional-dependencies"].values(), [])
+    )
     for name, pin in pinned.items():
         version = next(iter(pin.specifier)).version
         if name in asked:
@@ -93,7 +110,9 @@ def test_readme_names_the_commands():
     assert re.search(r"```(?:bash|sh)?\nmake book\n", readme)
     assert re.search(r"```(?:bash|sh)?\nmake test\n", readme)
     for target in set(re.findall(r"`make (\w+)", readme)):
-        assert re.search(rf"^(\w+ )*{target}( \w+)*:", (ROOT / "Makefile").read_text(), re.M), target
+        assert re.search(rf"^(\w+ )*{target}( \w+)*:", (ROOT / "Makefile").read_text(), re.M), (
+            target
+        )
 
 
 def test_no_absolute_paths_of_a_machine():

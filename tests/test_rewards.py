@@ -9,9 +9,21 @@ import torch.nn.functional as F
 from conftest import toy
 
 from causalpref import PreferenceData
-from causalpref.rewards import (KINDS, RewardConfig, RewardModel, accuracy, adversary_loss,
-                                bradley_terry_loss, correct, fit, load_model, predict,
-                                reverse_gradient, save_model, summarise)
+from causalpref.rewards import (
+    KINDS,
+    RewardConfig,
+    RewardModel,
+    accuracy,
+    adversary_loss,
+    bradley_terry_loss,
+    correct,
+    fit,
+    load_model,
+    predict,
+    reverse_gradient,
+    save_model,
+    summarise,
+)
 
 
 def linear_data(n=600, d=3, *, seed=0, noise=True):
@@ -22,10 +34,16 @@ def linear_data(n=600, d=3, *, seed=0, noise=True):
     gap = (e[::2] - e[1::2]) @ w
     label = (rng.random(n) < 1 / (1 + np.exp(-gap))) if noise else gap > 0
     return PreferenceData(
-        prompts=[str(i) for i in range(n)], responses=[f"r{i}" for i in range(2 * n)],
-        response_prompt=np.repeat(np.arange(n), 2), pairs=np.arange(2 * n).reshape(n, 2),
-        label=label.astype(int), objective=np.zeros(n, int), prompt_type=np.arange(n) % 2,
-        embeddings=e, simulated=True)
+        prompts=[str(i) for i in range(n)],
+        responses=[f"r{i}" for i in range(2 * n)],
+        response_prompt=np.repeat(np.arange(n), 2),
+        pairs=np.arange(2 * n).reshape(n, 2),
+        label=label.astype(int),
+        objective=np.zeros(n, int),
+        prompt_type=np.arange(n) % 2,
+        embeddings=e,
+        simulated=True,
+    )
 
 
 # -- losses ----------------------------------------------------------------
@@ -79,16 +97,23 @@ def test_sizes_are_those_of_appendix_e1(kind):
     model = RewardModel(RewardConfig(kind, d=4096))
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if p.ndim == 2}
     head = {"0": (512, 512), "2": (1, 512)}
-    expected = {"trunk.0.weight": (512, 4097 if kind == "base" else 4096),
-                "trunk.2.weight": (512, 512),
-                "trunk.4.weight": (1, 512) if kind == "base" else (512, 512)}
+    expected = {
+        "trunk.0.weight": (512, 4097 if kind == "base" else 4096),
+        "trunk.2.weight": (512, 512),
+        "trunk.4.weight": (1, 512) if kind == "base" else (512, 512),
+    }
     if kind != "base":
         expected |= {f"heads.{c}.{k}.weight": s for c in (0, 1) for k, s in head.items()}
     if kind == "adversarial":
         expected |= {f"adversary.{k}.weight": s for k, s in head.items()}
     assert shapes == expected
-    assert all(isinstance(m, (torch.nn.Linear, torch.nn.GELU, torch.nn.Sequential,
-                              torch.nn.ModuleList, RewardModel)) for m in model.modules())
+    assert all(
+        isinstance(
+            m,
+            (torch.nn.Linear, torch.nn.GELU, torch.nn.Sequential, torch.nn.ModuleList, RewardModel),
+        )
+        for m in model.modules()
+    )
 
 
 def test_multihead_reads_the_head_of_the_objective():
@@ -129,13 +154,19 @@ def test_gradients_against_finite_differences(kind):
                 values.append((a if b is None else a + sign * b).item())
                 flat[k] -= step
             assert gradient.view(-1)[k].item() == pytest.approx(
-                (values[0] - values[1]) / 2e-5, abs=1e-7), name
+                (values[0] - values[1]) / 2e-5, abs=1e-7
+            ), name
 
 
-@pytest.mark.parametrize(("bad", "says"), [
-    (dict(kind="linear", d=3), "kind is 'linear'"), (dict(kind="base", d=0), "d is 0"),
-    (dict(kind="base", d=3, depth=0), "depth is 0"),
-    (dict(kind="base", d=3, lambda_=-1.0), "lambda_ is -1")])
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (dict(kind="linear", d=3), "kind is 'linear'"),
+        (dict(kind="base", d=0), "d is 0"),
+        (dict(kind="base", d=3, depth=0), "depth is 0"),
+        (dict(kind="base", d=3, lambda_=-1.0), "lambda_ is -1"),
+    ],
+)
 def test_config_refuses(bad, says):
     with pytest.raises(ValueError, match=says):
         RewardConfig(**bad)
@@ -152,16 +183,20 @@ def test_linear_fit_equals_logistic_regression():
     train = sides["train"]
     first, second = train.pairs.T
     delta = train.embeddings[first] - train.embeddings[second]
-    reference = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10).fit(
-        delta, train.label).coef_[0]
+    reference = (
+        LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10)
+        .fit(delta, train.label)
+        .coef_[0]
+    )
 
     config = RewardConfig("base", d=3, n_objectives=1, depth=1)
     torch.manual_seed(0)
     model = RewardModel(config).double()  # in float32 the optimiser stops where rounding does
     e, e2 = (torch.tensor(train.embeddings[side]).double() for side in (first, second))
     label = torch.tensor(train.label)
-    optimiser = torch.optim.LBFGS(model.parameters(), max_iter=200, tolerance_grad=1e-9,
-                                  tolerance_change=1e-12)
+    optimiser = torch.optim.LBFGS(
+        model.parameters(), max_iter=200, tolerance_grad=1e-9, tolerance_change=1e-12
+    )
 
     def step():
         optimiser.zero_grad()
@@ -173,8 +208,15 @@ def test_linear_fit_equals_logistic_regression():
     np.testing.assert_allclose(model.trunk[0].weight.detach()[0], reference, atol=1e-4)
 
     # and `fit`, given full batches and time, ends at the loss of that optimum
-    fitted = fit(config, train, sides["validation"], seed=0, epochs=500, learning_rate=0.02,
-                 batch_size=10_000)
+    fitted = fit(
+        config,
+        train,
+        sides["validation"],
+        seed=0,
+        epochs=500,
+        learning_rate=0.02,
+        batch_size=10_000,
+    )
     optimum = np.log1p(np.exp(-np.where(train.label, 1, -1) * (delta @ reference))).mean()
     assert fitted.history.train_loss.iloc[-1] == pytest.approx(optimum, abs=1e-5)
 
@@ -184,8 +226,10 @@ def test_seed_reproduces_to_the_bit_and_leaves_the_global_state(kind):
     data = toy(30).split(seed=0, train=0.7, validation=0.3)
     config = RewardConfig(kind, d=6, hidden=16)
     state = torch.get_rng_state()
-    a, b, other = (fit(config, data["train"], data["validation"], seed=s, epochs=2, batch_size=8)
-                   for s in (0, 0, 1))
+    a, b, other = (
+        fit(config, data["train"], data["validation"], seed=s, epochs=2, batch_size=8)
+        for s in (0, 0, 1)
+    )
     assert torch.equal(torch.get_rng_state(), state)
     for key, value in a.model.state_dict().items():
         assert torch.equal(value, b.model.state_dict()[key])
@@ -195,8 +239,14 @@ def test_seed_reproduces_to_the_bit_and_leaves_the_global_state(kind):
 
 def test_best_epoch_is_kept_and_scored_on_all_of_validation():
     sides = linear_data(300).split(seed=0, train=0.5, validation=0.5)
-    fitted = fit(RewardConfig("base", d=3, n_objectives=1, hidden=16), sides["train"],
-                 sides["validation"], seed=0, epochs=12, learning_rate=0.01)
+    fitted = fit(
+        RewardConfig("base", d=3, n_objectives=1, hidden=16),
+        sides["train"],
+        sides["validation"],
+        seed=0,
+        epochs=12,
+        learning_rate=0.01,
+    )
     scores = fitted.history.validation_accuracy
     assert fitted.best_epoch == scores.idxmax() + 1
     whole = accuracy(fitted.model, sides["validation"])["all"]
@@ -207,8 +257,14 @@ def test_best_epoch_is_kept_and_scored_on_all_of_validation():
 def test_noise_free_rewards_are_learned_and_noise_is_not():
     for noise, floor, ceiling in ((False, 0.93, 1.0), (True, 0.6, 0.85)):
         sides = linear_data(1500, noise=noise).split(seed=0, train=0.6, validation=0.2, test=0.2)
-        fitted = fit(RewardConfig("multihead", d=3, n_objectives=1, hidden=32), sides["train"],
-                     sides["validation"], seed=0, epochs=10, learning_rate=3e-3)
+        fitted = fit(
+            RewardConfig("multihead", d=3, n_objectives=1, hidden=32),
+            sides["train"],
+            sides["validation"],
+            seed=0,
+            epochs=10,
+            learning_rate=3e-3,
+        )
         assert floor < accuracy(fitted.model, sides["test"])["all"] < ceiling
 
 
@@ -221,14 +277,26 @@ def test_adversary_hides_the_objective():
     e[:, 3] = 2 * np.repeat(c, 2) - 1 + 0.5 * e[:, 3]
     label = (rng.random(n) < 1 / (1 + np.exp(-2 * (e[::2, 0] - e[1::2, 0])))).astype(int)
     data = PreferenceData(
-        prompts=[str(i) for i in range(n)], responses=[f"r{i}" for i in range(2 * n)],
-        response_prompt=np.repeat(np.arange(n), 2), pairs=np.arange(2 * n).reshape(n, 2),
-        label=label, objective=c, prompt_type=c, embeddings=e)
+        prompts=[str(i) for i in range(n)],
+        responses=[f"r{i}" for i in range(2 * n)],
+        response_prompt=np.repeat(np.arange(n), 2),
+        pairs=np.arange(2 * n).reshape(n, 2),
+        label=label,
+        objective=c,
+        prompt_type=c,
+        embeddings=e,
+    )
     sides = data.split(seed=0, train=0.8, validation=0.2)
     guess = {}
     for lambda_ in (0.0, 1.0):
-        fitted = fit(RewardConfig("adversarial", d=4, hidden=32, lambda_=lambda_), sides["train"],
-                     sides["validation"], seed=0, epochs=40, learning_rate=3e-4)
+        fitted = fit(
+            RewardConfig("adversarial", d=4, hidden=32, lambda_=lambda_),
+            sides["train"],
+            sides["validation"],
+            seed=0,
+            epochs=40,
+            learning_rate=3e-4,
+        )
         guess[lambda_] = fitted.history.adversary_loss.iloc[-10:].mean() / 2
         assert accuracy(fitted.model, sides["validation"])["all"] > 0.7
     assert guess[0.0] < 0.5, "lambda 0: the adversary reads C from the trunk"
@@ -238,18 +306,24 @@ def test_adversary_hides_the_objective():
 def test_type_labels_cannot_reach_training():
     sides = toy(30).split(seed=0, train=0.7, validation=0.3)
     config = RewardConfig("adversarial", d=6, hidden=8)
-    fits = [fit(config, *(s.replace(prompt_type=t) for s in sides.values()), seed=0, epochs=1)
-            for t in (None, np.zeros(30, int), sides["train"].prompt_type)]
+    fits = [
+        fit(config, *(s.replace(prompt_type=t) for s in sides.values()), seed=0, epochs=1)
+        for t in (None, np.zeros(30, int), sides["train"].prompt_type)
+    ]
     for other in fits[1:]:
         assert fits[0].history.equals(other.history)
 
 
-@pytest.mark.parametrize(("change", "options", "says"), [
-    ({"embeddings": None}, {}, "no embeddings"),
-    ({"embeddings": np.zeros((90, 5))}, {}, "embeddings are 5 wide, config.d is 6"),
-    ({"objective": None}, {}, "no objective, config.n_objectives is 2"),
-    ({}, {"epochs": 0}, r"epochs \(0\)"), ({}, {"learning_rate": -1.0}, "learning_rate"),
-])
+@pytest.mark.parametrize(
+    ("change", "options", "says"),
+    [
+        ({"embeddings": None}, {}, "no embeddings"),
+        ({"embeddings": np.zeros((90, 5))}, {}, "embeddings are 5 wide, config.d is 6"),
+        ({"objective": None}, {}, "no objective, config.n_objectives is 2"),
+        ({}, {"epochs": 0}, r"epochs \(0\)"),
+        ({}, {"learning_rate": -1.0}, "learning_rate"),
+    ],
+)
 def test_fit_refuses(change, options, says):
     sides = [s.replace(**change) for s in toy(30).split(seed=0, a=0.5, b=0.5).values()]
     with pytest.raises(ValueError, match=says):
@@ -284,8 +358,9 @@ def test_swapping_a_pair_flips_the_margin():
     data = toy(20)
     model = RewardModel(RewardConfig("multihead", d=6, hidden=8)).eval()
     margin = predict(model, data, batch_size=7)
-    np.testing.assert_allclose(margin, -predict(model, data.replace(pairs=data.pairs[:, ::-1])),
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        margin, -predict(model, data.replace(pairs=data.pairs[:, ::-1])), atol=1e-6
+    )
     right = correct(model, data)
     assert accuracy(model, data)["all"] == pytest.approx(right.mean())
     same = data.replace(pairs=np.repeat(data.pairs[:, :1], 2, axis=1))
@@ -298,7 +373,8 @@ def test_accuracy_splits_by_consistency():
     got, right = accuracy(model, data), correct(model, data)
     share = data.consistent.mean()
     assert got["all"] == pytest.approx(
-        share * got["consistent"] + (1 - share) * got["inconsistent"])
+        share * got["consistent"] + (1 - share) * got["inconsistent"]
+    )
     assert got["consistent"] == pytest.approx(right[data.consistent].mean())
     assert set(accuracy(model, data.replace(prompt_type=None))) == {"all"}
     only = data.select(data.consistent)
@@ -308,8 +384,9 @@ def test_accuracy_splits_by_consistency():
 def test_standard_error_over_seeds():
     import pandas as pd
 
-    runs = pd.DataFrame({"model": ["a"] * 3 + ["b"], "seed": [0, 1, 2, 0],
-                         "accuracy": [0.5, 0.6, 0.7, 0.9]})
+    runs = pd.DataFrame(
+        {"model": ["a"] * 3 + ["b"], "seed": [0, 1, 2, 0], "accuracy": [0.5, 0.6, 0.7, 0.9]}
+    )
     table = summarise(runs, ["model"])
     assert table["mean"].tolist() == pytest.approx([0.6, 0.9])
     assert table["se"][0] == pytest.approx(0.1 / np.sqrt(3)) and np.isnan(table["se"][1])

@@ -9,8 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causalpref.estimators import delta
-from causalpref.sampling import (attainable_correlation, attainable_rho, sample_confounded,
-                                 sample_correlated, sample_opposed)
+from causalpref.sampling import (
+    attainable_correlation,
+    attainable_rho,
+    sample_confounded,
+    sample_correlated,
+    sample_opposed,
+)
 from causalpref.simulation import Latent, Simulator, linear_reward
 
 
@@ -44,9 +49,15 @@ def test_refusal_says_what_can_be_had():
         sample_confounded(data, 0.5, 1000, seed=0)
 
 
-@pytest.mark.parametrize(("rho", "n", "says"), [(1.2, 4, "rho is 1.2"), (-0.1, 4, "rho is -0.1"),
-                                                (float("nan"), 4, "rho is nan"),
-                                                (0.5, 0, "n is 0")])
+@pytest.mark.parametrize(
+    ("rho", "n", "says"),
+    [
+        (1.2, 4, "rho is 1.2"),
+        (-0.1, 4, "rho is -0.1"),
+        (float("nan"), 4, "rho is nan"),
+        (0.5, 0, "n is 0"),
+    ],
+)
 def test_impossible_dials(rho, n, says):
     with pytest.raises(ValueError, match=says):
         sample_confounded(toy(), rho, n, seed=0)
@@ -63,9 +74,13 @@ def test_needs_two_objectives():
 
 def rated(n_prompts=4000, correlation=0.56, seed=0):
     return Simulator(
-        linear_reward([0.25, 0.75]), correlation=correlation, noise=None,
-        response_latents=(Latent("truthful", "ordinal", (0.05, 0.08, 0.15, 0.32, 0.4)),
-                          Latent("instruction", "ordinal", (0.06, 0.1, 0.2, 0.34, 0.3))),
+        linear_reward([0.25, 0.75]),
+        correlation=correlation,
+        noise=None,
+        response_latents=(
+            Latent("truthful", "ordinal", (0.05, 0.08, 0.15, 0.32, 0.4)),
+            Latent("instruction", "ordinal", (0.06, 0.1, 0.2, 0.34, 0.3)),
+        ),
     ).sample(n_prompts, responses=4, seed=seed)
 
 
@@ -82,15 +97,17 @@ def test_correlation_of_differences_is_the_one_asked_for(rho, tilt):
 
 def test_tilts_differ_in_how_common_ties_become():
     pool = rated()
-    ties = {tilt: (delta(sample_correlated(pool, 0.9, 2000, tilt=tilt, seed=0)) == 0).all(1).mean()
-            for tilt in ("difference", "product")}
+    ties = {
+        tilt: (delta(sample_correlated(pool, 0.9, 2000, tilt=tilt, seed=0)) == 0).all(1).mean()
+        for tilt in ("difference", "product")
+    }
     assert ties["difference"] > 2 * ties["product"]
 
 
 def test_normal_strata_follow_the_normal_density():
     """Counts over cells that are not exhausted are in proportion to the density."""
     drawn = sample_correlated(rated(20_000), 0.4, 4000, seed=0)
-    size = np.sqrt((delta(rated(20_000))**2).mean(0))
+    size = np.sqrt((delta(rated(20_000)) ** 2).mean(0))
     cells, counts = np.unique(delta(drawn), axis=0, return_counts=True)
     u, big = cells / size, counts > 30
     design = np.column_stack([np.ones(len(u)), (u**2).sum(1), u.prod(1)])[big]
@@ -138,10 +155,16 @@ def test_opposed_pairs():
         sample_opposed(rated(), 100_000, seed=0)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"rho": 1.2}, "a correlation lies in"), ({"n": 0}, "the pool holds"),
-    ({"n": 10**6}, "the pool holds"), ({"tilt": "steep"}, "expected 'normal', 'difference'"),
-    ({"latents": (0, 2)}, "there is no latent 2")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rho": 1.2}, "a correlation lies in"),
+        ({"n": 0}, "the pool holds"),
+        ({"n": 10**6}, "the pool holds"),
+        ({"tilt": "steep"}, "expected 'normal', 'difference'"),
+        ({"latents": (0, 2)}, "there is no latent 2"),
+    ],
+)
 def test_bad_correlations_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         sample_correlated(rated(20), **{"rho": 0.5, "n": 20, "seed": 0} | change)

@@ -8,8 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from causalpref.simulation import (EXAMPLES, Embedding, Latent, Simulator, linear_reward,
-                                  quadratic_reward)
+from causalpref.simulation import (
+    EXAMPLES,
+    Embedding,
+    Latent,
+    Simulator,
+    linear_reward,
+    quadratic_reward,
+)
 
 LINEAR = linear_reward([0.25, 0.75])
 
@@ -22,9 +28,16 @@ def deltas(data):
 # -- level 1: marginals, correlations and rho hit their dials ---------------
 
 
-@pytest.mark.parametrize("kinds", [("gaussian", "gaussian"), ("binary", "binary"),
-                                   ("ordinal", "ordinal"), ("gaussian", "ordinal"),
-                                   ("ordinal", "binary")])
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        ("gaussian", "gaussian"),
+        ("binary", "binary"),
+        ("ordinal", "ordinal"),
+        ("gaussian", "ordinal"),
+        ("ordinal", "binary"),
+    ],
+)
 @pytest.mark.parametrize("rho", [-0.4, 0.0, 0.6])
 def test_marginals_and_correlation_of_delta(kinds, rho):
     shares = {"gaussian": None, "binary": 0.3, "ordinal": (0.05, 0.1, 0.2, 0.4, 0.25)}
@@ -63,8 +76,12 @@ def test_randomised_prompts_know_nothing_of_the_context():
 
 
 def test_prompt_effect_leaves_the_marginals_and_links_the_responses():
-    sim = Simulator(LINEAR, prompt_latents=(Latent("x"),), correlation=0.4,
-                    prompt_effect=np.array([[0.8], [0.0]]))
+    sim = Simulator(
+        LINEAR,
+        prompt_latents=(Latent("x"),),
+        correlation=0.4,
+        prompt_effect=np.array([[0.8], [0.0]]),
+    )
     data = sim.sample(60_000, seed=0)
     z, x = data.response_latents, data.prompt_latents[data.response_prompt]
     assert abs(z[:, 0].std() - 1) < 0.015
@@ -104,7 +121,7 @@ def test_position_bias_is_the_footnotes_r_and_r_prime():
 
 
 def test_hole_is_never_seen_in_either_order():
-    hole = lambda z_x, z, z2: (z[:, 0] > 0) & (z2[:, 0] < 0)  # noqa: E731
+    hole = lambda z_x, z, z2: (z[:, 0] > 0) & (z2[:, 0] < 0)
     data = Simulator(LINEAR, hole=hole).sample(2000, seed=0, responses=3)
     signs = np.sign(data.response_latents[:, 0]).reshape(-1, 3)
     assert len(data) == 6000 and (np.abs(signs.sum(1)) == 3).all()
@@ -155,9 +172,14 @@ def test_seeing_is_not_doing_when_the_user_writes_the_prompt():
     assert given_type == 1.0 and abs(done - 0.3) < 0.01
 
 
-@pytest.mark.parametrize(("what", "says"), [
-    (dict(context=2), "context is 2, expected 0 to 1"),
-    (dict(prompt_type=-1), "prompt_type is -1"), (dict(response={5: 0.0}), "no latent 5")])
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        (dict(context=2), "context is 2, expected 0 to 1"),
+        (dict(prompt_type=-1), "prompt_type is -1"),
+        (dict(response={5: 0.0}), "no latent 5"),
+    ],
+)
 def test_do_refuses(what, says):
     with pytest.raises(ValueError, match=says):
         EXAMPLES["4"].simulator.do(**what)
@@ -170,15 +192,24 @@ def test_pair_shown_needs_one_pair_a_prompt():
 
 # -- level 3: counterfactuals -----------------------------------------------
 
-changes = st.fixed_dictionaries({}, optional={
-    "context": st.integers(0, 1), "prompt": st.fixed_dictionaries({0: st.floats(-3, 3)}),
-    "response": st.fixed_dictionaries({0: st.floats(-3, 3)}),
-    "first": st.fixed_dictionaries({1: st.floats(-30, 30)}),
-    "second": st.fixed_dictionaries({0: st.floats(-30, 30)})})
+changes = st.fixed_dictionaries(
+    {},
+    optional={
+        "context": st.integers(0, 1),
+        "prompt": st.fixed_dictionaries({0: st.floats(-3, 3)}),
+        "response": st.fixed_dictionaries({0: st.floats(-3, 3)}),
+        "first": st.fixed_dictionaries({1: st.floats(-30, 30)}),
+        "second": st.fixed_dictionaries({0: st.floats(-30, 30)}),
+    },
+)
 models = st.builds(
     lambda rho, noise, bias: EXAMPLES["4"].simulator.replace(
-        rho=rho, noise=noise, position_bias=bias),
-    st.floats(0, 1), st.sampled_from([None, 0.01, 0.3, 1.0, 10.0]), st.floats(-1, 1))
+        rho=rho, noise=noise, position_bias=bias
+    ),
+    st.floats(0, 1),
+    st.sampled_from([None, 0.01, 0.3, 1.0, 10.0]),
+    st.floats(-1, 1),
+)
 
 
 @settings(deadline=None, max_examples=60)
@@ -194,12 +225,16 @@ def test_counterfactuals_are_probabilities_that_average_to_the_intervention(sim,
     """Sum over labels of P(label) x counterfactual = P(L = 1) after the change, pair by pair."""
     data = sim.sample(60, seed=seed)
     p = sim.outcomes(data)
-    said = [sim.counterfactual(data.replace(label=np.full(len(data), v)), **change)
-            for v in (0, 1)]
+    said = [sim.counterfactual(data.replace(label=np.full(len(data), v)), **change) for v in (0, 1)]
     assert np.all((said[0] >= 0) & (said[0] <= 1) & (said[1] >= 0) & (said[1] <= 1))
     z_x, z, z_prime, c = (v.copy() for v in sim._of_pairs(data))
-    for target, name in ((z_x, "prompt"), (z, "response"), (z_prime, "response"), (z, "first"),
-                         (z_prime, "second")):
+    for target, name in (
+        (z_x, "prompt"),
+        (z, "response"),
+        (z_prime, "response"),
+        (z, "first"),
+        (z_prime, "second"),
+    ):
         for j, v in change.get(name, {}).items():
             target[:, j] = v
     after = sim.potential_outcome(z_x, z, z_prime, change.get("context", c))
@@ -250,39 +285,61 @@ def test_units_answer_all_pairs_together():
 # -- impossible dials, embeddings, examples ---------------------------------
 
 
-@pytest.mark.parametrize(("dials", "says"), [
-    (dict(correlation=1.2), "correlation is not positive semi-definite"),
-    (dict(correlation=np.eye(3)), r"symmetric \(2, 2\) matrix"),
-    (dict(rho=1.5, contexts=(0.5, 0.5)), "rho is 1.5"),
-    (dict(rho=0.5), "rho needs two contexts"),
-    (dict(rho=0.5, contexts=(0.5, 0.5), self_written=False), "prompts are randomised"),
-    (dict(contexts=(0.5, 0.6)), "contexts .* must sum to 1"),
-    (dict(noise=0.0), "noise is 0.0"), (dict(response_latents=()), "at least one"),
-    (dict(type_shares=(1.0,)), "randomised prompts"),
-    (dict(prompt_latents=(Latent("x"),), prompt_effect=np.array([[1.2], [0.0]])),
-     "more than the variance"),
-    (dict(prompt_latents=(Latent("x"),), prompt_effect=np.zeros((1, 1))), "prompt_effect has shape"),
-    (dict(response_latents=(Latent("a", "binary", 0.1), Latent("b", "binary", 0.9)),
-          correlation=0.9), r"correlation 0.9 of 'b' and 'a' is out of reach"),
-    (dict(response_latents=tuple(Latent(str(i)) for i in range(3)), correlation=0.5),
-     "give a matrix"),
-])
+@pytest.mark.parametrize(
+    ("dials", "says"),
+    [
+        (dict(correlation=1.2), "correlation is not positive semi-definite"),
+        (dict(correlation=np.eye(3)), r"symmetric \(2, 2\) matrix"),
+        (dict(rho=1.5, contexts=(0.5, 0.5)), "rho is 1.5"),
+        (dict(rho=0.5), "rho needs two contexts"),
+        (dict(rho=0.5, contexts=(0.5, 0.5), self_written=False), "prompts are randomised"),
+        (dict(contexts=(0.5, 0.6)), "contexts .* must sum to 1"),
+        (dict(noise=0.0), "noise is 0.0"),
+        (dict(response_latents=()), "at least one"),
+        (dict(type_shares=(1.0,)), "randomised prompts"),
+        (
+            dict(prompt_latents=(Latent("x"),), prompt_effect=np.array([[1.2], [0.0]])),
+            "more than the variance",
+        ),
+        (
+            dict(prompt_latents=(Latent("x"),), prompt_effect=np.zeros((1, 1))),
+            "prompt_effect has shape",
+        ),
+        (
+            dict(
+                response_latents=(Latent("a", "binary", 0.1), Latent("b", "binary", 0.9)),
+                correlation=0.9,
+            ),
+            r"correlation 0.9 of 'b' and 'a' is out of reach",
+        ),
+        (
+            dict(response_latents=tuple(Latent(str(i)) for i in range(3)), correlation=0.5),
+            "give a matrix",
+        ),
+    ],
+)
 def test_impossible_dials_say_why(dials, says):
     with pytest.raises(ValueError, match=says):
         Simulator(LINEAR, **dials)
 
 
-@pytest.mark.parametrize(("latent", "says"), [
-    (dict(kind="poisson"), "kind is 'poisson'"), (dict(kind="gaussian", shares=0.5), "no shares"),
-    (dict(kind="binary", shares=1.0), "must be positive"),
-    (dict(kind="ordinal", shares=(0.5, 0.6)), "sum to 1")])
+@pytest.mark.parametrize(
+    ("latent", "says"),
+    [
+        (dict(kind="poisson"), "kind is 'poisson'"),
+        (dict(kind="gaussian", shares=0.5), "no shares"),
+        (dict(kind="binary", shares=1.0), "must be positive"),
+        (dict(kind="ordinal", shares=(0.5, 0.6)), "sum to 1"),
+    ],
+)
 def test_impossible_latents(latent, says):
     with pytest.raises(ValueError, match=says):
         Latent("z", **latent)
 
 
-@pytest.mark.parametrize(("n", "responses", "says"), [(0, 2, "n_prompts is 0"),
-                                                      (5, 1, "a pair needs two")])
+@pytest.mark.parametrize(
+    ("n", "responses", "says"), [(0, 2, "n_prompts is 0"), (5, 1, "a pair needs two")]
+)
 def test_sample_refuses(n, responses, says):
     with pytest.raises(ValueError, match=says):
         Simulator(LINEAR).sample(n, seed=0, responses=responses)

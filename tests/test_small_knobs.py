@@ -21,8 +21,14 @@ import pytest
 from conftest import ROOT
 
 FOLDER = ROOT / "book"
-CHAPTERS = sorted(p for p in FOLDER.glob("*.md") if ":class: chapter-card" in p.read_text(encoding="utf-8"))
-EXPERIMENTS = [path for path in CHAPTERS if "kernelspec:" in path.read_text(encoding="utf-8").partition("\n---")[0]]
+CHAPTERS = sorted(
+    p for p in FOLDER.glob("*.md") if ":class: chapter-card" in p.read_text(encoding="utf-8")
+)
+EXPERIMENTS = [
+    path
+    for path in CHAPTERS
+    if "kernelspec:" in path.read_text(encoding="utf-8").partition("\n---")[0]
+]
 
 # Numbers from SMALLEST on are divided by DIVISOR; what is below is a shape, a seed or
 # a handful, and stays. Where a chapter needs more to have anything to show, or where a
@@ -73,7 +79,9 @@ def enumerations(source: str) -> list[set[str]]:
     sets = []
     for statement in ast.parse(source).body:
         if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Tuple):
-            values = [n.value if isinstance(n, ast.Constant) else None for n in statement.value.elts]
+            values = [
+                n.value if isinstance(n, ast.Constant) else None for n in statement.value.elts
+            ]
             first = values[0]
             if isinstance(first, int) and values == list(range(first, first + len(values))):
                 sets.append(set(names(statement.targets[0])))
@@ -92,7 +100,8 @@ class Turned(ast.NodeTransformer):
         pairs = zip(target.elts, node.value.elts) if several else [(target, node.value)]  # type: ignore[attr-defined]
         values = [
             ast.parse(repr(self.own[name.id]), mode="eval").body
-            if isinstance(name, ast.Name) and name.id in self.own else self.visit(value)
+            if isinstance(name, ast.Name) and name.id in self.own
+            else self.visit(value)
             for name, value in pairs
         ]
         node.value = ast.Tuple(values, ast.Load()) if several else values[0]
@@ -135,7 +144,11 @@ def test_every_knob_is_used(path: Path) -> None:
         for statement in ast.parse(cell.source).body:
             is_flag = isinstance(statement, ast.Assign) and names(statement.targets[0]) == ["BOOK"]
             if i != place and not is_flag:
-                used |= {n.id for n in ast.walk(statement) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+                used |= {
+                    n.id
+                    for n in ast.walk(statement)
+                    if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+                }
     for codes in enumerations(code_cells(path)[place].source):
         if codes & used:
             used |= codes
@@ -143,7 +156,9 @@ def test_every_knob_is_used(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda p: p.stem)
-def test_chapter_runs_with_small_knobs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chapter_runs_with_small_knobs(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("CAUSALPREF_BOOK", raising=False)
     monkeypatch.delenv("CAUSALPREF_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -158,7 +173,15 @@ def test_chapter_runs_with_small_knobs(path: Path, tmp_path: Path, monkeypatch: 
         tree = ast.parse(cell.source)
         tree = (Turned(own) if i == place else Unasserted()).visit(tree)
         code = compile(ast.fix_missing_locations(tree), f"{path.stem}.md, cell {i}", "exec")
-        expected = pytest.raises(Exception) if "raises-exception" in cell.metadata.get("tags", []) else None
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), expected or contextlib.nullcontext():
+        expected = (
+            pytest.raises(Exception)
+            if "raises-exception" in cell.metadata.get("tags", [])
+            else None
+        )
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            warnings.catch_warnings(),
+            expected or contextlib.nullcontext(),
+        ):
             warnings.simplefilter("ignore")  # few seeds, thin cells
             exec(code, space)

@@ -13,45 +13,73 @@ import pytest
 
 from causalpref.estimators import longer_preferred
 from causalpref.sources import first_turn, hh_rlhf, load_hh_rlhf
-from causalpref.sources.hh_rlhf import (N_PAIRS, OBJECTIVES, WORLD, relabelling, turns, twin,
-                                         twin_rows, twin_weights)
+from causalpref.sources.hh_rlhf import (
+    N_PAIRS,
+    OBJECTIVES,
+    WORLD,
+    relabelling,
+    turns,
+    twin,
+    twin_rows,
+    twin_weights,
+)
 
-ROW = {"prompt": "Human: hello\n\nAssistant:", "responses": ["hi", "hello there"], "label": 1,
-       "original_label": 0, "objective": "helpful", "data_subset": "harmless",
-       "chosen": "", "rejected": "", "Index": 3}
+ROW = {
+    "prompt": "Human: hello\n\nAssistant:",
+    "responses": ["hi", "hello there"],
+    "label": 1,
+    "original_label": 0,
+    "objective": "helpful",
+    "data_subset": "harmless",
+    "chosen": "",
+    "rejected": "",
+    "Index": 3,
+}
 
 
 def write(path, rows, *, zipped=None):
     text = "".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in rows)
     raw = text.encode()
-    path.write_bytes(gzip.compress(raw) if (zipped if zipped is not None
-                                            else path.suffix == ".gz") else raw)
+    path.write_bytes(
+        gzip.compress(raw) if (zipped if zipped is not None else path.suffix == ".gz") else raw
+    )
     return path
 
 
 def cells(data):
     kind = data.prompt_type[data.pair_prompt]
-    return {(OBJECTIVES[t], OBJECTIVES[c]): (kind == t) & (data.objective == c)
-            for t in (0, 1) for c in (0, 1)}
+    return {
+        (OBJECTIVES[t], OBJECTIVES[c]): (kind == t) & (data.objective == c)
+        for t in (0, 1)
+        for c in (0, 1)
+    }
 
 
 def test_real_counts_and_length_rates(real_hh_rlhf):
     data = load_hh_rlhf(real_hh_rlhf)
     assert len(data) == 4043 and not data.simulated
     assert {k: int(m.sum()) for k, m in cells(data).items()} == {
-        ("helpful", "helpful"): 1105, ("harmless", "helpful"): 1052,
-        ("helpful", "harmless"): 882, ("harmless", "harmless"): 1004}
+        ("helpful", "helpful"): 1105,
+        ("harmless", "helpful"): 1052,
+        ("helpful", "harmless"): 882,
+        ("harmless", "harmless"): 1004,
+    }
     # The documented rates give a tie in length to the second response of the pair.
     length = np.array([len(r) for r in data.responses])[data.pairs]
     longer = (length[:, 0] > length[:, 1]) == (data.label == 1)
     assert {k: round(float(longer[m].mean()), 3) for k, m in cells(data).items()} == {
-        ("helpful", "helpful"): 0.660, ("harmless", "helpful"): 0.592,
-        ("helpful", "harmless"): 0.439, ("harmless", "harmless"): 0.440}
+        ("helpful", "helpful"): 0.660,
+        ("harmless", "helpful"): 0.592,
+        ("helpful", "harmless"): 0.439,
+        ("harmless", "harmless"): 0.440,
+    }
     # A coin for ties, as the package has it, moves the third decimal at most by the ties' share.
     fair = longer_preferred(data)
     for m in cells(data).values():
-        assert abs(fair[m].mean() - longer[m].mean()) <= 0.5 * (length[m][:, 0] ==
-                                                                length[m][:, 1]).mean() + 1e-12
+        assert (
+            abs(fair[m].mean() - longer[m].mean())
+            <= 0.5 * (length[m][:, 0] == length[m][:, 1]).mean() + 1e-12
+        )
 
 
 def test_real_labels_follow_the_file(real_hh_rlhf):
@@ -72,34 +100,53 @@ def test_label_is_one_when_the_first_is_preferred(tmp_path):
     assert len(data.responses) == 2, "a response is stored once"
 
 
-@pytest.mark.parametrize(("rows", "error", "says"), [
-    ([ROW, {**ROW, "label": 2}], ValueError, r"x.jsonl.gz, line 2: label is 2, expected 0 or 1"),
-    ([ROW, {**ROW, "label": True}], ValueError, "line 2: label is True"),
-    ([{k: v for k, v in ROW.items() if k != "objective"}], ValueError,
-     "line 1: column 'objective' is missing"),
-    ([ROW, ROW, {**ROW, "responses": ["a", 5]}], TypeError,
-     r"line 3: responses\[1\] is '5' \(int\), expected a string"),
-    ([{**ROW, "responses": ["a"]}], ValueError, "line 1: responses must be a list of two"),
-    ([{**ROW, "prompt": None}], TypeError, "line 1: prompt is None"),
-    ([{**ROW, "objective": "honest"}], ValueError, "line 1: objective is 'honest'"),
-    ([ROW, {**ROW, "data_subset": "helpful"}], ValueError,
-     "line 2: data_subset is 'helpful', but x.jsonl.gz, line 1 gives the same prompt 'harmless'"),
-    ([ROW, "{oops"], ValueError, "line 2: not JSON"),
-    ([ROW, "", "", {**ROW, "label": 3}], ValueError, "line 4: label is 3"),
-    ([ROW, "[1]"], ValueError, "line 2: a list, expected an object"),
-    ([], ValueError, "no rows"),
-])
+@pytest.mark.parametrize(
+    ("rows", "error", "says"),
+    [
+        (
+            [ROW, {**ROW, "label": 2}],
+            ValueError,
+            r"x.jsonl.gz, line 2: label is 2, expected 0 or 1",
+        ),
+        ([ROW, {**ROW, "label": True}], ValueError, "line 2: label is True"),
+        (
+            [{k: v for k, v in ROW.items() if k != "objective"}],
+            ValueError,
+            "line 1: column 'objective' is missing",
+        ),
+        (
+            [ROW, ROW, {**ROW, "responses": ["a", 5]}],
+            TypeError,
+            r"line 3: responses\[1\] is '5' \(int\), expected a string",
+        ),
+        ([{**ROW, "responses": ["a"]}], ValueError, "line 1: responses must be a list of two"),
+        ([{**ROW, "prompt": None}], TypeError, "line 1: prompt is None"),
+        ([{**ROW, "objective": "honest"}], ValueError, "line 1: objective is 'honest'"),
+        (
+            [ROW, {**ROW, "data_subset": "helpful"}],
+            ValueError,
+            "line 2: data_subset is 'helpful', but x.jsonl.gz, line 1 gives the same prompt 'harmless'",
+        ),
+        ([ROW, "{oops"], ValueError, "line 2: not JSON"),
+        ([ROW, "", "", {**ROW, "label": 3}], ValueError, "line 4: label is 3"),
+        ([ROW, "[1]"], ValueError, "line 2: a list, expected an object"),
+        ([], ValueError, "no rows"),
+    ],
+)
 def test_bad_rows_name_file_and_line(tmp_path, rows, error, says):
     with pytest.raises(error, match=says):
         load_hh_rlhf(write(tmp_path / "x.jsonl.gz", rows))
 
 
 def test_damaged_gzip_loads_nothing(tmp_path):
-    whole = write(tmp_path / "x.jsonl.gz", [dict(ROW, Index=i, prompt=f"Human: {i * 7919}")
-                                            for i in range(3000)]).read_bytes()
-    for name, raw in {"cut": whole[: len(whole) // 2],
-                      "flipped": whole[:500] + bytes(b ^ 255 for b in whole[500:520]) + whole[520:]
-                      }.items():
+    whole = write(
+        tmp_path / "x.jsonl.gz",
+        [dict(ROW, Index=i, prompt=f"Human: {i * 7919}") for i in range(3000)],
+    ).read_bytes()
+    for name, raw in {
+        "cut": whole[: len(whole) // 2],
+        "flipped": whole[:500] + bytes(b ^ 255 for b in whole[500:520]) + whole[520:],
+    }.items():
         path = tmp_path / f"{name}.jsonl.gz"
         path.write_bytes(raw)
         with pytest.raises(ValueError, match=rf"{name}.jsonl.gz.*(damaged gzip after line|not)"):
@@ -137,8 +184,9 @@ def test_hub_side_through_a_web_server(tmp_path, monkeypatch):
     handler.log_message = lambda *a: None
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(hh_rlhf, "_HUB", f"http://127.0.0.1:{server.server_port}/"
-                                             "{split}.jsonl.gz")
+        monkeypatch.setattr(
+            hh_rlhf, "_HUB", f"http://127.0.0.1:{server.server_port}/{{split}}.jsonl.gz"
+        )
         monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
         monkeypatch.setattr("datasets.config.DOWNLOADED_DATASETS_PATH", tmp_path / "downloads")
         data = load_hh_rlhf("hub")
@@ -164,7 +212,9 @@ def test_opening_turn():
     prompts = ["Human: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:", "Human: a", "x"]
     assert first_turn(np.array(prompts, object)).tolist() == ["a", "a", "x"]
     assert turns(" Human: a\n\nb: c\n\nAssistant:\n\nHuman: 'Human: d'") == [
-        ("Human", "a\n\nb: c"), ("Human", "'Human: d'")]
+        ("Human", "a\n\nb: c"),
+        ("Human", "'Human: d'"),
+    ]
     assert turns("note\n\nHuman: a") == [("", "note"), ("Human", "a")]
 
 
@@ -228,15 +278,22 @@ def test_twin_weights_are_those_asked_for():
         k, common = WORLD["features"], WORLD["common"]
         assert tuple(w[:, 0]) == WORLD["length"]
         # direction of each (type, objective) cell, in the space both types are encoded in
-        v = {(t, c): np.r_[w[c, :common], w[c, common + t * (k - common):][:k - common]]
-             for t in (0, 1) for c in (0, 1)}
+        v = {
+            (t, c): np.r_[w[c, :common], w[c, common + t * (k - common) :][: k - common]]
+            for t in (0, 1)
+            for c in (0, 1)
+        }
         size = {cell: np.linalg.norm(u) for cell, u in v.items()}
         for (t, c), s in size.items():
             assert s == pytest.approx(WORLD["spread"][int(t != c)])
-        cosine = lambda a, b: v[a] @ v[b] / size[a] / size[b]  # noqa: E731
+        cosine = lambda a, b: v[a] @ v[b] / size[a] / size[b]
         carry, conflict, own, other = WORLD["cosines"]
-        for a, b, expected in (((0, 0), (1, 0), carry), ((1, 1), (0, 1), carry),
-                               ((0, 0), (0, 1), conflict), ((1, 1), (1, 0), conflict)):
+        for a, b, expected in (
+            ((0, 0), (1, 0), carry),
+            ((1, 1), (0, 1), carry),
+            ((0, 0), (0, 1), conflict),
+            ((1, 1), (1, 0), conflict),
+        ):
             assert cosine(a, b) == pytest.approx(expected)
         assert cosine((0, 0), (1, 1)) == pytest.approx(own)
         assert cosine((0, 1), (1, 0)) == pytest.approx(other)
@@ -271,8 +328,12 @@ def test_twin_labels_follow_bradley_terry(big):
 def test_twin_length_rates(big):
     """P(the longer wins) against its integral; near the real rates where length allows it."""
     rng = np.random.default_rng(0)
-    real = {("helpful", "helpful"): 0.660, ("harmless", "helpful"): 0.592,
-            ("helpful", "harmless"): 0.439, ("harmless", "harmless"): 0.440}
+    real = {
+        ("helpful", "helpful"): 0.660,
+        ("harmless", "helpful"): 0.592,
+        ("helpful", "harmless"): 0.439,
+        ("harmless", "harmless"): 0.440,
+    }
     wins = longer_preferred(big)
     for (kind, objective), cell in cells(big).items():
         c = OBJECTIVES.index(objective)

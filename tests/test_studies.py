@@ -10,14 +10,28 @@ import pytest
 from conftest import ROOT
 
 from causalpref.cli import main
-from causalpref.text.embedding import hashed_ngrams
-from causalpref.studies import (content_blind, length_rates, record, recorded, reward_models,
-                                    type_probe)
-from causalpref.studies import hh_rlhf, remedies
-from causalpref.studies.hh_rlhf import (PAPER_TABLE_2, PAPER_TABLE_3, RHOS, beside_the_paper,
-                                            compare_models, draw_confounded, sizes_for)
 from causalpref.rewards import fit_runs
 from causalpref.sources import load_hh_rlhf
+from causalpref.studies import (
+    content_blind,
+    hh_rlhf,
+    length_rates,
+    record,
+    recorded,
+    remedies,
+    reward_models,
+    type_probe,
+)
+from causalpref.studies.hh_rlhf import (
+    PAPER_TABLE_2,
+    PAPER_TABLE_3,
+    RHOS,
+    beside_the_paper,
+    compare_models,
+    draw_confounded,
+    sizes_for,
+)
+from causalpref.text.embedding import hashed_ngrams
 
 SMALL = dict(rhos=(0.5, 1.0), seeds=(0, 1), n_train=200, n_validation=60, epochs=2, hidden=32)
 
@@ -36,7 +50,11 @@ def test_length_rates_follow_the_objective(twin):
     assert ((table.low < table.rate) & (table.rate < table.high)).all()
     own = length_rates(twin.select(twin.consistent))
     assert own.pairs.tolist() == [1500, 0, 0, 1500] and own.rate.isna().tolist() == [
-        False, True, True, False]
+        False,
+        True,
+        True,
+        False,
+    ]
     with pytest.raises(ValueError, match="need objective, the data have none"):
         length_rates(twin.replace(objective=None))
 
@@ -67,7 +85,8 @@ def test_runs_are_tidy_and_paired(twin):
     assert list(table.columns) == ["rho", "model", "split", "mean", "se", "seeds", "source"]
     one = runs[(runs.rho == 0.5) & (runs.model == "base") & (runs.split == "consistent")].accuracy
     assert table["mean"][0] == pytest.approx(one.mean()) and table["se"][0] == pytest.approx(
-        one.std() / np.sqrt(2))
+        one.std() / np.sqrt(2)
+    )
     assert len(found.table("train_accuracy")) == len(table) - 3
     with pytest.raises(ValueError, match="within reach"):
         reward_models(twin, **{**SMALL, "n_train": 5900})
@@ -132,9 +151,17 @@ def test_the_papers_tables():
 
 def test_confounding_hurts_inconsistent_pairs(twin):
     """What the twin is made for, over seeds, by paired differences."""
-    runs = reward_models(twin, rhos=(0.5, 1.0), kinds=("multihead",), seeds=(0, 1, 2),
-                         n_train=1500, n_validation=300, epochs=5, hidden=128,
-                         batch_size=32).runs
+    runs = reward_models(
+        twin,
+        rhos=(0.5, 1.0),
+        kinds=("multihead",),
+        seeds=(0, 1, 2),
+        n_train=1500,
+        n_validation=300,
+        epochs=5,
+        hidden=128,
+        batch_size=32,
+    ).runs
     wide = runs.set_index(["seed", "rho", "split"]).accuracy.unstack("split")
     gap = (wide.consistent - wide.inconsistent).unstack("rho")
     assert (gap[1.0] - gap[0.5]).mean() > 0.03
@@ -153,15 +180,28 @@ def test_test_pairs_are_cut_to_a_random_few(twin):
 
 def texts_of(data):
     """The texts of a pair, by its row."""
-    return lambda i: (data.prompts[data.pair_prompt[i]],
-                      *(data.responses[j] for j in data.pairs[i]))
+    return lambda i: (
+        data.prompts[data.pair_prompt[i]],
+        *(data.responses[j] for j in data.pairs[i]),
+    )
 
 
 def paired(hits, seed=0, rho=0.9):
     """Runs of two models with given hits on the same pairs; the opening is the pair."""
-    return [pd.DataFrame({"rho": rho, "model": name, "seed": seed, "opening": np.arange(len(h)),
-                          "pair": np.arange(len(h)), "consistent": True, "right": h})
-            for name, h in hits.items()]
+    return [
+        pd.DataFrame(
+            {
+                "rho": rho,
+                "model": name,
+                "seed": seed,
+                "opening": np.arange(len(h)),
+                "pair": np.arange(len(h)),
+                "consistent": True,
+                "right": h,
+            }
+        )
+        for name, h in hits.items()
+    ]
 
 
 def test_comparison_against_closed_forms():
@@ -171,6 +211,7 @@ def test_comparison_against_closed_forms():
     wins, losses = int((a > b).sum()), int((b > a).sum())
     assert (row.only_model, row.only_other) == (wins, losses)
     from scipy.stats import binom
+
     tail = binom.cdf(min(wins, losses), wins + losses, 0.5)
     assert row.mcnemar == pytest.approx(min(1, 2 * tail)), "the exact test is symmetric here"
     assert row.difference == pytest.approx(a.mean() - b.mean())
@@ -178,8 +219,7 @@ def test_comparison_against_closed_forms():
     assert row.high - row.difference == pytest.approx(half) == row.difference - row.low
     assert np.isnan(row.se), "one seed"
     two = compare_models(paired({"a": a, "b": b}) + paired({"a": b, "b": a}, seed=1)).iloc[0]
-    assert two.difference == pytest.approx(0) and two.se == pytest.approx(
-        abs(a.mean() - b.mean()))
+    assert two.difference == pytest.approx(0) and two.se == pytest.approx(abs(a.mean() - b.mean()))
     assert (two.only_model, two.only_other) == (wins, losses), "each pair once"
     few = [run.iloc[:100] for run in paired({"a": b, "b": a}, seed=1)]
     part = compare_models(paired({"a": a, "b": b}) + few).iloc[0]
@@ -217,17 +257,31 @@ def test_content_blind_rules_on_a_known_table(twin):
 
 
 def test_probe_reads_what_is_there_and_no_more(twin):
-    found = reward_models(twin, rhos=(0.9,), seeds=(0,), n_train=1000, n_validation=600, epochs=2,
-                          hidden=32)
+    found = reward_models(
+        twin, rhos=(0.9,), seeds=(0,), n_train=1000, n_validation=600, epochs=2, hidden=32
+    )
     read = remedies.probes(found.fits, found.draws).set_index(["model", "target"])
     assert read.accuracy["embedding", "type"] > 0.9
     assert 0.7 < read.accuracy["embedding", "objective"] < 0.97 and (
-        read.best["embedding", "objective"] == 0.9)
-    assert set(read.index.get_level_values("model")) == {"embedding", "base", "multihead",
-                                                         "adversarial"}
+        read.best["embedding", "objective"] == 0.9
+    )
+    assert set(read.index.get_level_values("model")) == {
+        "embedding",
+        "base",
+        "multihead",
+        "adversarial",
+    }
     noise = np.random.default_rng(0).standard_normal(twin.embeddings.shape).astype(np.float32)
-    blind = reward_models(twin.replace(embeddings=noise), rhos=(0.9,), seeds=(0,), epochs=1,
-                          kinds=("multihead",), n_train=1000, n_validation=600, hidden=32)
+    blind = reward_models(
+        twin.replace(embeddings=noise),
+        rhos=(0.9,),
+        seeds=(0,),
+        epochs=1,
+        kinds=("multihead",),
+        n_train=1000,
+        n_validation=600,
+        hidden=32,
+    )
     read = remedies.probes(blind.fits, blind.draws)
     assert read.accuracy.between(0.4, 0.6).all()
 
@@ -249,18 +303,27 @@ def test_type_given_is_one_more_column(twin):
     told = remedies.with_type(twin)
     assert told.embeddings.shape[1] == twin.embeddings.shape[1] + 1
     column = told.embeddings[:, -1]
-    assert len(np.unique(column)) == 2 and ((column > 0) == twin.prompt_type[
-        twin.response_prompt]).all()
+    assert (
+        len(np.unique(column)) == 2
+        and ((column > 0) == twin.prompt_type[twin.response_prompt]).all()
+    )
     assert np.sqrt((twin.embeddings**2).mean()) == pytest.approx(abs(column[0]), rel=1e-3)
 
 
 def test_beyond_tables_are_tidy(twin):
     few = dict(rhos=(0.9,), seeds=(0,), epochs=1, hidden=16)
     told = remedies.remedies(twin, n_train=300, n_validation=60, **few)
-    assert set(told.runs.model) == {"base", "multihead", "adversarial", "overlap weights",
-                                    "type given"}
+    assert set(told.runs.model) == {
+        "base",
+        "multihead",
+        "adversarial",
+        "overlap weights",
+        "type given",
+    }
     assert told.runs.effective.notna().sum() == 2 and told.runs.effective.max() < 300
-    runs, read = remedies.lambda_sweep(twin, lambdas=(0.0, 1.0), n_train=300, n_validation=60, **few)
+    runs, read = remedies.lambda_sweep(
+        twin, lambdas=(0.0, 1.0), n_train=300, n_validation=60, **few
+    )
     plain = told.runs[told.runs.model == "multihead"].accuracy.tolist()
     assert runs[runs.lambda_ == 0].accuracy.tolist() == plain, "lambda 0 is Multihead"
     assert set(read.lambda_) == {0.0, 1.0}
@@ -274,7 +337,9 @@ def test_record_and_recorded(tmp_path):
     facts = json.loads((folder / "provenance.json").read_text())
     assert facts["command"] == "make x" and {"python", "torch"} <= set(facts["versions"])
     assert pd.read_csv(folder / "t.csv").y[0] == pytest.approx(0.123457)
-    with pytest.raises(FileNotFoundError, match="no recorded run 'nothing'; there are .*hh_rlhf_real"):
+    with pytest.raises(
+        FileNotFoundError, match="no recorded run 'nothing'; there are .*hh_rlhf_real"
+    ):
         recorded("nothing")
 
 
@@ -298,50 +363,115 @@ def test_recorded_tables_of_the_twin():
     cells = beside_the_paper(tables["table2"])
     assert len(cells) == 36 and cells.difference.abs().max() < 0.03
     assert len(tables["table3"]) == 33 and set(tables["table3"].columns) == set(
-        tables["table2"].columns)
+        tables["table2"].columns
+    )
     assert len(tables["comparisons"]) == 6 * 2 * 3 and len(tables["curves"]) == 90 * 10
 
 
 def test_recorded_lengths_are_those_of_the_real_file(real_hh_rlhf):
     tables, facts = recorded("hh_rlhf_real")
     from causalpref.cli import _hashes
+
     assert _hashes(real_hh_rlhf) == facts["data"]
     fresh = length_rates(load_hh_rlhf(real_hh_rlhf))
-    np.testing.assert_allclose(fresh[["rate", "low", "high"]],
-                               tables["length"][["rate", "low", "high"]], atol=1e-5)
+    np.testing.assert_allclose(
+        fresh[["rate", "low", "high"]], tables["length"][["rate", "low", "high"]], atol=1e-5
+    )
 
 
 def test_command_on_the_twin(tmp_path, capsys):
-    status = main(["run", "hh-rlhf", "--pairs", "3000", "--rho", "0.5", "1.0", "--seeds", "2",
-                   "--train", "200", "--validation", "60", "--epochs", "1", "--hidden", "16",
-                   "--beyond", "--beyond-seeds", "1", "--checkpoint", str(tmp_path),
-                   "--out", str(tmp_path / "o"), "--quiet"])
+    status = main(
+        [
+            "run",
+            "hh-rlhf",
+            "--pairs",
+            "3000",
+            "--rho",
+            "0.5",
+            "1.0",
+            "--seeds",
+            "2",
+            "--train",
+            "200",
+            "--validation",
+            "60",
+            "--epochs",
+            "1",
+            "--hidden",
+            "16",
+            "--beyond",
+            "--beyond-seeds",
+            "1",
+            "--checkpoint",
+            str(tmp_path),
+            "--out",
+            str(tmp_path / "o"),
+            "--quiet",
+        ]
+    )
     said = capsys.readouterr()
     assert status == 0 and said.err == ""
     assert "simulated" in said.out and "provenance.json" in said.out
     facts = json.loads((tmp_path / "o" / "provenance.json").read_text())
     assert facts["simulated"] and "--seeds 2" in facts["command"]
     assert {p.stem for p in (tmp_path / "o").glob("*.csv")} == {
-        "table2", "table3", "runs", "comparisons", "curves", "probes", "length", "type_probe",
-        "content_blind", "remedies", "remedies_comparisons", "lambda", "lambda_probes", "sizes"}
+        "table2",
+        "table3",
+        "runs",
+        "comparisons",
+        "curves",
+        "probes",
+        "length",
+        "type_probe",
+        "content_blind",
+        "remedies",
+        "remedies_comparisons",
+        "lambda",
+        "lambda_probes",
+        "sizes",
+    }
     assert [p.name for p in tmp_path.iterdir()] == ["o"], "its checkpoints are gone, no more"
     assert "vegaEmbed" in (tmp_path / "o" / "figure6.html").read_text()
     assert len(pd.read_csv(tmp_path / "o" / "table2.csv")) == 2 * 3 * 2
 
 
 def test_command_on_real_rows(real_hh_rlhf, tmp_path, capsys):
-    status = main(["run", "hh-rlhf", "--source", str(real_hh_rlhf), "--model", "hashed", "--rho",
-                   "0.5", "--seeds", "1", "--train", "200", "--validation", "60", "--epochs", "1",
-                   "--out", str(tmp_path / "o"), "--quiet"])
+    status = main(
+        [
+            "run",
+            "hh-rlhf",
+            "--source",
+            str(real_hh_rlhf),
+            "--model",
+            "hashed",
+            "--rho",
+            "0.5",
+            "--seeds",
+            "1",
+            "--train",
+            "200",
+            "--validation",
+            "60",
+            "--epochs",
+            "1",
+            "--out",
+            str(tmp_path / "o"),
+            "--quiet",
+        ]
+    )
     assert status == 0 and "4,043 real pairs" in capsys.readouterr().out
     facts = json.loads((tmp_path / "o" / "provenance.json").read_text())
     assert not facts["simulated"] and "--source DATA" in facts["command"]
     assert str(tmp_path.anchor + "work") not in json.dumps(facts["data"])
 
 
-@pytest.mark.parametrize(("options", "says"), [
-    (["--source", "nowhere"], "source 'nowhere' is neither"),
-    (["--pairs", "3000", "--train", "9000"], "within reach")])
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--source", "nowhere"], "source 'nowhere' is neither"),
+        (["--pairs", "3000", "--train", "9000"], "within reach"),
+    ],
+)
 def test_command_reports_a_line_not_a_traceback(options, says, capsys):
     assert main(["run", "hh-rlhf", "--quiet", *options]) == 2
     said = capsys.readouterr()

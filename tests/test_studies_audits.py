@@ -11,10 +11,17 @@ from scipy import stats
 
 from causalpref import figures
 from causalpref.data import PreferenceData
-from causalpref.studies import audits, recorded
-from causalpref.studies.audits import (audit_tables, blind_rules, order_told, place_rates,
-                                           power_curves, record_audits, sound_alarms)
 from causalpref.sources.hh_rlhf import twin_rows
+from causalpref.studies import audits, recorded
+from causalpref.studies.audits import (
+    audit_tables,
+    blind_rules,
+    order_told,
+    place_rates,
+    power_curves,
+    record_audits,
+    sound_alarms,
+)
 
 
 def hh_file(path, n=240, first=0.5):
@@ -41,8 +48,11 @@ def test_place_by_hand(small):
     assert len(table) == 2 * 3 * 4
     for objective in ("helpful", "harmless"):
         for prompts in ("helpful", "harmless", "all"):
-            cell = [r for r in rows if r["objective"] == objective
-                    and prompts in ("all", r["data_subset"])]
+            cell = [
+                r
+                for r in rows
+                if r["objective"] == objective and prompts in ("all", r["data_subset"])
+            ]
             ones = sum(r["label"] == 0 for r in cell)
             got = table.loc["GPT-3.5", objective, prompts, "either"]
             assert got.pairs == len(cell) and got["first"] == pytest.approx(ones / len(cell))
@@ -50,7 +60,8 @@ def test_place_by_hand(small):
             assert got.low < got["first"] < got.high
             people = table.loc["people", objective, prompts, "either"]
             assert people["first"] == pytest.approx(
-                np.mean([r["original_label"] == 0 for r in cell]))
+                np.mean([r["original_label"] == 0 for r in cell])
+            )
             parts = table.sort_index().loc["GPT-3.5", objective, prompts].loc[["first", "second"]]
             assert (parts["first"] * parts.pairs).sum() == pytest.approx(ones)
 
@@ -63,19 +74,25 @@ def test_rules_by_hand(small):
         a, b = (len(r) for r in row["responses"])
         return 0.5 if a == b else float((a > b) == (row["label"] == 0))
 
-    for pairs, part in (("consistent", [r for r in rows if r["objective"] == r["data_subset"]]),
-                        ("inconsistent", [r for r in rows if r["objective"] != r["data_subset"]]),
-                        ("all", rows)):
+    for pairs, part in (
+        ("consistent", [r for r in rows if r["objective"] == r["data_subset"]]),
+        ("inconsistent", [r for r in rows if r["objective"] != r["data_subset"]]),
+        ("all", rows),
+    ):
         harmless = [r["objective"] == "harmless" for r in part]
         first = [float(r["label"] == 0) for r in part]
         long = [longer(r) for r in part]
         expected = {
-            "the longer one": np.mean(long), "the first one": np.mean(first),
-            "helpful: the longer one; harmless: the first one":
-                np.mean(np.where(harmless, first, long)),
-            "helpful: the longer one; harmless: the shorter one":
-                np.mean(np.where(harmless, 1 - np.array(long), long)),
-            "what a person preferred": np.mean([r["label"] == r["original_label"] for r in part])}
+            "the longer one": np.mean(long),
+            "the first one": np.mean(first),
+            "helpful: the longer one; harmless: the first one": np.mean(
+                np.where(harmless, first, long)
+            ),
+            "helpful: the longer one; harmless: the shorter one": np.mean(
+                np.where(harmless, 1 - np.array(long), long)
+            ),
+            "what a person preferred": np.mean([r["label"] == r["original_label"] for r in part]),
+        }
         for rule, value in expected.items():
             assert table.accuracy[rule, pairs] == pytest.approx(value), (rule, pairs)
             assert table.n[rule, pairs] == len(part)
@@ -93,8 +110,12 @@ def test_audit_tables_hold_no_text(small):
     for row in rows:
         assert row["prompt"][7:40] not in said
         assert not any(r[:30] in said for r in row["responses"])
-    assert audit_tables(path, "relabelled")["summary"].set_index("assumption").verdict[
-        "1, consistency"] == "strained", "the planted pull of the first place"
+    assert (
+        audit_tables(path, "relabelled")["summary"]
+        .set_index("assumption")
+        .verdict["1, consistency"]
+        == "strained"
+    ), "the planted pull of the first place"
     with pytest.raises(ValueError, match="view is 'old', expected one of"):
         audit_tables(path, "old")
 
@@ -117,8 +138,9 @@ class _Here:
 
 def test_record_names_no_path(small, tmp_path, monkeypatch, capsys):
     path, _ = small
-    monkeypatch.setattr(audits.multiprocessing, "get_context",
-                        lambda _: type("", (), {"Pool": _Here}))
+    monkeypatch.setattr(
+        audits.multiprocessing, "get_context", lambda _: type("", (), {"Pool": _Here})
+    )
     folder = record_audits(path, tmp_path / "out", machine="a lathe")
     assert "relabelled, hashed n-grams" in capsys.readouterr().err
     facts = json.loads((folder / "provenance.json").read_text())
@@ -137,17 +159,24 @@ def _pairs(turn, n=600, seed=0):
     pairs = np.arange(2 * n).reshape(n, 2)
     turned = turn(e[pairs[:, 0]] - e[pairs[:, 1]])
     return PreferenceData(
-        prompts=[f"p{i}" for i in range(n)], responses=[f"r{i}" for i in range(2 * n)],
+        prompts=[f"p{i}" for i in range(n)],
+        responses=[f"r{i}" for i in range(2 * n)],
         response_prompt=np.repeat(np.arange(n), 2),
-        pairs=np.where(turned[:, None], pairs[:, ::-1], pairs), label=rng.integers(0, 2, n),
-        embeddings=e, source="made up", simulated=True)
+        pairs=np.where(turned[:, None], pairs[:, ::-1], pairs),
+        label=rng.integers(0, 2, n),
+        embeddings=e,
+        source="made up",
+        simulated=True,
+    )
 
 
 def test_an_order_that_shows_in_the_texts_is_told():
     area, low, high, p = order_told(_pairs(lambda d: d[:, 0] < 0))
     assert area > 0.9 > 0.6 > high > 0.5 > low and p == 1 / 200
-    found = [order_told(_pairs(lambda d: np.zeros(len(d), bool), 200, seed), coins=39, seed=seed)[3]
-             for seed in range(200)]
+    found = [
+        order_told(_pairs(lambda d: np.zeros(len(d), bool), 200, seed), coins=39, seed=seed)[3]
+        for seed in range(200)
+    ]
     assert np.mean(np.array(found) <= 0.05) <= stats.binom.ppf(0.999, 200, 0.05) / 200
     assert stats.kstest(found, "uniform").pvalue > 0.001
     with pytest.raises(ValueError, match="no embeddings"):
@@ -198,9 +227,20 @@ def test_charts_describe_themselves():
     full = power.query("scenario == 'place' and step == 1 and n == 1000").alarms.iloc[0]
     assert f"{full:.0%}" in spec["description"] and "position bias in reward" in spec["description"]
     assert len(json.dumps(spec)) < 60_000
-    rows = [{"spread": s, "bias": b, "rule": r, "ceiling": 0.6, "counted": 0.61, "first": 0.7,
-             "source": "made up"} for s in (1.0, 2.0) for b in (0.0, 1.0)
-            for r in ("blind to place", "place alone", "both")]
+    rows = [
+        {
+            "spread": s,
+            "bias": b,
+            "rule": r,
+            "ceiling": 0.6,
+            "counted": 0.61,
+            "first": 0.7,
+            "source": "made up",
+        }
+        for s in (1.0, 2.0)
+        for b in (0.0, 1.0)
+        for r in ("blind to place", "place alone", "both")
+    ]
     spec = figures.place_ceilings(pd.DataFrame(rows)).to_dict()
     assert spec["title"]["subtitle"] == "Data: made up" and "spread 2, b 1" in spec["description"]
     assert "1 - abs(datum.first - 0.5)" in json.dumps(spec), "the bound is drawn"

@@ -9,10 +9,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from causalpref.assumptions import (check_additivity, check_consistency, check_latent_positivity,
-                                    check_positivity, check_sufficiency, check_unconfoundedness)
-from causalpref.studies.checks import SCENARIOS, power_curve, size_and_power
+from causalpref.assumptions import (
+    check_additivity,
+    check_consistency,
+    check_latent_positivity,
+    check_positivity,
+    check_sufficiency,
+    check_unconfoundedness,
+)
 from causalpref.simulation import Embedding, Latent, Simulator, linear_reward
+from causalpref.studies.checks import SCENARIOS, power_curve, size_and_power
 
 N = 80
 
@@ -34,14 +40,20 @@ def test_size_and_power_at_the_stated_strength(name):
     assert broken.alarms >= lowest()
 
 
-@pytest.mark.parametrize("name,strengths", [("place", (0.0, 0.1, 0.2, 0.6)),
-                                            ("interaction", (0.0, 0.1, 0.25, 0.6)),
-                                            ("told", (0.0, 0.04, 0.1, 0.3))])
+@pytest.mark.parametrize(
+    "name,strengths",
+    [
+        ("place", (0.0, 0.1, 0.2, 0.6)),
+        ("interaction", (0.0, 0.1, 0.25, 0.6)),
+        ("told", (0.0, 0.04, 0.1, 0.3)),
+    ],
+)
 def test_power_rises_with_the_violation(name, strengths):
     alarms = power_curve(name, strengths, datasets=40, seed=3).alarms.to_numpy()
     assert (np.diff(alarms) >= -0.1).all() and alarms[-1] == 1
-    more = power_curve(name, strengths[1:2], datasets=40, n=4 * SCENARIOS[name].n,
-                       seed=3).alarms.item()
+    more = power_curve(
+        name, strengths[1:2], datasets=40, n=4 * SCENARIOS[name].n, seed=3
+    ).alarms.item()
     assert more > alarms[1], "and with the number of prompts"
 
 
@@ -63,8 +75,14 @@ GAUSSIAN = (Latent("a"), Latent("b"))
 
 def world(contexts=(0.5, 0.5), latents=GAUSSIAN, rewards=REWARDS) -> Simulator:
     """Prompts are dealt at random (figure 2b); the objective changes the reward."""
-    return Simulator(linear_reward(rewards[:len(contexts)]), latents, (Latent("x"),),
-                     contexts=contexts, self_written=False, embedding=Embedding(d=24))
+    return Simulator(
+        linear_reward(rewards[: len(contexts)]),
+        latents,
+        (Latent("x"),),
+        contexts=contexts,
+        self_written=False,
+        embedding=Embedding(d=24),
+    )
 
 
 def grouped(rng, *, dealt: bool, n=400, size=5):
@@ -73,13 +91,16 @@ def grouped(rng, *, dealt: bool, n=400, size=5):
     data = sim.sample(n, seed=rng)
     member = np.arange(n) // size
     n_groups = member.max() + 1
-    z_x = np.sqrt(0.8) * rng.standard_normal(n_groups)[member] + np.sqrt(0.2) * \
-        data.prompt_latents[:, 0]
+    z_x = (
+        np.sqrt(0.8) * rng.standard_normal(n_groups)[member]
+        + np.sqrt(0.2) * data.prompt_latents[:, 0]
+    )
     of_group = rng.standard_normal((n_groups, data.embeddings.shape[1]))[member]
-    data = data.replace(prompt_latents=z_x[:, None],
-                        embeddings=data.embeddings + of_group[data.response_prompt],
-                        objective=rng.integers(0, 2, n_groups)[member] if dealt else
-                        rng.integers(0, 2, n))
+    data = data.replace(
+        prompt_latents=z_x[:, None],
+        embeddings=data.embeddings + of_group[data.response_prompt],
+        objective=rng.integers(0, 2, n_groups)[member] if dealt else rng.integers(0, 2, n),
+    )
     label = rng.random(len(data)) < sim.outcomes(data)
     return data.replace(label=label.astype(int)), member.tolist()
 
@@ -99,11 +120,15 @@ WORLDS = {
     "small": lambda rng: (world().sample(100, seed=rng), None),
     "six pairs a prompt": lambda rng: (world().sample(100, seed=rng, responses=4), None),
     "three contexts": lambda rng: (world((0.5, 0.3, 0.2)).sample(400, seed=rng), None),
-    "discrete latents": lambda rng: (world(latents=(
-        Latent("a", "binary", 0.3), Latent("b", "ordinal"))).sample(400, seed=rng), None),
+    "discrete latents": lambda rng: (
+        world(latents=(Latent("a", "binary", 0.3), Latent("b", "ordinal"))).sample(400, seed=rng),
+        None,
+    ),
     "unequal shares": lambda rng: (world((0.1, 0.9)).sample(400, seed=rng), None),
-    "strong rewards": lambda rng: (world(rewards=[[4.0, 2.0], [-3.0, 4.0]]).sample(
-        400, seed=rng), None),
+    "strong rewards": lambda rng: (
+        world(rewards=[[4.0, 2.0], [-3.0, 4.0]]).sample(400, seed=rng),
+        None,
+    ),
     "some prompts under both": lambda rng: some_under_both(rng, 0.2),
     "all prompts under both": lambda rng: some_under_both(rng, 1.0),
     "groups": lambda rng: grouped(rng, dealt=False),
@@ -118,17 +143,18 @@ def without_embeddings(data):
 CHECKS = {
     "consistency": lambda d, g: check_consistency(d),
     "unconfoundedness, embeddings": lambda d, g: check_unconfoundedness(
-        d, groups=g, permutations=39),
+        d, groups=g, permutations=39
+    ),
     "unconfoundedness, latents": lambda d, g: check_unconfoundedness(
-        without_embeddings(d), groups=g, permutations=39),
+        without_embeddings(d), groups=g, permutations=39
+    ),
     "positivity": lambda d, g: check_positivity(d, groups=g),
     "sufficiency": lambda d, g: check_sufficiency(d, groups=g, flips=39),
     "latent positivity": lambda d, g: check_latent_positivity(d),
     "additivity": lambda d, g: check_additivity(d, groups=g),
 }
 # too few informative pairs for so many terms: there it is right not to test
-TOO_LITTLE = {("sufficiency", "small"), ("sufficiency", "strong rewards"),
-              ("additivity", "small")}
+TOO_LITTLE = {("sufficiency", "small"), ("sufficiency", "strong rewards"), ("additivity", "small")}
 
 
 def cases():
@@ -141,8 +167,9 @@ def cases():
 
 @pytest.mark.parametrize("check,name", cases())
 def test_no_more_false_alarms_than_promised(check, name):
-    verdicts = [CHECKS[check](*WORLDS[name](np.random.default_rng([5, seed]))).verdict
-                for seed in range(N)]
+    verdicts = [
+        CHECKS[check](*WORLDS[name](np.random.default_rng([5, seed]))).verdict for seed in range(N)
+    ]
     assert np.mean([v.alarm for v in verdicts]) <= highest()
     if (check, name) not in TOO_LITTLE:
         assert all(v != "cannot be tested" for v in verdicts)
@@ -152,6 +179,10 @@ def test_no_more_false_alarms_than_promised(check, name):
 def test_sufficiency_keeps_its_level(contexts, d):
     """Many terms or a wide embedding for 400 prompts; a narrower band than above."""
     sim, runs = world(contexts).replace(embedding=Embedding(d=d)), 200
-    alarms = np.mean([check_sufficiency(sim.sample(400, seed=[21, seed]), flips=59).verdict.alarm
-                      for seed in range(runs)])
+    alarms = np.mean(
+        [
+            check_sufficiency(sim.sample(400, seed=[21, seed]), flips=59).verdict.alarm
+            for seed in range(runs)
+        ]
+    )
     assert alarms <= highest(runs)

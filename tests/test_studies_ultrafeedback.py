@@ -12,15 +12,22 @@ from scipy.special import ndtr
 from causalpref import figures
 from causalpref.cli import main
 from causalpref.estimators import delta
-from causalpref.studies import recorded
-from causalpref.studies.ultrafeedback import (
-    PAPER_TABLE_1, accuracy_with_readings, aspect_pairs, best_weights, correlated_latents,
-    embedding_gap, reading_noise, table_1)
 from causalpref.rewards import summarise
 from causalpref.sampling import sample_correlated, sample_opposed
 from causalpref.simulation import Embedding, Latent, Simulator, linear_reward
 from causalpref.sources.hanna import ASPECTS
 from causalpref.sources.ultrafeedback import twin
+from causalpref.studies import recorded
+from causalpref.studies.ultrafeedback import (
+    PAPER_TABLE_1,
+    accuracy_with_readings,
+    aspect_pairs,
+    best_weights,
+    correlated_latents,
+    embedding_gap,
+    reading_noise,
+    table_1,
+)
 
 SMALL = dict(rhos=(0.0, 0.8), seeds=(0, 1), n_train=400, n_validation=100, n_test=400, epochs=2)
 
@@ -60,8 +67,7 @@ def test_runs_are_tidy_and_reach_their_rho(small_twin, small_runs):
 def test_runs_are_deterministic(small_twin, small_runs):
     one = {**SMALL, "seeds": (1,)}
     again = correlated_latents(small_twin, **one)
-    pd.testing.assert_frame_equal(
-        again, small_runs[small_runs.seed == 1].reset_index(drop=True))
+    pd.testing.assert_frame_equal(again, small_runs[small_runs.seed == 1].reset_index(drop=True))
 
 
 def test_prompts_of_the_sides_are_disjoint(small_twin, monkeypatch):
@@ -71,15 +77,22 @@ def test_prompts_of_the_sides_are_disjoint(small_twin, monkeypatch):
     fit = module.fit
 
     def watched(config, train, validation, **options):
-        seen.append([set(train.prompts[train.pair_prompt]),
-                     set(validation.prompts[validation.pair_prompt])])
+        seen.append(
+            [set(train.prompts[train.pair_prompt]), set(validation.prompts[validation.pair_prompt])]
+        )
         return fit(config, train, validation, **options)
 
     tested = []
     accuracy = module.accuracy
     monkeypatch.setattr(module, "fit", watched)
-    monkeypatch.setattr(module, "accuracy", lambda model, data: (
-        tested.append(set(data.prompts[data.pair_prompt])), accuracy(model, data))[1])
+    monkeypatch.setattr(
+        module,
+        "accuracy",
+        lambda model, data: (
+            tested.append(set(data.prompts[data.pair_prompt])),
+            accuracy(model, data),
+        )[1],
+    )
     correlated_latents(small_twin, **{**SMALL, "rhos": (0.0,), "seeds": (0,)})
     train, validation = seen[0]
     assert not train & validation
@@ -88,8 +101,9 @@ def test_prompts_of_the_sides_are_disjoint(small_twin, monkeypatch):
 
 def test_plain_embeddings_give_high_accuracy(small_runs):
     clear = twin(3000, blur=0.0, noise=0.05, nuisance=0)
-    runs = correlated_latents(clear, **{**SMALL, "seeds": (0,), "n_train": 1500, "epochs": 8,
-                                        "learning_rate": 1e-3})
+    runs = correlated_latents(
+        clear, **{**SMALL, "seeds": (0,), "n_train": 1500, "epochs": 8, "learning_rate": 1e-3}
+    )
     # of a tie nobody gets more than half
     alike = runs[runs.split == "ID"]
     assert (alike.accuracy > 1 - alike.ties / 2 - 0.06).all()
@@ -107,7 +121,8 @@ def test_weight_of_the_reward_and_given_labels(small_twin):
     with_half = correlated_latents(small_twin, **few, alpha=0.5)
     d = delta(sample_opposed(small_twin, 400, seed=0))
     assert with_half[with_half.split == "OOD"].ties.iloc[0] == pytest.approx(
-        (d.sum(axis=1) == 0).mean(), abs=0.1)
+        (d.sum(axis=1) == 0).mean(), abs=0.1
+    )
 
 
 def test_what_cannot_be_run(small_twin):
@@ -123,8 +138,14 @@ def test_what_cannot_be_run(small_twin):
 
 
 def test_table_by_hand():
-    scores = pd.DataFrame({"rho": [0.0, 0.5, 0.0], "split": ["ID", "ID", "OOD"],
-                           "mean": [0.7, 0.6, 0.6449], "se": [0.0111, np.nan, 0.004]})
+    scores = pd.DataFrame(
+        {
+            "rho": [0.0, 0.5, 0.0],
+            "split": ["ID", "ID", "OOD"],
+            "mean": [0.7, 0.6, 0.6449],
+            "se": [0.0111, np.nan, 0.004],
+        }
+    )
     table = table_1(scores)
     assert table.index.tolist() == [("ID", "0"), ("ID", "0.5"), ("OOD", "0")]
     assert table.loc["ID", "0"].tolist() == ["70.0 ± 1.1", "69.3 ± 0.2", "+0.7"]
@@ -155,7 +176,8 @@ def test_two_dimensional_formula():
     for alpha, rho, t1, t2 in ((0.25, 0.6, 4.0, 2.0), (0.7, -0.3, 0.5, 3.0), (0.25, 0.0, 1.0, 1.0)):
         w = best_weights([[1, rho], [rho, 1]], np.diag([t1, t2]), [alpha, 1 - alpha])
         ratio = (alpha * (1 - rho**2 + t2) + (1 - alpha) * rho * t2) / (
-            (1 - alpha) * (1 - rho**2 + t1) + alpha * rho * t1)
+            (1 - alpha) * (1 - rho**2 + t1) + alpha * rho * t1
+        )
         assert w[0] / w[1] == pytest.approx(ratio)
     w = best_weights([[1, 1 - 1e-9], [1 - 1e-9, 1]], np.diag([4, 2]), [0.9, 0.1])
     assert w[0] / w[1] == pytest.approx(0.5, rel=1e-6), "whatever alpha is"
@@ -227,7 +249,8 @@ def test_formula_foretells_linear_models_on_the_twin():
         for test in (train, opposed):
             measured = ((embedding_gap(test) @ w > 0) == test.label).mean()
             assert accuracy_with_readings(delta(test), best, a, noise) == pytest.approx(
-                measured, abs=0.03)
+                measured, abs=0.03
+            )
 
 
 # -- aspect_pairs --------------------------------------------------------------
@@ -236,21 +259,25 @@ def test_formula_foretells_linear_models_on_the_twin():
 @pytest.fixture(scope="module")
 def three_aspects():
     return Simulator(
-        linear_reward([1.0, 0.0, 0.0]), noise=None,
+        linear_reward([1.0, 0.0, 0.0]),
+        noise=None,
         response_latents=tuple(Latent(n, "ordinal", (0.2,) * 5) for n in "abc"),
         correlation=np.full((3, 3), 0.5) + 0.5 * np.eye(3),
         embedding=Embedding(d=24, nuisance=4, noise=0.3, blur=(0.2, 2.5, 0.2)),
-        name="simulated").sample(300, seed=0, responses=6)
+        name="simulated",
+    ).sample(300, seed=0, responses=6)
 
 
 def test_aspect_pairs_on_a_known_world(three_aspects):
-    table = aspect_pairs(three_aspects, "abc", rhos=(0.0, 0.6, 2.0), splits=2, n_train=500,
-                         n_test=200)
+    table = aspect_pairs(
+        three_aspects, "abc", rhos=(0.0, 0.6, 2.0), splits=2, n_train=500, n_test=200
+    )
     assert len(table) == 6 * 2 * 2 * 2, "a rho out of reach is left out"
     assert set(zip(table.z1, table.z2)) == {(x, y) for x in "abc" for y in "abc" if x != y}
     natural = np.corrcoef(delta(three_aspects).T)
     assert table[(table.z1 == "a") & (table.z2 == "b")].natural.iloc[0] == pytest.approx(
-        natural[0, 1])
+        natural[0, 1]
+    )
     mean = table.groupby(["z1", "z2", "split", "rho"])[["accuracy", "expected"]].mean()
     # both legible: little is lost; the one that counts is blurred: much is
     assert mean.accuracy["a", "c", "OOD", 0.6] > 0.85 > 0.6 > mean.accuracy["a", "b", "OOD", 0.6]
@@ -289,13 +316,21 @@ def test_table_figure_holds_both(small_runs):
 def test_aspect_figures_are_light_and_say_their_numbers():
     runs = recorded("hanna")[0]["runs"]
     by = ["z1", "z2", "rho", "split"]
-    table = runs.groupby(by, sort=False).agg(
-        mean=("accuracy", "mean"), low=("accuracy", "min"), high=("accuracy", "max"),
-        expected=("expected", "mean")).reset_index()
+    table = (
+        runs.groupby(by, sort=False)
+        .agg(
+            mean=("accuracy", "mean"),
+            low=("accuracy", "min"),
+            high=("accuracy", "max"),
+            expected=("expected", "mean"),
+        )
+        .reset_index()
+    )
     spec = figures.aspect_accuracy(table, source="real").to_dict()
     assert len(json.dumps(spec)) < 60_000 and "30 ordered pairs" in spec["description"]
     falls = table[table.split == "OOD"].assign(fall=lambda t: t["mean"])[
-        ["z1", "z2", "fall", "low", "high", "expected"]]
+        ["z1", "z2", "fall", "low", "high", "expected"]
+    ]
     assert "correlation" in figures.foretold_falls(falls, source="real").to_dict()["description"]
 
 
@@ -304,11 +339,41 @@ def test_aspect_figures_are_light_and_say_their_numbers():
 
 def test_run_ultrafeedback(tmp_path, capsys):
     out = tmp_path / "uf"
-    assert main(["run", "ultrafeedback", "--source", "offline", "--prompts", "1500", "--rho", "0",
-                 "0.5", "--seeds", "1", "--train", "200", "--validation", "50", "--test", "150",
-                 "--epochs", "1", "--out", str(out), "--quiet"]) == 0
-    assert {f.name for f in out.iterdir()} == {"table1.csv", "runs.csv", "table1.html",
-                                               "provenance.json"}
+    assert (
+        main(
+            [
+                "run",
+                "ultrafeedback",
+                "--source",
+                "offline",
+                "--prompts",
+                "1500",
+                "--rho",
+                "0",
+                "0.5",
+                "--seeds",
+                "1",
+                "--train",
+                "200",
+                "--validation",
+                "50",
+                "--test",
+                "150",
+                "--epochs",
+                "1",
+                "--out",
+                str(out),
+                "--quiet",
+            ]
+        )
+        == 0
+    )
+    assert {f.name for f in out.iterdir()} == {
+        "table1.csv",
+        "runs.csv",
+        "table1.html",
+        "provenance.json",
+    }
     assert len(pd.read_csv(out / "runs.csv")) == 4
     provenance = json.loads((out / "provenance.json").read_text(encoding="utf-8"))
     assert provenance["simulated"] and "--prompts 1500" in provenance["command"]
@@ -322,9 +387,12 @@ def test_run_hanna(tmp_path, capsys):
     ratings = rng.integers(1, 6, (len(ASPECTS), systems, prompts)).astype(float)
     measures = np.einsum("ma,asp->msp", rng.standard_normal((8, len(ASPECTS))), ratings)
     columns = {**dict(zip(ASPECTS, ratings)), **{f"M{i}": m for i, m in enumerate(measures)}}
-    pd.DataFrame({"Model": [f"s{i}" for i in range(systems)], **{
-        name: [str(row.tolist()) for row in cells] for name, cells in columns.items()}}).to_csv(
-        tmp_path / "hanna_metric_scores_llm.csv", index=False)
+    pd.DataFrame(
+        {
+            "Model": [f"s{i}" for i in range(systems)],
+            **{name: [str(row.tolist()) for row in cells] for name, cells in columns.items()},
+        }
+    ).to_csv(tmp_path / "hanna_metric_scores_llm.csv", index=False)
     out = tmp_path / "out"
     import causalpref.studies.ultrafeedback as module
 
@@ -335,8 +403,21 @@ def test_run_hanna(tmp_path, capsys):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "aspect_pairs", fewer)
-        assert main(["run", "hanna", "--source", str(tmp_path / "hanna_metric_scores_llm.csv"),
-                     "--splits", "2", "--out", str(out)]) == 0
+        assert (
+            main(
+                [
+                    "run",
+                    "hanna",
+                    "--source",
+                    str(tmp_path / "hanna_metric_scores_llm.csv"),
+                    "--splits",
+                    "2",
+                    "--out",
+                    str(out),
+                ]
+            )
+            == 0
+        )
     assert {f.name for f in out.iterdir()} == {"aspects.csv", "runs.csv", "provenance.json"}
     runs = pd.read_csv(out / "runs.csv")
     assert {"z1", "z2", "rho", "seed", "split", "accuracy", "expected"} <= set(runs.columns)

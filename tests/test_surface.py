@@ -11,8 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causalpref.sources import load_hh_rlhf
-from causalpref.text.surface import (PROMPT_FEATURES, RESPONSE_FEATURES, prompt_features,
-                                surface_features, with_surface_latents)
+from causalpref.text.surface import (
+    PROMPT_FEATURES,
+    RESPONSE_FEATURES,
+    prompt_features,
+    surface_features,
+    with_surface_latents,
+)
 
 TEXTS = {
     # words, marks, refusal, question
@@ -44,39 +49,68 @@ def test_hand_written_texts(text):
     assert row.tolist() == [np.log1p(words), np.log1p(marks), refusal, question]
 
 
-@pytest.mark.parametrize("text", [
-    "I can't help with that.", "I can’t help with that.", "I cannot do this.",
-    "I'm sorry, but that is not something I do.", "I am very sorry, but no.",
-    "I'm sorry, I won't write that.", "Sorry, I am not able to give out an address.",
-    "As an AI, I have no opinions.", "As a large language model, I cannot feel.",
-    "I’m just an AI assistant.", "\n\n\"I'd rather not say.\"", "**I must decline** to answer."
-    .replace("decline**", "decline to answer**"), "My apologies, but I was told not to.",
-    "No, I will not.", "Unfortunately, I'm unable to open files.",
-    "Hmm... I don't feel comfortable.",
-    "I'm afraid that I can't answer this question.", "It would be unethical to tell you.",
-    "That sounds really hard. I can't help you with that, though.", "i'm not going to do it",
-    "I apologize, but I was trained to be kind.",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I can't help with that.",
+        "I can’t help with that.",
+        "I cannot do this.",
+        "I'm sorry, but that is not something I do.",
+        "I am very sorry, but no.",
+        "I'm sorry, I won't write that.",
+        "Sorry, I am not able to give out an address.",
+        "As an AI, I have no opinions.",
+        "As a large language model, I cannot feel.",
+        "I’m just an AI assistant.",
+        '\n\n"I\'d rather not say."',
+        "**I must decline** to answer.".replace("decline**", "decline to answer**"),
+        "My apologies, but I was told not to.",
+        "No, I will not.",
+        "Unfortunately, I'm unable to open files.",
+        "Hmm... I don't feel comfortable.",
+        "I'm afraid that I can't answer this question.",
+        "It would be unethical to tell you.",
+        "That sounds really hard. I can't help you with that, though.",
+        "i'm not going to do it",
+        "I apologize, but I was trained to be kind.",
+    ],
+)
 def test_declines(text):
     assert surface_features([text]).refusal[0] == 1
 
 
-@pytest.mark.parametrize("text", [
-    "Sure, here is how.", "I can't wait to hear it!", "I couldn't agree more.",
-    "I'm sorry to hear that. Try tea.", "I won't lie, it is hard.", "You can't park there.",
-    "Sorry! Here is the list again.", "I can help with that.", "I can’t think of a better plan.",
-    "It is legal in most places.", "As an airline pilot, I fly.", "I am an aide.",
-    "The rule is simple: " + "x " * 100 + "I can't help with that.", "Islands can't help you.",
-    "I can't recommend this book enough.",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sure, here is how.",
+        "I can't wait to hear it!",
+        "I couldn't agree more.",
+        "I'm sorry to hear that. Try tea.",
+        "I won't lie, it is hard.",
+        "You can't park there.",
+        "Sorry! Here is the list again.",
+        "I can help with that.",
+        "I can’t think of a better plan.",
+        "It is legal in most places.",
+        "As an airline pilot, I fly.",
+        "I am an aide.",
+        "The rule is simple: " + "x " * 100 + "I can't help with that.",
+        "Islands can't help you.",
+        "I can't recommend this book enough.",
+    ],
+)
 def test_does_not_decline(text):
     assert surface_features([text]).refusal[0] == 0
 
 
 def test_prompts():
-    table = prompt_features([
-        "Plain words?", "Human: Hi there?\n\nAssistant: Yes?\n\nHuman: Tell me more",
-        "note\n\nHuman: a?\n\nAssistant:"])
+    table = prompt_features(
+        [
+            "Plain words?",
+            "Human: Hi there?\n\nAssistant: Yes?\n\nHuman: Tell me more",
+            "note\n\nHuman: a?\n\nAssistant:",
+        ]
+    )
     assert tuple(table) == PROMPT_FEATURES
     assert table.turns.tolist() == [1, 2, 1] and table.questions.tolist() == [1, 0, 1]
     assert table.length.tolist() == np.log1p([2, 9, 4]).tolist()
@@ -106,7 +140,7 @@ def test_any_text_has_finite_features(texts):
     for table in (surface_features(texts), prompt_features(texts)):
         assert len(table) == len(texts) and np.isfinite(table.to_numpy()).all()
         assert (table.to_numpy() >= 0).all()
-    assert surface_features(texts).equals(surface_features([*texts, "# more"])[:len(texts)])
+    assert surface_features(texts).equals(surface_features([*texts, "# more"])[: len(texts)])
 
 
 def markdown_marks(text):
@@ -119,11 +153,22 @@ def markdown_marks(text):
     return sum(token.type in counted for token in tokens)
 
 
-@pytest.mark.parametrize("text", [
-    "# a\n\nb\n\n## c\n", "- a\n- b\n  - c\n- **d**\n", "1. a\n2. b\n\n**c d** e **f**",
-    "```py\n# x\n- y\n```\n\n- z", "| a | b |\n|---|---|\n| 1 | **2** |\n", "a * b ** c - d",
-    "~~~\n```\n- x\n~~~\n+ y", "> - a\n> - b", "####### seven\n", "2**3 and **\n", "---\n\n***\n",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# a\n\nb\n\n## c\n",
+        "- a\n- b\n  - c\n- **d**\n",
+        "1. a\n2. b\n\n**c d** e **f**",
+        "```py\n# x\n- y\n```\n\n- z",
+        "| a | b |\n|---|---|\n| 1 | **2** |\n",
+        "a * b ** c - d",
+        "~~~\n```\n- x\n~~~\n+ y",
+        "> - a\n> - b",
+        "####### seven\n",
+        "2**3 and **\n",
+        "---\n\n***\n",
+    ],
+)
 def test_marks_agree_with_a_markdown_parser(text):
     assert surface_features([text]).formatting[0] == pytest.approx(np.log1p(markdown_marks(text)))
 

@@ -33,16 +33,19 @@ def section(title: str) -> str:
     """Text of the page from a heading to the next of its rank or a higher one."""
     start = re.search(rf"(?m)^(#+) {re.escape(title)}", TEXT)
     assert start is not None, title
-    end = re.search(rf"(?m)^#{{1,{len(start[1])}}} ", TEXT[start.end():])
-    return TEXT[start.end():start.end() + end.start()] if end else TEXT[start.end():]
+    end = re.search(rf"(?m)^#{{1,{len(start[1])}}} ", TEXT[start.end() :])
+    return TEXT[start.end() : start.end() + end.start()] if end else TEXT[start.end() :]
 
 
 def column(text: str, name: str) -> list[str]:
     """A column of the first table of a text that has it."""
-    rows = [[cell.strip() for cell in line.strip("|").split("|")]
-            for line in text.split("\n") if line.startswith("|")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.split("\n")
+        if line.startswith("|")
+    ]
     at = next(row for row in rows if name in row)
-    rows = rows[rows.index(at) + 2:]
+    rows = rows[rows.index(at) + 2 :]
     return [row[at.index(name)] for row in rows if len(row) == len(at)]
 
 
@@ -67,15 +70,18 @@ def test_answer_is_computed_and_wrong_options_have_a_reason(question: Any, value
     assert question.glued == question.name, "the answer is glued under the question's name"
     answer = values[question.name]
     if question.options:
-        assert list(question.options) == list("abcdef"[:len(question.options)])
+        assert list(question.options) == list("abcdef"[: len(question.options)])
         assert answer in question.options and question.options.keys() == question.reasons.keys()
         assert len(question.options) >= 3
     else:
         assert isinstance(answer, (int, float)) and question.kind != "multiple choice"
         assert answer > 0, "a minus sign is lost in many answer fields"
         assert question.spec
-    figures = [label for label in re.findall(r"<([\w-]+)>`", question.text)
-               if BOOK.labels[label].kind == "figure"]
+    figures = [
+        label
+        for label in re.findall(r"<([\w-]+)>`", question.text)
+        if BOOK.labels[label].kind == "figure"
+    ]
     assert bool(figures) == (question.kind == "graph reading")
     if figures and not question.options:
         assert "± " in question.text, "says how well it is to be read"
@@ -139,8 +145,9 @@ def test_files_hold_every_question_and_its_answer(tmp_path: Path, values: Any) -
         assert not re.search("[\ue000-\ue003]|\\{[a-z:]+\\}`", "".join(row.values()))
 
 
-def test_command_writes_both_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                   capsys: pytest.CaptureFixture[str], values: Any) -> None:
+def test_command_writes_both_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], values: Any
+) -> None:
     monkeypatch.setattr(quiz, "answers", lambda path: values)
     assert quiz.main(["--out", str(tmp_path)]) == 0
     assert capsys.readouterr().out.startswith(f"{len(ASKED)} questions: ")
@@ -177,16 +184,20 @@ def test_numbers_formulas_and_control_characters(tmp_path: Path) -> None:
     assert bank.number(question) == (pytest.approx(12.34), 0.1)
     assert bank.gift(question) == (
         "::q-one::[html]How <em>many</em> of \\\\(\\\\\\{a, b\\\\\\}\\\\) \\= 2?"
-        "{#12.34:0.1\n\t####<strong>12.3%</strong>\\: so.\n}")
+        "{#12.34:0.1\n\t####<strong>12.3%</strong>\\: so.\n}"
+    )
     page.write_text(PAGE.replace("KIND", "numeric").replace("ANSWER", "**{glue:text}`q-one:d`**"))
     (count,) = quiz.questions(page)
     assert quiz.Bank(colab.Page(BOOK, "teaching"), {"q-one": 1}).number(count) == (1, 0)
 
 
-@pytest.mark.parametrize(("kind", "answer", "message"), [
-    ("essay", "**{glue:text}`q-one`**", "line 5: title '`q-one` · essay'"),
-    ("numeric", "It is 2.", "line 5: q-one needs an Answer that begins with a glued value"),
-])
+@pytest.mark.parametrize(
+    ("kind", "answer", "message"),
+    [
+        ("essay", "**{glue:text}`q-one`**", "line 5: title '`q-one` · essay'"),
+        ("numeric", "It is 2.", "line 5: q-one needs an Answer that begins with a glued value"),
+    ],
+)
 def test_a_question_out_of_form_is_named(
     tmp_path: Path, kind: str, answer: str, message: str
 ) -> None:
@@ -222,7 +233,7 @@ def test_every_misconception_comes_with_something_to_show() -> None:
     beliefs = re.split(r"(?m)^(?=\*\*\d+\. )", section("Common misconceptions"))[1:]
     assert len(beliefs) >= 12
     for k, belief in enumerate(beliefs, start=1):
-        assert belief.startswith(f"**{k}. \"")
+        assert belief.startswith(f'**{k}. "')
         assert "Say: " in belief
         shown = re.search(r"Show .*\{(ref|doc)\}`", belief)
         assert "{code-cell}" in belief or shown or "{prf:" in belief

@@ -14,8 +14,18 @@ import pytest
 import torch
 from conftest import toy
 
-from causalpref.rewards import (KINDS, RewardConfig, RewardModel, Run, accuracy, curves, fit,
-                                fit_runs, predict, training)
+from causalpref.rewards import (
+    KINDS,
+    RewardConfig,
+    RewardModel,
+    Run,
+    accuracy,
+    curves,
+    fit,
+    fit_runs,
+    predict,
+    training,
+)
 from causalpref.rewards._stacked import Stack, spans_of
 
 SIDES = toy(60).split(seed=0, train=0.7, validation=0.3)
@@ -36,21 +46,28 @@ def apart(a, b):
     """
     margins = [abs(predict(a, side) - predict(b, side)).max() for side in SIDES.values()]
     one, other = a.state_dict(), b.state_dict()
-    last = {max(k for k in one if k.startswith(f"{net}.") and k.endswith("bias"))
-            for net in ("trunk", "heads.0", "heads.1") if f"{net}.0.bias" in one}
+    last = {
+        max(k for k in one if k.startswith(f"{net}.") and k.endswith("bias"))
+        for net in ("trunk", "heads.0", "heads.1")
+        if f"{net}.0.bias" in one
+    }
     if a.config.kind != "base":
         last -= {k for k in last if k.startswith("trunk")}
-    return max(*margins, *((v - other[k]).abs().max().item() for k, v in one.items()
-                           if k not in last))
+    return max(
+        *margins, *((v - other[k]).abs().max().item() for k, v in one.items() if k not in last)
+    )
 
 
 def mixed_runs():
     weight = np.linspace(0.5, 2, len(SIDES["train"]))
     runs = [run_of(kind, seed, tags={"model": kind}) for kind in KINDS for seed in (0, 1)]
     return runs + [
-        run_of("adversarial", 2, lambda_=0.3), run_of("multihead", 3, learning_rate=3e-3),
-        run_of("multihead", 4, n=20), run_of("multihead", 5, weight=weight),
-        run_of("multihead", 6, learning_rate=0.05, patience=1)]
+        run_of("adversarial", 2, lambda_=0.3),
+        run_of("multihead", 3, learning_rate=3e-3),
+        run_of("multihead", 4, n=20),
+        run_of("multihead", 5, weight=weight),
+        run_of("multihead", 6, learning_rate=0.05, patience=1),
+    ]
 
 
 # -- one pass -------------------------------------------------------------------
@@ -61,8 +78,10 @@ def mixed_runs():
 def test_stack_gives_the_losses_and_gradients_of_each_model(kind, k):
     rng = torch.Generator().manual_seed(0)
     lambdas = (0.0, 0.4, 2.0)
-    models = [RewardModel(RewardConfig(kind, d=5, n_objectives=k, hidden=7, lambda_=v)).double()
-              for v in lambdas]
+    models = [
+        RewardModel(RewardConfig(kind, d=5, n_objectives=k, hidden=7, lambda_=v)).double()
+        for v in lambdas
+    ]
     c = torch.randint(0, k, (3, 11), generator=rng).sort(1).values
     label = torch.randint(0, 2, (3, 11), generator=rng)
     e = torch.randn(3, 2, 11, 5, dtype=torch.float64, generator=rng)
@@ -80,8 +99,9 @@ def test_stack_gives_the_losses_and_gradients_of_each_model(kind, k):
             torch.testing.assert_close(adversary[r], b.float(), rtol=1e-5, atol=1e-6)
         for name, p in model.named_parameters():
             mine = stack.parameters[name].grad[r]
-            torch.testing.assert_close(mine.mT if mine.ndim == 2 else mine, p.grad, rtol=1e-4,
-                                       atol=1e-7)
+            torch.testing.assert_close(
+                mine.mT if mine.ndim == 2 else mine, p.grad, rtol=1e-4, atol=1e-7
+            )
         for name, weight in stack.weights(r).items():
             assert torch.equal(weight, model.state_dict()[name])
 
@@ -102,10 +122,14 @@ def plain(run, epochs, batch_size):
     model = RewardModel(run.config)
     optimiser = torch.optim.Adam(model.parameters(), lr=run.learning_rate)
     e = torch.tensor(run.train.embeddings)
-    pairs, label, c = (torch.tensor(v) for v in (run.train.pairs, run.train.label,
-                                                 run.train.objective))
-    weight = torch.ones(len(label)) if run.weight is None else torch.tensor(
-        run.weight / run.weight.mean(), dtype=torch.float32)
+    pairs, label, c = (
+        torch.tensor(v) for v in (run.train.pairs, run.train.label, run.train.objective)
+    )
+    weight = (
+        torch.ones(len(label))
+        if run.weight is None
+        else torch.tensor(run.weight / run.weight.mean(), dtype=torch.float32)
+    )
     order = torch.Generator().manual_seed(run.seed)
     for _ in range(epochs):
         for rows in torch.randperm(len(label), generator=order).split(batch_size):
@@ -114,15 +138,24 @@ def plain(run, epochs, batch_size):
                 margin, extra = model(a, c[rows]) - model(b, c[rows]), 0.0
             else:
                 both = [model.represent(v) for v in (a, b)]
-                rewards = [torch.stack([h(z)[:, 0] for h in model.heads], 1)[
-                    torch.arange(len(rows)), c[rows]] for z in both]
+                rewards = [
+                    torch.stack([h(z)[:, 0] for h in model.heads], 1)[
+                        torch.arange(len(rows)), c[rows]
+                    ]
+                    for z in both
+                ]
                 margin, extra = rewards[0] - rewards[1], 0.0
                 if run.config.kind == "adversarial":
                     from causalpref.rewards import reverse_gradient
 
-                    extra = sum(torch.nn.functional.binary_cross_entropy_with_logits(
-                        model.adversary(reverse_gradient(z, run.config.lambda_))[:, 0],
-                        c[rows].float(), reduction="none") for z in both)
+                    extra = sum(
+                        torch.nn.functional.binary_cross_entropy_with_logits(
+                            model.adversary(reverse_gradient(z, run.config.lambda_))[:, 0],
+                            c[rows].float(),
+                            reduction="none",
+                        )
+                        for z in both
+                    )
             sign = 2.0 * label[rows] - 1
             loss = -torch.nn.functional.logsigmoid(sign * margin) + extra
             optimiser.zero_grad()
@@ -173,14 +206,18 @@ def test_patience_stops_a_run_and_no_other():
     first, second = fit_runs(runs, epochs=8, batch_size=16, device="cpu")
     assert len(second.history) == 8
     assert len(first.history) == first.best_epoch + 1 < 8
-    whole = fit_runs([run_of("multihead", 0, learning_rate=0.05)], epochs=8, batch_size=16,
-                     device="cpu")[0].history
-    np.testing.assert_allclose(first.history, whole[:len(first.history)], rtol=1e-4, atol=1e-6)
+    whole = fit_runs(
+        [run_of("multihead", 0, learning_rate=0.05)], epochs=8, batch_size=16, device="cpu"
+    )[0].history
+    np.testing.assert_allclose(first.history, whole[: len(first.history)], rtol=1e-4, atol=1e-6)
 
 
 def test_a_run_that_diverges_leaves_its_neighbours_alone():
-    runs = [run_of("multihead", 0), run_of("multihead", 1, learning_rate=1e30),
-            run_of("multihead", 2)]
+    runs = [
+        run_of("multihead", 0),
+        run_of("multihead", 1, learning_rate=1e30),
+        run_of("multihead", 2),
+    ]
     fits = fit_runs(runs, together=3, **OPTIONS)
     assert "the loss is" in fits[1].diverged and "in epoch 1" in fits[1].diverged
     assert len(fits[1].history) == 0 and fits[1].best_epoch == 0
@@ -209,8 +246,9 @@ def test_short_memory_splits_the_runs(monkeypatch):
     need = training._room(runs[0], 16, "cpu", 1)
     assert need == training._CPU_RUNS, "toy runs are small"
     page = os.sysconf("SC_PAGE_SIZE")
-    monkeypatch.setattr(os, "sysconf", lambda name: page if name == "SC_PAGE_SIZE" else
-                        2 * 100_000 // page)
+    monkeypatch.setattr(
+        os, "sysconf", lambda name: page if name == "SC_PAGE_SIZE" else 2 * 100_000 // page
+    )
     assert training._room(runs[0], 16, "cpu", 1) < 3
     assert len(training._plan(runs, 4, 16, "cpu", 1, None)) >= 3
     for a, b in zip(whole, fit_runs(runs, **OPTIONS)):
@@ -225,15 +263,26 @@ def test_bfloat16_is_close_and_not_equal():
         assert b.model.state_dict()["trunk.0.weight"].dtype == torch.float32
 
 
-@pytest.mark.parametrize(("bad", "says"), [
-    (lambda: [], "runs is empty"),
-    (lambda: [run_of(), run_of(weight=np.ones(3), tags={"rho": 0.9})],
-     r"run 1 \{'rho': 0.9\}: weight has shape \(3,\)"),
-    (lambda: [run_of(weight=np.r_[-1.0, np.ones(len(SIDES["train"]) - 1)])], r"weight\[0\] = -1"),
-    (lambda: [run_of(weight=np.zeros(len(SIDES["train"])))], "all weights are 0"),
-    (lambda: [run_of(patience=0)], r"patience \(0\)"),
-    (lambda: [run_of(), Run(RewardConfig("base", d=7), *SIDES.values(), 0)],
-     "run 1: the embeddings are 6 wide, config.d is 7")])
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (list, "runs is empty"),
+        (
+            lambda: [run_of(), run_of(weight=np.ones(3), tags={"rho": 0.9})],
+            r"run 1 \{'rho': 0.9\}: weight has shape \(3,\)",
+        ),
+        (
+            lambda: [run_of(weight=np.r_[-1.0, np.ones(len(SIDES["train"]) - 1)])],
+            r"weight\[0\] = -1",
+        ),
+        (lambda: [run_of(weight=np.zeros(len(SIDES["train"])))], "all weights are 0"),
+        (lambda: [run_of(patience=0)], r"patience \(0\)"),
+        (
+            lambda: [run_of(), Run(RewardConfig("base", d=7), *SIDES.values(), 0)],
+            "run 1: the embeddings are 6 wide, config.d is 7",
+        ),
+    ],
+)
 def test_fit_runs_refuses(bad, says):
     with pytest.raises(ValueError, match=says):
         fit_runs(bad())
@@ -245,9 +294,13 @@ def test_fit_runs_refuses(bad, says):
 
 
 def same(a, b):
-    return all(apart(x.model, y.model) == 0 and x.history.equals(y.history)
-               and x.best_epoch == y.best_epoch and x.diverged == y.diverged
-               for x, y in zip(a, b))
+    return all(
+        apart(x.model, y.model) == 0
+        and x.history.equals(y.history)
+        and x.best_epoch == y.best_epoch
+        and x.diverged == y.diverged
+        for x, y in zip(a, b)
+    )
 
 
 def test_a_checkpoint_is_gone_on_from(tmp_path, monkeypatch):
@@ -310,8 +363,9 @@ def test_a_killed_process_goes_on_to_the_same_numbers(tmp_path):
     here = os.path.dirname(__file__)
     killed = 0
     for _ in range(3):
-        process = subprocess.Popen([sys.executable, "-c", SCRIPT, tmp_path], cwd=here,
-                                   stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, tmp_path], cwd=here, stdout=subprocess.PIPE, text=True
+        )
         until = time.monotonic() + 60
         while not list(tmp_path.glob("*.safetensors")) and time.monotonic() < until:
             time.sleep(0.01)
@@ -328,4 +382,5 @@ def test_the_single_fit_is_one_of_the_runs():
     other = fit_runs([run_of(seed=3)], epochs=2, batch_size=16)[0]
     assert same([one], [other])
     assert accuracy(one.model, SIDES["validation"])["all"] == pytest.approx(
-        one.history.validation_accuracy.max())
+        one.history.validation_accuracy.max()
+    )

@@ -33,9 +33,14 @@ from causalpref.sources.ultrafeedback import (
 
 def completion(text, truth="3", follow="3", **others):
     ratings = {"truthfulness": truth, "instruction_following": follow, **others}
-    return {"model": "m", "response": text, "annotations": {
-        k: v if isinstance(v, dict) or v is None else {"Rating": v, "Rationale": ""}
-        for k, v in ratings.items()}}
+    return {
+        "model": "m",
+        "response": text,
+        "annotations": {
+            k: v if isinstance(v, dict) or v is None else {"Rating": v, "Rationale": ""}
+            for k, v in ratings.items()
+        },
+    }
 
 
 def row(prompt, *completions):
@@ -50,70 +55,142 @@ def write(path, rows):
 
 def seen(data):
     """Each response by prompt and text, with its ratings."""
-    return {(data.prompts[x], y): tuple(z) for x, y, z in
-            zip(data.response_prompt, data.responses, data.response_latents)}
+    return {
+        (data.prompts[x], y): tuple(z)
+        for x, y, z in zip(data.response_prompt, data.responses, data.response_latents)
+    }
 
 
 ODD = [
-    row("plain", completion("a", "1", "2"), completion("b", "3", "4"), completion("c", "5", "1"),
-        completion("d", "2", "2")),
-    row("not rated", completion("a", "N/A", "2"), completion("b", "3", " n/a "),
-        completion("c", "4", "5"), completion("d", "1", None), completion("e", "2", {}),
-        completion("f", "5", "5"), completion("g", "", "1"),
+    row(
+        "plain",
+        completion("a", "1", "2"),
+        completion("b", "3", "4"),
+        completion("c", "5", "1"),
+        completion("d", "2", "2"),
+    ),
+    row(
+        "not rated",
+        completion("a", "N/A", "2"),
+        completion("b", "3", " n/a "),
+        completion("c", "4", "5"),
+        completion("d", "1", None),
+        completion("e", "2", {}),
+        completion("f", "5", "5"),
+        completion("g", "", "1"),
         {"response": "h", "annotations": {"truthfulness": {"Rating": "5"}}},
-        {"response": "i", "annotations": None}, {"response": "j"}),
+        {"response": "i", "annotations": None},
+        {"response": "j"},
+    ),
     row("short", completion("a"), completion("b", "4", "4")),
     row("one left", completion("a"), completion("b", "N/A")),
     row("none left", completion("a", "N/A")),
     row("nothing"),
     {**row("null"), "completions": None},
-    row("copies agree", completion("a", "2", "2", honesty="1"),
-        completion("a", "2", "2", honesty="5"), completion("b"), completion("a", "2", "2")),
-    row("copies differ", completion("a", "2", "2"), completion("a", "2", "3"),
-        completion("a", "2", "2"), completion("b"), completion("c")),
-    row("empty", completion(""), completion(" \n"), completion(None), completion("b"),
-        completion("c")),
+    row(
+        "copies agree",
+        completion("a", "2", "2", honesty="1"),
+        completion("a", "2", "2", honesty="5"),
+        completion("b"),
+        completion("a", "2", "2"),
+    ),
+    row(
+        "copies differ",
+        completion("a", "2", "2"),
+        completion("a", "2", "3"),
+        completion("a", "2", "2"),
+        completion("b"),
+        completion("c"),
+    ),
+    row(
+        "empty",
+        completion(""),
+        completion(" \n"),
+        completion(None),
+        completion("b"),
+        completion("c"),
+    ),
     row("plain", completion("a", "1", "2"), completion("b", "3", "5"), completion("new", 4, 4.0)),
-    row("unreadable", completion("a", "6", "1"), completion("b", "good"), completion("c"),
-        completion("d", honesty="11")),
+    row(
+        "unreadable",
+        completion("a", "6", "1"),
+        completion("b", "good"),
+        completion("c"),
+        completion("d", honesty="11"),
+    ),
 ]
 
 
 def test_oddities_are_masked_merged_left_out_and_counted(tmp_path):
     data, n = read_ultrafeedback(write(tmp_path / "odd.jsonl", ODD))
     assert seen(data) == {
-        ("plain", "a"): (1, 2), ("plain", "c"): (5, 1), ("plain", "d"): (2, 2),
-        ("plain", "new"): (4, 4), ("not rated", "c"): (4, 5), ("not rated", "f"): (5, 5),
-        ("short", "a"): (3, 3), ("short", "b"): (4, 4), ("copies agree", "a"): (2, 2),
-        ("copies agree", "b"): (3, 3), ("copies differ", "b"): (3, 3),
-        ("copies differ", "c"): (3, 3), ("empty", "b"): (3, 3), ("empty", "c"): (3, 3),
-        ("unreadable", "c"): (3, 3), ("unreadable", "d"): (3, 3)}
+        ("plain", "a"): (1, 2),
+        ("plain", "c"): (5, 1),
+        ("plain", "d"): (2, 2),
+        ("plain", "new"): (4, 4),
+        ("not rated", "c"): (4, 5),
+        ("not rated", "f"): (5, 5),
+        ("short", "a"): (3, 3),
+        ("short", "b"): (4, 4),
+        ("copies agree", "a"): (2, 2),
+        ("copies agree", "b"): (3, 3),
+        ("copies differ", "b"): (3, 3),
+        ("copies differ", "c"): (3, 3),
+        ("empty", "b"): (3, 3),
+        ("empty", "c"): (3, 3),
+        ("unreadable", "c"): (3, 3),
+        ("unreadable", "d"): (3, 3),
+    }
     assert (n.rows, n.folded_rows, n.prompts_left_out, n.prompts) == (12, 1, 4, 7)
     assert n.short_rows == 6
     assert (n.completions, n.unrated, n.empty, n.unreadable) == (40, 10, 3, 2)
     assert n.repeated == 3, "two copies in one row, one across rows"
     assert n.contradicted == 5, "three copies in one row, two across rows"
     assert (n.alone, n.responses) == (1, 16)
-    assert n.example == ("odd.jsonl, line 12: completions[0]: the rating of truthfulness is '6', "
-                         "expected '1' to '5' or 'N/A'")
+    assert n.example == (
+        "odd.jsonl, line 12: completions[0]: the rating of truthfulness is '6', "
+        "expected '1' to '5' or 'N/A'"
+    )
     assert not data.simulated and np.isfinite(data.response_latents).all()
-    for words in ("10 completions not rated", "2 unreadable ratings", "3 empty responses",
-                  "3 repeated responses", "5 responses with two ratings",
-                  "4 prompts with fewer than two responses", "12 pairs",
-                  "0.25 truthfulness + 0.75 instruction_following"):
+    for words in (
+        "10 completions not rated",
+        "2 unreadable ratings",
+        "3 empty responses",
+        "3 repeated responses",
+        "5 responses with two ratings",
+        "4 prompts with fewer than two responses",
+        "12 pairs",
+        "0.25 truthfulness + 0.75 instruction_following",
+    ):
         assert words in data.source
 
 
 def test_counts_add_up_whatever_the_rows(tmp_path):
     rng = np.random.default_rng(0)
-    pick = lambda *values: values[rng.integers(len(values))]  # noqa: E731
-    rows = [row(f"p{rng.integers(30)}", *(
-        completion(pick("a", "b", "c", "", None), pick("1", "2", "N/A", None, "7"),
-                   pick("1", "N/A")) for _ in range(rng.integers(6)))) for _ in range(100)]
+    pick = lambda *values: values[rng.integers(len(values))]
+    rows = [
+        row(
+            f"p{rng.integers(30)}",
+            *(
+                completion(
+                    pick("a", "b", "c", "", None),
+                    pick("1", "2", "N/A", None, "7"),
+                    pick("1", "N/A"),
+                )
+                for _ in range(rng.integers(6))
+            ),
+        )
+        for _ in range(100)
+    ]
     data, n = read_ultrafeedback(write(tmp_path / "x.jsonl", rows))
     assert n.rows == 100 == n.prompts + n.folded_rows + n.prompts_left_out
-    assert n.completions == sum(len(r["completions"]) for r in rows) == (
-        n.responses + n.empty + n.unreadable + n.unrated + n.repeated + n.contradicted + n.alone)
+    assert (
+        n.completions
+        == sum(len(r["completions"]) for r in rows)
+        == (
+            n.responses + n.empty + n.unreadable + n.unrated + n.repeated + n.contradicted + n.alone
+        )
+    )
     assert min(n.empty, n.unreadable, n.unrated, n.repeated, n.contradicted, n.alone) > 0
     assert (n.prompts, n.responses) == (len(data.prompts), len(data.responses))
 
@@ -124,50 +201,75 @@ def test_all_pairs_against_combinations():
     pairs = all_pairs(owner, seed=0)
     expected = [c for x in range(5) for c in itertools.combinations(np.flatnonzero(owner == x), 2)]
     assert [tuple(sorted(p)) for p in pairs.tolist()] == expected
-    flipped = np.mean([(all_pairs(owner, seed=s)[:, 0] > all_pairs(owner, seed=s)[:, 1])
-                       for s in range(2000)], axis=0)
+    flipped = np.mean(
+        [(all_pairs(owner, seed=s)[:, 0] > all_pairs(owner, seed=s)[:, 1]) for s in range(2000)],
+        axis=0,
+    )
     assert np.abs(flipped - 0.5).max() < 4.5 * 0.5 / np.sqrt(2000)
 
 
 def test_other_aspects_and_weights(tmp_path):
     rated = dict(zip(("helpfulness", "honesty"), ("4", "1")))
-    path = write(tmp_path / "x.jsonl", [
-        row("p", completion("a", "1", "1", **rated), completion("b", "2", "1", **rated),
-            completion("c", "3", "N/A", **rated), completion("d", "3", "3"))])
-    data = load_ultrafeedback(path, aspects=("honesty", "truthfulness", "helpfulness"),
-                              weights=None)
+    path = write(
+        tmp_path / "x.jsonl",
+        [
+            row(
+                "p",
+                completion("a", "1", "1", **rated),
+                completion("b", "2", "1", **rated),
+                completion("c", "3", "N/A", **rated),
+                completion("d", "3", "3"),
+            )
+        ],
+    )
+    data = load_ultrafeedback(
+        path, aspects=("honesty", "truthfulness", "helpfulness"), weights=None
+    )
     assert seen(data) == {("p", "a"): (1, 1, 4), ("p", "b"): (1, 2, 4), ("p", "c"): (1, 3, 4)}
     z = data.response_latents[data.pairs][:, :, 1]
     assert (data.label == (z[:, 0] > z[:, 1])).all()
     upside_down = load_ultrafeedback(path, aspects=("honesty", "truthfulness"), weights=(1, -1))
     z = upside_down.response_latents[upside_down.pairs][:, :, 1]
     assert (upside_down.label == (z[:, 0] < z[:, 1])).all()
-    for bad, says in (({"aspects": ("honesty", "beauty")}, "names 'beauty'"),
-                      ({"aspects": ("honesty",)}, "two or more different"),
-                      ({"aspects": ("honesty", "honesty")}, "two or more different"),
-                      ({"aspects": "honesty"}, "one string"),
-                      ({"aspects": ASPECTS}, r"weights \(2,\) do not fit 4 latents"),
-                      ({"weights": (0, 0)}, "not all zero"), ({"weights": (1, np.nan)}, "finite"),
-                      ({"limit": 0}, "limit is 0"), ({"revision": "main"}, "goes with 'hub'"),
-                      ({"n_prompts": 5}, "goes with 'offline'")):
+    for bad, says in (
+        ({"aspects": ("honesty", "beauty")}, "names 'beauty'"),
+        ({"aspects": ("honesty",)}, "two or more different"),
+        ({"aspects": ("honesty", "honesty")}, "two or more different"),
+        ({"aspects": "honesty"}, "one string"),
+        ({"aspects": ASPECTS}, r"weights \(2,\) do not fit 4 latents"),
+        ({"weights": (0, 0)}, "not all zero"),
+        ({"weights": (1, np.nan)}, "finite"),
+        ({"limit": 0}, "limit is 0"),
+        ({"revision": "main"}, "goes with 'hub'"),
+        ({"n_prompts": 5}, "goes with 'offline'"),
+    ):
         with pytest.raises(ValueError, match=says):
             load_ultrafeedback(path, **bad)
 
 
-@pytest.mark.parametrize("weights", [("0.25", "0.75"), ("0.1", "0.3"), ("0.6", "0.2"),
-                                     ("1/3", "2/3"), ("-0.2", "0.6")])
+@pytest.mark.parametrize(
+    "weights", [("0.25", "0.75"), ("0.1", "0.3"), ("0.6", "0.2"), ("1/3", "2/3"), ("-0.2", "0.6")]
+)
 def test_labels_follow_the_reward_in_exact_arithmetic(weights):
     exact = [Fraction(w) for w in weights]
     z = np.array(list(itertools.product(range(1, 6), repeat=2)), dtype=float)
     data = toy(len(z) // 5, per_prompt=5).replace(response_latents=z)
     pairs = np.array(list(itertools.product(range(len(z)), repeat=2)))
-    data = data.replace(prompts=["p"], response_prompt=np.zeros(len(z), int), pairs=pairs,
-                        label=np.zeros(len(pairs), int), objective=None, annotator=None,
-                        prompt_type=None, prompt_latents=None)
+    data = data.replace(
+        prompts=["p"],
+        response_prompt=np.zeros(len(z), int),
+        pairs=pairs,
+        label=np.zeros(len(pairs), int),
+        objective=None,
+        annotator=None,
+        prompt_type=None,
+        prompt_latents=None,
+    )
     gap = [sum(w * (int(a) - int(b)) for w, a, b in zip(exact, z[i], z[j])) for i, j in pairs]
     wins, tie = np.array([g > 0 for g in gap]), np.array([g == 0 for g in gap])
-    labels = np.array([label_by_reward(data, [float(w) for w in exact], seed=s).label
-                       for s in range(400)])
+    labels = np.array(
+        [label_by_reward(data, [float(w) for w in exact], seed=s).label for s in range(400)]
+    )
     assert (labels[:, ~tie] == wins[~tie]).all()
     assert tie.sum() > len(z), "more than a response against itself"
     share = labels[:, tie].mean(0)
@@ -195,21 +297,30 @@ def test_parse_completion():
             parse_completion(completion("x", {"Rating": rating}), "here")
 
 
-@pytest.mark.parametrize(("rows", "error", "says"), [
-    ([ODD[0], "{oops"], ValueError, "x.jsonl.gz, line 2: not JSON"),
-    ([ODD[0], "[1]"], ValueError, r"line 2 is \[1\], expected an object"),
-    ([{"instruction": "p"}], ValueError, "line 1: column 'completions' is missing"),
-    ([{"completions": []}], ValueError, "line 1: column 'instruction' is missing"),
-    ([ODD[0], row(5)], TypeError, r"line 2: instruction is 5 \(int\), expected a string"),
-    ([row("p", "text")], ValueError, r"line 1: completions\[0\] is 'text', expected an object"),
-    ([row("p", completion("a"), completion(7))], TypeError,
-     r"line 1: completions\[1\].response is 7 \(int\)"),
-    ([{**row("p"), "completions": {}}], ValueError, "completions is {}, expected a list"),
-    ([row("p", completion("\ud83d"))], ValueError, "half of a surrogate pair"),
-    ([], ValueError, "no pair is left of 0 rows"),
-    ([row("p", completion("a"), completion("b", "9"))], ValueError,
-     r"no pair is left of 1 rows.*1 unreadable rating.*line 1: completions\[1\]"),
-])
+@pytest.mark.parametrize(
+    ("rows", "error", "says"),
+    [
+        ([ODD[0], "{oops"], ValueError, "x.jsonl.gz, line 2: not JSON"),
+        ([ODD[0], "[1]"], ValueError, r"line 2 is \[1\], expected an object"),
+        ([{"instruction": "p"}], ValueError, "line 1: column 'completions' is missing"),
+        ([{"completions": []}], ValueError, "line 1: column 'instruction' is missing"),
+        ([ODD[0], row(5)], TypeError, r"line 2: instruction is 5 \(int\), expected a string"),
+        ([row("p", "text")], ValueError, r"line 1: completions\[0\] is 'text', expected an object"),
+        (
+            [row("p", completion("a"), completion(7))],
+            TypeError,
+            r"line 1: completions\[1\].response is 7 \(int\)",
+        ),
+        ([{**row("p"), "completions": {}}], ValueError, "completions is {}, expected a list"),
+        ([row("p", completion("\ud83d"))], ValueError, "half of a surrogate pair"),
+        ([], ValueError, "no pair is left of 0 rows"),
+        (
+            [row("p", completion("a"), completion("b", "9"))],
+            ValueError,
+            r"no pair is left of 1 rows.*1 unreadable rating.*line 1: completions\[1\]",
+        ),
+    ],
+)
 def test_bad_rows_name_file_and_line(tmp_path, rows, error, says):
     with pytest.raises(error, match=says):
         load_ultrafeedback(write(tmp_path / "x.jsonl.gz", rows))
@@ -220,8 +331,10 @@ def test_sources_are_explicit(tmp_path, monkeypatch):
         load_ultrafeedback("nowhere")
     with pytest.raises(FileNotFoundError, match="holds no .jsonl"):
         load_ultrafeedback(tmp_path)
-    one, two = (write(tmp_path / name, [row(name, completion("a"), completion("b"))])
-                for name in ("one.jsonl", "two.jsonl.gz"))
+    one, two = (
+        write(tmp_path / name, [row(name, completion("a"), completion("b"))])
+        for name in ("one.jsonl", "two.jsonl.gz")
+    )
     (tmp_path / "README.md").write_text("not data")
     both = load_ultrafeedback(tmp_path)
     assert both.prompts.tolist() == ["one.jsonl", "two.jsonl.gz"]
@@ -243,8 +356,10 @@ def test_sources_are_explicit(tmp_path, monkeypatch):
 # -- the twin --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("aspects", [("truthfulness", "instruction_following"),
-                                     ("honesty", "helpfulness", "truthfulness")])
+@pytest.mark.parametrize(
+    "aspects",
+    [("truthfulness", "instruction_following"), ("honesty", "helpfulness", "truthfulness")],
+)
 def test_written_and_read_twin_equals_the_direct_one(tmp_path, aspects):
     options = {"aspects": aspects, "weights": None, "seed": 3}
     direct = twin(400, d=12, **options)
@@ -283,24 +398,49 @@ def test_offline_is_the_twin(monkeypatch):
 
 def test_twin_rows_have_the_schema():
     rows, embeddings = twin_rows(300, d=2)
-    assert all(set(r) == {"source", "instruction", "models", "completions", "correct_answers",
-                          "incorrect_answers"} and len(r["models"]) == 4 for r in rows)
+    assert all(
+        set(r)
+        == {
+            "source",
+            "instruction",
+            "models",
+            "completions",
+            "correct_answers",
+            "incorrect_answers",
+        }
+        and len(r["models"]) == 4
+        for r in rows
+    )
     found = [c for r in rows for c in r["completions"]]
     assert len(found) == len(embeddings)
     assert {len(r["completions"]) for r in rows} == {0, 1, 2, 3, 4}
     words = set()
     for c in found:
-        assert set(c) == {"model", "principle", "custom_system_prompt", "response", "critique",
-                          "overall_score", "fine-grained_score", "annotations"}
+        assert set(c) == {
+            "model",
+            "principle",
+            "custom_system_prompt",
+            "response",
+            "critique",
+            "overall_score",
+            "fine-grained_score",
+            "annotations",
+        }
         for aspect, entry in c["annotations"].items():
             assert aspect in ASPECTS
-            kinds = {"Type", "Rationale For Rating"} if aspect in ("truthfulness", "helpfulness") \
+            kinds = (
+                {"Type", "Rationale For Rating"}
+                if aspect in ("truthfulness", "helpfulness")
                 else set()
+            )
             assert set(entry) == {"Rating", "Rationale"} | kinds
             words.add(entry["Rating"])
     assert words == {"N/A", "1", "2", "3", "4", "5"}
-    lacking = sum(a not in c["annotations"] or c["annotations"][a]["Rating"] == "N/A"
-                  for c in found for a in ASPECTS)
+    lacking = sum(
+        a not in c["annotations"] or c["annotations"][a]["Rating"] == "N/A"
+        for c in found
+        for a in ASPECTS
+    )
     n = 4 * len(found)
     assert abs(lacking / n - 0.01) < 4 * np.sqrt(0.01 * 0.99 / n)
     assert any(len(c["annotations"]) < 4 for c in found), "an aspect may be missing altogether"
@@ -318,10 +458,14 @@ def law(first, second):
     r = model.correlation[i, j]
     x, weight = np.polynomial.hermite_e.hermegauss(60)
     weight = weight / weight.sum()
-    cuts = [np.r_[-9, stats.norm.ppf(np.cumsum(model.response_latents[k].shares)[:-1]), 9]
-            for k in (i, j)]
-    grids = [np.clip((c[None] - b_k * x[:, None]) / np.sqrt(1 - b_k**2), -9, 9)
-             for c, b_k in zip(cuts, b)]
+    cuts = [
+        np.r_[-9, stats.norm.ppf(np.cumsum(model.response_latents[k].shares)[:-1]), 9]
+        for k in (i, j)
+    ]
+    grids = [
+        np.clip((c[None] - b_k * x[:, None]) / np.sqrt(1 - b_k**2), -9, 9)
+        for c, b_k in zip(cuts, b)
+    ]
     points = np.stack(np.broadcast_arrays(grids[0][:, :, None], grids[1][:, None, :]), axis=-1)
     cdf = stats.multivariate_normal.cdf(points.reshape(-1, 2), cov=[[1, r], [r, 1]])
     cells = np.diff(np.diff(cdf.reshape(len(x), 6, 6), axis=1), axis=2)
@@ -349,7 +493,8 @@ def test_twin_has_its_marginals_correlation_and_ties(default_twin):
     def close(of_response, expected):
         n = len(default_twin.prompts)
         mean_of = np.bincount(default_twin.response_prompt, of_response) / np.bincount(
-            default_twin.response_prompt)
+            default_twin.response_prompt
+        )
         assert abs(mean_of.mean() - expected) < 4 * mean_of.std() / np.sqrt(n)
 
     shares = twin_simulator().response_latents
@@ -367,8 +512,9 @@ def test_twin_has_its_marginals_correlation_and_ties(default_twin):
     independent = joint.ravel() @ same @ joint.ravel()
     assert tie > independent + 0.02, "shared prompts make ties more frequent"
     gap = (z[default_twin.pairs[:, 0]] - z[default_twin.pairs[:, 1]]) @ (1, 3)
-    of_prompt = (np.bincount(default_twin.pair_prompt, gap == 0)
-                 / np.bincount(default_twin.pair_prompt))
+    of_prompt = np.bincount(default_twin.pair_prompt, gap == 0) / np.bincount(
+        default_twin.pair_prompt
+    )
     assert abs(of_prompt.mean() - tie) < 4 * of_prompt.std() / np.sqrt(len(of_prompt))
     assert (default_twin.label == (gap > 0))[gap != 0].all()
 
@@ -396,7 +542,9 @@ def test_twin_embeddings_come_from_the_simulator():
     fitted = design @ np.linalg.lstsq(design, data.response_latents, rcond=None)[0]
     np.testing.assert_allclose(fitted, data.response_latents, atol=1e-2)
     assert twin_simulator(noise=2.0, type_offset=1.0).embedding == Embedding(
-        **{**ultrafeedback.EMBEDDING, "noise": 2.0, "type_offset": 1.0})
-    apart = [np.abs(twin(50, type_offset=v).embeddings - twin(50).embeddings).max()
-             for v in (0.0, 1.0)]
+        **{**ultrafeedback.EMBEDDING, "noise": 2.0, "type_offset": 1.0}
+    )
+    apart = [
+        np.abs(twin(50, type_offset=v).embeddings - twin(50).embeddings).max() for v in (0.0, 1.0)
+    ]
     assert apart[0] == 0 and apart[1] > 0.1, "sources are told apart if asked for"

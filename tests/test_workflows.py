@@ -24,7 +24,9 @@ PUBLISHED = ROOT.parent / "shared" / "data" / "colab"
 
 
 def workflow(name: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.load((GITHUB / "workflows" / f"{name}.yml").read_text(), yaml.BaseLoader)
+    loaded: dict[str, Any] = yaml.load(
+        (GITHUB / "workflows" / f"{name}.yml").read_text(), yaml.BaseLoader
+    )
     return loaded
 
 
@@ -45,7 +47,9 @@ def test_files_follow_githubs_schema(path: Path) -> None:
     schema = "vendor.dependabot" if path.stem == "dependabot" else "vendor.github-workflows"
     done = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, str(path)],
-        capture_output=True, text=True)
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -63,7 +67,9 @@ def test_workflows_use_the_makefile_and_ask_for_no_more_than_they_need(name: str
         assert "timeout-minutes" in content, f"{name}.yml: {job} may run for six hours"
         for step in content["steps"]:
             # One major version, from GitHub itself.
-            assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/checkout@v4")), step
+            assert re.fullmatch(r"actions/[\w-]+@v\d+", step.get("uses", "actions/checkout@v4")), (
+                step
+            )
             # What others can write must not become part of a script.
             assert not re.search(r"\$\{\{\s*github\.(event|head_ref)", step.get("run", "")), step
 
@@ -105,7 +111,9 @@ def test_release_attaches_the_zip_and_the_pdf() -> None:
     assert run.index("make zip") < run.index("make pdf") < run.index("gh release create")
     check = next(step["run"] for step in job["steps"] if "tag" in step.get("name", ""))
     for tag, status in ((f"v{PROJECT['version']}", 0), ("v999", 1)):
-        done = subprocess.run(["bash", "-e", "-c", check], cwd=ROOT, env=os.environ | {"GITHUB_REF_NAME": tag})
+        done = subprocess.run(
+            ["bash", "-e", "-c", check], cwd=ROOT, env=os.environ | {"GITHUB_REF_NAME": tag}
+        )
         assert done.returncode == status, tag
 
 
@@ -144,8 +152,13 @@ def test_weekly_adds_to_an_open_issue(tmp_path: Path, open_: str, then: str) -> 
     (step,) = workflow("weekly")["jobs"]["report"]["steps"]
     (tmp_path / "gh").write_text(GH)
     (tmp_path / "gh").chmod(0o755)
-    names = {name: "x" for name in step["env"]}
-    environment = {**names, "PATH": f"{tmp_path}:{os.environ['PATH']}", "OPEN": open_, "LOG": str(tmp_path / "log")}
+    names = dict.fromkeys(step["env"], "x")
+    environment = {
+        **names,
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "OPEN": open_,
+        "LOG": str(tmp_path / "log"),
+    }
     subprocess.run(["bash", "-eo", "pipefail", "-c", step["run"]], env=environment, check=True)
     assert (tmp_path / "log").read_text().split("\n")[:-1] == ["label create", "issue list", then]
 
@@ -162,7 +175,9 @@ rmm-cu12==26.2.0
 """
 
 
-def test_colabs_list_becomes_constraints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_colabs_list_becomes_constraints(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert colab_versions.pins(FREEZE) == {"torch": "2.11.0", "jupyter-core": "5.7.2"}
     with pytest.raises(ValueError, match="torch"):
         colab_versions.pins("<html>404</html>")
@@ -184,7 +199,9 @@ def test_check_notices_another_version(tmp_path: Path, capsys: pytest.CaptureFix
     lines = [f"{name}=={importlib.metadata.version(name)}" for name in names]
     (tmp_path / "freeze.txt").write_text("\n".join(lines))
     assert colab_versions.main(["check", str(tmp_path / "freeze.txt")]) == 0
-    (tmp_path / "freeze.txt").write_text("\n".join(["numpy==0.1", *(x for x in lines if "numpy" not in x)]))
+    (tmp_path / "freeze.txt").write_text(
+        "\n".join(["numpy==0.1", *(x for x in lines if "numpy" not in x)])
+    )
     assert colab_versions.main(["check", str(tmp_path / "freeze.txt")]) == 1
     assert "numpy: Colab has 0.1" in capsys.readouterr().out
 

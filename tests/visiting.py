@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NARROW", "Visit", "browser", "context", "find_browser", "pages", "serve", "visit"]
 
-NARROW = 390     # pixels: a telephone held upright
-_WAIT = 60_000   # milliseconds until something that does not come is given up
+NARROW = 390  # pixels: a telephone held upright
+_WAIT = 60_000  # milliseconds until something that does not come is given up
 _SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 # No fading, so that colours are measured as they stay; all that is painted can be hit.
 _STYLE = """*, *::before, *::after { transition: none !important; animation: none !important; }
@@ -93,14 +93,17 @@ def find_browser() -> str:
         if found := shutil.which(name):
             return found
     raise LookupError(
-        f"CAUSALPREF_CHROMIUM={named!r} is no program" if named else
-        "no Chromium or Chrome is installed: apt-get install chromium, or set CAUSALPREF_CHROMIUM")
+        f"CAUSALPREF_CHROMIUM={named!r} is no program"
+        if named
+        else "no Chromium or Chrome is installed: apt-get install chromium, or set CAUSALPREF_CHROMIUM"
+    )
 
 
 def pages(site: Path) -> list[str]:
     """Every page of a built site, by file name relative to it."""
-    return sorted(p.relative_to(site).as_posix() for p in site.rglob("*.html")
-                  if "_static" not in p.parts)
+    return sorted(
+        p.relative_to(site).as_posix() for p in site.rglob("*.html") if "_static" not in p.parts
+    )
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -138,8 +141,10 @@ def browser() -> Iterator[Browser]:
         raise LookupError("playwright is missing: pip install playwright") from None
     with sync_playwright() as playwright:
         # no name of another host resolves: what asks for one fails, and is seen to
-        started = playwright.chromium.launch(executable_path=program, args=[
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"])
+        started = playwright.chromium.launch(
+            executable_path=program,
+            args=["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"],
+        )
         try:
             yield started
         finally:
@@ -148,8 +153,9 @@ def browser() -> Iterator[Browser]:
 
 def context(started: Browser, mode: str) -> BrowserContext:
     """A fresh profile that prefers light or dark."""
-    made = started.new_context(color_scheme=mode, reduced_motion="reduce",
-                               viewport={"width": 1280, "height": 900})
+    made = started.new_context(
+        color_scheme=mode, reduced_motion="reduce", viewport={"width": 1280, "height": 900}
+    )
     made.set_default_timeout(_WAIT)
     return made
 
@@ -165,8 +171,9 @@ def settle(page: Page) -> None:
     page.evaluate(_TWO_FRAMES)
 
 
-def visit(profile: BrowserContext, site: Path, base: str, name: str, mode: str, *,
-          touch: bool = True) -> Visit:
+def visit(
+    profile: BrowserContext, site: Path, base: str, name: str, mode: str, *, touch: bool = True
+) -> Visit:
     """Open a page, look at all of it, use its keyboard and its sliders, make it narrow.
 
     Parameters
@@ -186,8 +193,10 @@ def visit(profile: BrowserContext, site: Path, base: str, name: str, mode: str, 
     page.on("requestfailed", lambda r: seen.faults.append(f"{r.failure}: {r.url}"))
     page.on("response", lambda r: r.status >= 400 and seen.faults.append(f"{r.status}: {r.url}"))
     page.on("pageerror", lambda e: seen.faults.append(f"exception: {e}"))
-    page.on("console", lambda m: m.type in ("warning", "error") and seen.faults.append(
-        f"{m.type}: {m.text}"))
+    page.on(
+        "console",
+        lambda m: m.type in ("warning", "error") and seen.faults.append(f"{m.type}: {m.text}"),
+    )
     page.add_init_script(_CLOCK)
     try:
         page.goto(base + name, wait_until="load")
@@ -204,17 +213,20 @@ def visit(profile: BrowserContext, site: Path, base: str, name: str, mode: str, 
         for fact in ("texts", "marks", "figures", "maths", "headings", "links", "words"):
             seen.facts[fact] = page.evaluate(f"visit.{fact}()")
         if touch:
-            seen.facts["controls"] = [moved for i in range(page.evaluate("visit.controls()"))
-                                      if (moved := _move(page, i))]
+            seen.facts["controls"] = [
+                moved for i in range(page.evaluate("visit.controls()")) if (moved := _move(page, i))
+            ]
             page.set_viewport_size({"width": NARROW, "height": 844})
             settle(page)
-            seen.facts["narrow"] = {"charts": page.evaluate("visit.charts()"),
-                                    "clipped": page.evaluate("visit.clipped()"),
-                                    "letters": page.evaluate("visit.letters()"),
-                                    **page.evaluate("visit.wide()")}
+            seen.facts["narrow"] = {
+                "charts": page.evaluate("visit.charts()"),
+                "clipped": page.evaluate("visit.clipped()"),
+                "letters": page.evaluate("visit.letters()"),
+                **page.evaluate("visit.wide()"),
+            }
     finally:
         page.close()
-    for address in seen.requests[:seen.asked]:
+    for address in seen.requests[: seen.asked]:
         file = site / unquote(urlsplit(address).path).lstrip("/")
         if address.startswith(base) and file.is_file():
             # the index is fetched once, for the search field of every page
@@ -246,18 +258,21 @@ def _move(page: Page, i: int) -> dict[str, Any] | None:
     if before["type"] == "radio" and not before["checked"]:
         return None
     keys = {"checkbox": ("Space",), "select-one": ("ArrowDown", "ArrowUp")}.get(
-        before["type"], ("ArrowRight", "ArrowLeft"))
+        before["type"], ("ArrowRight", "ArrowLeft")
+    )
     moved = changed = False
     page.evaluate("(i) => visit.focus(i)", i)
     for key in keys:
         page.keyboard.press(key)
         with contextlib.suppress(TimeoutError):
-            page.wait_for_function("([i, drawing]) => visit.control(i).drawing !== drawing",
-                                   arg=[i, before["drawing"]], timeout=1500)
+            page.wait_for_function(
+                "([i, drawing]) => visit.control(i).drawing !== drawing",
+                arg=[i, before["drawing"]],
+                timeout=1500,
+            )
         after = page.evaluate("(i) => visit.control(i)", i)
         moved |= after["value"] != before["value"]
         changed |= after["drawing"] != before["drawing"]
         if moved and changed:
             break
-    return {"where": before["where"], "label": before["label"], "moved": moved,
-            "changed": changed}
+    return {"where": before["where"], "label": before["label"], "moved": moved, "changed": changed}

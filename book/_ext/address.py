@@ -82,13 +82,19 @@ def rewritten(root: Path) -> Iterator[tuple[Path, str, str]]:
     names = {PACKAGE, *(url.rstrip("/").rpartition("/")[2] for url in (repository, before))}
     name = "|".join(sorted(map(re.escape, names), key=len, reverse=True))
     # Colab opens https://colab.research.google.com/github/OWNER/NAME/...
-    source = re.compile(rf"(?:(?<=https://)|(?<=research\.google\.com/))github(?:\.com)?/[\w-]+/(?:{name})(?![\w-]|\.\w)")
+    source = re.compile(
+        rf"(?:(?<=https://)|(?<=research\.google\.com/))github(?:\.com)?/[\w-]+/(?:{name})(?![\w-]|\.\w)"
+    )
     where = repository.removeprefix("https://github.com/")
-    pages = re.compile(rf"{re.escape(site)}(?=[\s\"'<>)]|$)|https://[\w-]+\.github\.io/(?:{name})/", re.M)
+    pages = re.compile(
+        rf"{re.escape(site)}(?=[\s\"'<>)]|$)|https://[\w-]+\.github\.io/(?:{name})/", re.M
+    )
     for pattern in FILES:
         for path in sorted(root.glob(pattern)):
             text = path.read_text(encoding="utf-8")
-            new = pages.sub(lambda _: book, source.sub(lambda m: f"{m[0].split('/')[0]}/{where}", text))
+            new = pages.sub(
+                lambda _: book, source.sub(lambda m: f"{m[0].split('/')[0]}/{where}", text)
+            )
             yield path, text, new
 
 
@@ -109,7 +115,9 @@ def main(argv: Sequence[str] | None = None, root: Path | None = None) -> int:
         file says something else.
     """
     parser = argparse.ArgumentParser(description="Write the repository's address everywhere.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file differs")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if a file differs"
+    )
     check = parser.parse_args(argv).check
     root = root or Path(__file__).resolve().parents[2]
     differing = 0
@@ -117,7 +125,9 @@ def main(argv: Sequence[str] | None = None, root: Path | None = None) -> int:
         for path, text, new in list(rewritten(root)):
             if text != new:
                 differing += 1
-                print(f"{path.relative_to(root).as_posix()}: {'another address' if check else 'written'}")
+                print(
+                    f"{path.relative_to(root).as_posix()}: {'another address' if check else 'written'}"
+                )
                 if not check:
                     path.write_text(new, encoding="utf-8", newline="\n")
     except ValueError as error:

@@ -28,7 +28,7 @@ RESULTS = ("results/pages/pages.csv", "results/pages/gpu.csv")
 _MATH = re.compile(r"\$\$.+?\$\$|\$(?:[^$\\]|\\.)+\$", re.DOTALL)
 _ROLE = re.compile(r"\{[\w:.+-]+\}(?=`)")
 _NOT_READ = frozenset(
-    "exercise exercise-start exercise-end solution solution-start solution-end".split()
+    ["exercise", "exercise-start", "exercise-end", "solution", "solution-start", "solution-end"]
 )
 
 
@@ -181,7 +181,11 @@ def table_data(source: Path, html: str) -> str | None:
         if re.search(rf"<th[^>]*>{re.escape(column)}</th>", html):
             return str(data)
     if default == "as chosen":
-        return "simulated" if os.environ.get("CAUSALPREF_DATA", "offline") in ("", "offline") else "real"
+        return (
+            "simulated"
+            if os.environ.get("CAUSALPREF_DATA", "offline") in ("", "offline")
+            else "real"
+        )
     if default is None and any(line.startswith("- **Data:** simulated") for line in lines):
         return "simulated"
     return default

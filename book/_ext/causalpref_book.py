@@ -85,7 +85,13 @@ def prepare(app: Sphinx, config: Config) -> None:
 
 
 def card_time(
-    name: str, rawtext: str, text: str, lineno: int, inliner: Any, options: Any = None, content: Any = ()
+    name: str,
+    rawtext: str,
+    text: str,
+    lineno: int,
+    inliner: Any,
+    options: Any = None,
+    content: Any = (),
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
     """Role that says how long the page takes; see `cards.time_line`."""
     env = inliner.document.settings.env
@@ -130,10 +136,13 @@ def caption_tables(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             parent = parent.parent
         data = table_data(Path(app.env.doc2path(page)), text)
         if data is None:
-            logger.warning("a table, and nothing says of what data: add table_data to the front matter", location=page)
+            logger.warning(
+                "a table, and nothing says of what data: add table_data to the front matter",
+                location=page,
+            )
             continue
         caption = f"<caption>Data: {data}.</caption>"
-        node.children = [nodes.Text(f"{text[: match.end()]}\n{caption}{text[match.end():]}")]
+        node.children = [nodes.Text(f"{text[: match.end()]}\n{caption}{text[match.end() :]}")]
         node.rawsource = node.astext()
 
 
@@ -149,7 +158,11 @@ def add_static(app: Sphinx) -> None:
 
 
 def choose_scripts(
-    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+    app: Sphinx,
+    pagename: str,
+    templatename: str,
+    context: dict[str, Any],
+    doctree: nodes.document | None,
 ) -> None:
     """Load the chart scripts where a chart is; drop those of Thebe."""
     charts = doctree is not None and any(

@@ -28,19 +28,52 @@ from pybtex.database import BibliographyData, Entry, parse_file
 from pybtex.plugin import find_plugin
 
 PROOFS = frozenset(
-    "algorithm assumption axiom conjecture corollary criterion definition example lemma "
-    "notation observation proof property proposition remark theorem".split()
+    [
+        "algorithm",
+        "assumption",
+        "axiom",
+        "conjecture",
+        "corollary",
+        "criterion",
+        "definition",
+        "example",
+        "lemma",
+        "notation",
+        "observation",
+        "proof",
+        "property",
+        "proposition",
+        "remark",
+        "theorem",
+    ]
 )
 ADMONITIONS = frozenset(
-    "admonition attention caution danger dropdown error hint important margin note seealso "
-    "sidebar tip topic warning".split()
+    [
+        "admonition",
+        "attention",
+        "caution",
+        "danger",
+        "dropdown",
+        "error",
+        "hint",
+        "important",
+        "margin",
+        "note",
+        "seealso",
+        "sidebar",
+        "tip",
+        "topic",
+        "warning",
+    ]
 )
-TITLED = frozenset("admonition dropdown sidebar topic".split())  # the argument is a title
-WRAPPERS = frozenset("container div grid grid-item tab-set".split())
-DROPPED = frozenset("bibliography contents first-used index tableofcontents toctree".split())
-CITES = frozenset("cite cite:p cite:t cite:ps cite:ts cite:author cite:year".split())
-VERBATIM = frozenset("code code-block code-cell glossary list-table math".split())
-HIDDEN_TAGS = frozenset("hide-cell hide-input remove-cell remove-input".split())
+TITLED = frozenset(["admonition", "dropdown", "sidebar", "topic"])  # the argument is a title
+WRAPPERS = frozenset(["container", "div", "grid", "grid-item", "tab-set"])
+DROPPED = frozenset(
+    ["bibliography", "contents", "first-used", "index", "tableofcontents", "toctree"]
+)
+CITES = frozenset(["cite", "cite:p", "cite:t", "cite:ps", "cite:ts", "cite:author", "cite:year"])
+VERBATIM = frozenset(["code", "code-block", "code-cell", "glossary", "list-table", "math"])
+HIDDEN_TAGS = frozenset(["hide-cell", "hide-input", "remove-cell", "remove-input"])
 SAY_TITLE = "# @title Text with numbers from the run"
 
 OPEN = re.compile(r"^(\s*)(`{3,}|~{3,}|:{3,})\s*(.*?)\s*$")
@@ -135,11 +168,17 @@ def parse(lines: Sequence[str], first: int) -> list[Block]:
             body = "\n".join(lines[i : j + 1]).strip()[2:]
             end = MATH_END.search(body)
             assert end is not None
-            blocks.append(Block("math", at, body[: end.start()].strip(), options={"label": end[1] or ""}))
+            blocks.append(
+                Block("math", at, body[: end.start()].strip(), options={"label": end[1] or ""})
+            )
             i = j + 1
         else:
             j = _text_end(lines, i)
-            blocks.append(Block("text", at, "\n".join(line for line in lines[i:j] if not line.startswith("%"))))
+            blocks.append(
+                Block(
+                    "text", at, "\n".join(line for line in lines[i:j] if not line.startswith("%"))
+                )
+            )
             i = j
     return blocks
 
@@ -182,13 +221,19 @@ def _text_end(lines: Sequence[str], i: int) -> int:
         fence = OPEN.match(line)
         if not line.strip():
             after = next((k for k in range(j, len(lines)) if lines[k].strip()), len(lines))
-            goes_on = is_list and after < len(lines) and re.match(r"\s{2,}\S|\s*(?:[-*+]|\d+[.)])\s", lines[after])
+            goes_on = (
+                is_list
+                and after < len(lines)
+                and re.match(r"\s{2,}\S|\s*(?:[-*+]|\d+[.)])\s", lines[after])
+            )
             if not goes_on:
                 return j
             j = after
         elif fence and is_list and fence[1]:
             j = _close(lines, j, fence[2]) + 1
-        elif j > i and (fence or HEADING.match(line) or TARGET.match(line) or line.startswith(("$$", "+++"))):
+        elif j > i and (
+            fence or HEADING.match(line) or TARGET.match(line) or line.startswith(("$$", "+++"))
+        ):
             return j
         else:
             j += 1
@@ -242,7 +287,9 @@ class Book:
         self.title = str(config["title"]).partition(":")[0]
         self.base = str(config["html"]["baseurl"]).rstrip("/") + "/"
         repository = config["repository"]
-        self.source = f"{repository['url']}/blob/{repository['branch']}/{repository['path_to_book']}/"
+        self.source = (
+            f"{repository['url']}/blob/{repository['branch']}/{repository['path_to_book']}/"
+        )
         self.labels: dict[str, Target] = {}
         self.terms: dict[str, tuple[str, str]] = {}  # page and anchor
         self.titles: dict[str, str] = {}
@@ -255,7 +302,9 @@ class Book:
             try:
                 self._collect(doc, parse(lines, first), Counter())
             except ConversionError as error:
-                raise ConversionError(f"{self.path(doc).relative_to(root).as_posix()}:{error}") from None
+                raise ConversionError(
+                    f"{self.path(doc).relative_to(root).as_posix()}:{error}"
+                ) from None
         bib = self.folder / "references.bib"
         self.bibliography = parse_file(str(bib)) if bib.is_file() else BibliographyData()
 
@@ -302,7 +351,10 @@ class Book:
                 elif name == "glossary":
                     for term in re.findall(r"^(\S.*?)\s*$", block.text, re.MULTILINE):
                         if not term.startswith(": "):
-                            self.terms[term.lower()] = doc, "term-" + re.sub(r"[^a-zA-Z0-9._]+", "-", term)
+                            self.terms[term.lower()] = (
+                                doc,
+                                "term-" + re.sub(r"[^a-zA-Z0-9._]+", "-", term),
+                            )
                 elif labels:
                     kind = "admonition"
             number = 0
@@ -312,7 +364,9 @@ class Book:
                     number = count[kind]
                 self.numbers[doc, block.line] = number
             for label in labels:
-                self.labels[label] = Target(doc, kind or "text", anchor or slug(label), title, number)
+                self.labels[label] = Target(
+                    doc, kind or "text", anchor or slug(label), title, number
+                )
             if block.kind == "directive" and block.name not in VERBATIM:
                 self._collect(doc, parse(block.text.split("\n"), block.first), count)
             elif block.kind == "text":
@@ -388,11 +442,14 @@ class Page:
                 if block.name == "#" and not titled:
                     titled = True
                     link = f"[{self.inline(block.text, block.line)}]({self.book.url(self.doc)})"
-                    self._add(where, [
-                        f"*This notebook is generated from the chapter {link} of the book "
-                        f"{self.book.title}. Run it all (Runtime, Run all): where the text shows … "
-                        f"the numbers of your run appear.*"
-                    ])
+                    self._add(
+                        where,
+                        [
+                            f"*This notebook is generated from the chapter {link} of the book "
+                            f"{self.book.title}. Run it all (Runtime, Run all): where the text shows … "
+                            f"the numbers of your run appear.*"
+                        ],
+                    )
         if code:
             raise self.error(blocks[-1].line, f"{len(code)} code cells inside other directives")
         if self.solutions:
@@ -413,7 +470,11 @@ class Page:
         for piece in pieces:
             glued = START in piece
             last = cells[-1] if cells else None
-            joins = last is not None and last.kind == "markdown" and (last.metadata.get("say", False) == glued)
+            joins = (
+                last is not None
+                and last.kind == "markdown"
+                and (last.metadata.get("say", False) == glued)
+            )
             if joins and last is not None and not piece.startswith("#"):
                 last.source += "\n\n" + piece
             elif piece:
@@ -461,7 +522,11 @@ class Page:
             if done < start:
                 out.append(self.inline("\n".join(lines[done:start]), block.line + done))
             if start < stop:
-                out.append(_prefix("\n\n".join(self.convert(_dedented(block, start, stop, indent))), indent))
+                out.append(
+                    _prefix(
+                        "\n\n".join(self.convert(_dedented(block, start, stop, indent))), indent
+                    )
+                )
             done = stop
         return "\n".join(out)
 
@@ -484,7 +549,9 @@ class Page:
             return [self._math(block)]
         if name.startswith("prf:") and name[4:] in PROOFS:
             if name == "prf:proof":
-                text = "\n\n".join(self.convert(parse(f"{arg}\n{block.text}".split("\n"), block.first - 1)))
+                text = "\n\n".join(
+                    self.convert(parse(f"{arg}\n{block.text}".split("\n"), block.first - 1))
+                )
                 last = text.rpartition("\n")[2]
                 plain = not (last.startswith(("$$", "```", ">")) or LIST_ITEM.match(last))
                 return [_headed("Proof", "", text + (" ∎" if plain else "\n\n∎"))]
@@ -493,7 +560,9 @@ class Page:
             return [_headed(_numbered("Exercise", number), title, self.body(block))]
         if name in ADMONITIONS:
             if name not in TITLED:
-                text = "\n\n".join(self.convert(parse(f"{arg}\n{block.text}".split("\n"), block.first - 1)))
+                text = "\n\n".join(
+                    self.convert(parse(f"{arg}\n{block.text}".split("\n"), block.first - 1))
+                )
                 title = "See also" if name == "seealso" else name.title()
             else:
                 text = self.body(block)
@@ -515,7 +584,9 @@ class Page:
         if name == "chapter-list":
             from cards import chapter_list
 
-            return self.convert(parse(chapter_list(self.book.folder, self.book.docs).split("\n"), line))
+            return self.convert(
+                parse(chapter_list(self.book.folder, self.book.docs).split("\n"), line)
+            )
         if name in ("code", "code-block"):
             return [f"```{arg}\n{block.text}\n```"]
         if name == "glossary":
@@ -556,7 +627,11 @@ class Page:
         return self.inline("\n".join("| " + " | ".join(row) + " |" for row in rows), block.line)
 
     def _image(self, path: str) -> str:
-        return path if re.match(r"https?:", path) else f"{self.book.base}_images/{posixpath.basename(path)}"
+        return (
+            path
+            if re.match(r"https?:", path)
+            else f"{self.book.base}_images/{posixpath.basename(path)}"
+        )
 
     def _title(self, target: str) -> str:
         if target in self.book.labels:
@@ -574,7 +649,11 @@ class Page:
         if not path and anchor in self.book.labels:
             return self._resolve(anchor, "ref", line)
         doc = path.removesuffix(".md").removesuffix(".html")
-        doc = doc[1:] if doc.startswith("/") else posixpath.normpath(posixpath.join(posixpath.dirname(self.doc), doc))
+        doc = (
+            doc[1:]
+            if doc.startswith("/")
+            else posixpath.normpath(posixpath.join(posixpath.dirname(self.doc), doc))
+        )
         if doc in self.book.docs:
             return self.book.url(doc, slug(anchor))
         file = posixpath.normpath(posixpath.join(posixpath.dirname(self.doc), path))
@@ -606,7 +685,9 @@ class Page:
         url = match["url"]
         if url.startswith("#") and url[1:] in self.book.labels:
             return self._reference("ref", f"{text} <{url[1:]}>" if text else url[1:], line)
-        return f"[{text or self._title(url.removesuffix('.md'))}]({self._resolve(url, 'any', line)})"
+        return (
+            f"[{text or self._title(url.removesuffix('.md'))}]({self._resolve(url, 'any', line)})"
+        )
 
     def _role(self, role: str, content: str, line: int) -> str:
         if role == "glue:text":
@@ -624,8 +705,10 @@ class Page:
         match = re.fullmatch(r"(.*?)\s*<([^<>]+)>", content, re.DOTALL)
         text, target = (match[1], match[2]) if match else ("", content)
         if role == "doc":
-            doc = target.lstrip("/") if target.startswith("/") else posixpath.normpath(
-                posixpath.join(posixpath.dirname(self.doc), target)
+            doc = (
+                target.lstrip("/")
+                if target.startswith("/")
+                else posixpath.normpath(posixpath.join(posixpath.dirname(self.doc), target))
             )
             if doc not in self.book.docs:
                 raise self.error(line, f"unknown document {target!r}")
@@ -644,7 +727,16 @@ class Page:
             return f"<{role}>{content}</{role}>"
         if role in ("abbr", "dfn"):
             return content
-        if role == "code" or role.removeprefix("py:") in ("attr", "class", "data", "exc", "func", "meth", "mod", "obj"):
+        if role == "code" or role.removeprefix("py:") in (
+            "attr",
+            "class",
+            "data",
+            "exc",
+            "func",
+            "meth",
+            "mod",
+            "obj",
+        ):
             name = text or target
             return f"`{name.rpartition('.')[2] if name.startswith('~') else name}`"
         raise self.error(line, f"unknown role {role!r}")
@@ -673,7 +765,9 @@ class Page:
             shown = "the solution below"
         elif text:
             shown = re.sub(r"%s|\{number\}", str(target.number), self.inline(text, line))
-        elif target.number and not (role == "ref" and target.kind in ("figure", "table") and target.title):
+        elif target.number and not (
+            role == "ref" and target.kind in ("figure", "table") and target.title
+        ):
             shown = f"{name} {target.number}"
         else:
             shown = self.inline(target.title, line)
@@ -717,7 +811,9 @@ class Page:
 
 def _authors(entry: Entry) -> str:
     persons = entry.persons.get("author") or entry.persons.get("editor") or []
-    names = [" ".join(str(part) for part in [*p.rich_prelast_names, *p.rich_last_names]) for p in persons]
+    names = [
+        " ".join(str(part) for part in [*p.rich_prelast_names, *p.rich_last_names]) for p in persons
+    ]
     if not names:
         return str(entry.fields.get("title", entry.key))
     return f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
@@ -740,7 +836,9 @@ def _prefix(text: str, prefix: str) -> str:
 def _quote(text: str) -> str:
     """Blockquote in which no formula spans lines, where ``>`` would enter it."""
     formulas = r"(```.*?```|`[^`\n]*`)|(?<!\\)\$\$.+?\$\$|(?<!\\)\$(?:[^$\\]|\\.)+\$"
-    text = re.sub(formulas, lambda m: m[0] if m[1] else m[0].replace("\n", " "), text, flags=re.DOTALL)
+    text = re.sub(
+        formulas, lambda m: m[0] if m[1] else m[0].replace("\n", " "), text, flags=re.DOTALL
+    )
     return _prefix(text, "> ")
 
 
@@ -782,8 +880,13 @@ def _dump(cells: Sequence[Cell], metadata: dict[str, Any]) -> str:
         if extra.pop("say", False):
             # Until it is run the cell shows its text with dots for the numbers.
             dots = re.sub(f"{START}.*?{STOP}", "…", source)
-            outputs = [{"output_type": "display_data", "metadata": {},
-                        "data": {"text/markdown": dots, "text/plain": dots}}]
+            outputs = [
+                {
+                    "output_type": "display_data",
+                    "metadata": {},
+                    "data": {"text/markdown": dots, "text/plain": dots},
+                }
+            ]
             kind, source, extra = "code", say_source(source), {"cellView": "form"}
         seen[kind + source] += 1
         key = f"{kind}\0{source}\0{seen[kind + source]}"
@@ -829,15 +932,22 @@ def main(argv: Sequence[str] | None = None, root: Path | None = None) -> int:
         0 if all went well, 1 if a page has an error or a copy is stale.
     """
     parser = argparse.ArgumentParser(description="Write the notebooks that Colab opens.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a copy is stale or missing")
-    parser.add_argument("files", nargs="*", type=Path, help="chapters (default: all notebooks of the book)")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if a copy is stale or missing"
+    )
+    parser.add_argument(
+        "files", nargs="*", type=Path, help="chapters (default: all notebooks of the book)"
+    )
     args = parser.parse_args(argv)
     try:
         book = Book(root or Path(__file__).resolve().parents[2])
     except ConversionError as error:
         print(error, file=sys.stderr)
         return 1
-    docs = [file.resolve().relative_to(book.folder.resolve()).with_suffix("").as_posix() for file in args.files]
+    docs = [
+        file.resolve().relative_to(book.folder.resolve()).with_suffix("").as_posix()
+        for file in args.files
+    ]
     failed = False
     for doc in docs or book.notebooks:
         try:
@@ -851,7 +961,9 @@ def main(argv: Sequence[str] | None = None, root: Path | None = None) -> int:
         if text == old:
             continue
         if args.check:
-            print(f"{copy.relative_to(book.root)}: {'stale' if old else 'missing'}", file=sys.stderr)
+            print(
+                f"{copy.relative_to(book.root)}: {'stale' if old else 'missing'}", file=sys.stderr
+            )
             failed = True
         else:
             write(copy, text)

@@ -50,9 +50,13 @@ def pins(freeze: str) -> dict[str, str]:
     ValueError
         If the list holds no torch, so is not what we take it for.
     """
-    found = {canonical(m[1]): m[2] for line in freeze.splitlines() if (m := PIN.fullmatch(line.strip()))}
+    found = {
+        canonical(m[1]): m[2] for line in freeze.splitlines() if (m := PIN.fullmatch(line.strip()))
+    }
     if "torch" not in found:
-        raise ValueError(f"no line 'torch==...' among {len(freeze.splitlines())}: is it Colab's list?")
+        raise ValueError(
+            f"no line 'torch==...' among {len(freeze.splitlines())}: is it Colab's list?"
+        )
     return {name: version for name, version in found.items() if not GPU.search(name)}
 
 

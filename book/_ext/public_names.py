@@ -55,9 +55,12 @@ def public_modules(package: str = PACKAGE) -> list[str]:
     """
     root = importlib.import_module(package)
     found = [package, *(m.name for m in pkgutil.walk_packages(root.__path__, f"{package}."))]
-    return sorted(name for name in found
-                  if not any(part.startswith("_") for part in name.split("."))
-                  and hasattr(importlib.import_module(name), "__all__"))
+    return sorted(
+        name
+        for name in found
+        if not any(part.startswith("_") for part in name.split("."))
+        and hasattr(importlib.import_module(name), "__all__")
+    )
 
 
 def homes(package: str = PACKAGE) -> dict[str, list[str]]:
@@ -102,8 +105,11 @@ def home_of(target: str, module: str | None = None) -> str | None:
         None if no public name is meant, or one of several.
     """
     described = homes()
-    full = {(name, id(getattr(importlib.import_module(home), name))): f"{home}.{name}"
-            for home, names in described.items() for name in names}
+    full = {
+        (name, id(getattr(importlib.import_module(home), name))): f"{home}.{name}"
+        for home, names in described.items()
+        for name in names
+    }
     for place in (module, *described):
         rest = target.removeprefix(f"{place}.") if place and place != module else target
         if place in described and (place == module or rest != target):
@@ -128,10 +134,17 @@ def description(module: ModuleType, names: list[str]) -> list[str]:
     -------
     list of str
     """
-    lines = [f".. automodule:: {module.__name__}", "",
-             f".. currentmodule:: {module.__name__}", "",
-             ".. autosummary::", "   :nosignatures:", "",
-             *(f"   {name}" for name in names), ""]
+    lines = [
+        f".. automodule:: {module.__name__}",
+        "",
+        f".. currentmodule:: {module.__name__}",
+        "",
+        ".. autosummary::",
+        "   :nosignatures:",
+        "",
+        *(f"   {name}" for name in names),
+        "",
+    ]
     for name in names:
         thing = getattr(module, name)
         if inspect.isclass(thing):
@@ -190,7 +203,12 @@ def describe_constants(
 
 
 def tidy_signature(
-    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None,
+    app: Sphinx,
+    what: str,
+    name: str,
+    obj: Any,
+    options: Any,
+    signature: str | None,
     returns: str | None,
 ) -> tuple[str | None, str | None]:
     """Leave out private fields of dataclasses; write made defaults as ``...``."""
@@ -212,8 +230,11 @@ def used_names(page: str) -> list[str]:
     list of str
         As the reference has them: ``causalpref.assumptions.check_all``.
     """
-    described = {(name, id(getattr(importlib.import_module(module), name))): f"{module}.{name}"
-                 for module, names in homes().items() for name in names}
+    described = {
+        (name, id(getattr(importlib.import_module(module), name))): f"{module}.{name}"
+        for module, names in homes().items()
+        for name in names
+    }
     modules = set(public_modules())
     known: dict[str, str] = {}
     found: dict[str, None] = {}
@@ -234,8 +255,11 @@ def used_names(page: str) -> list[str]:
                         known[alias.asname or alias.name] = inner
                     else:
                         use(node.module, alias.name)
-            elif (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-                    and node.value.id in known):
+            elif (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.value.id in known
+            ):
                 use(known[node.value.id], node.attr)
     return list(found)
 
@@ -262,7 +286,8 @@ def link_home(
     if home is None:
         return None
     return env.get_domain("py").resolve_xref(
-        env, node["refdoc"], app.builder, node["reftype"], home, node, content)
+        env, node["refdoc"], app.builder, node["reftype"], home, node, content
+    )
 
 
 class FirstUsed(SphinxDirective):

@@ -85,12 +85,23 @@ def _question(block: Block, section: str) -> Question:
     options = dict(_OPTION.findall("\n".join(told)))
     text = "\n\n".join(t for t in told if not _OPTION.match(t))
     if len(folded) != 1 or (answer := _ANSWER.match(folded[0].text)) is None:
-        raise ValueError(f"line {block.line}: {title[1]} needs an Answer that begins with "
-                         "a glued value")
+        raise ValueError(
+            f"line {block.line}: {title[1]} needs an Answer that begins with a glued value"
+        )
     why = folded[0].text
     feedback = _OPTION.sub("", why).strip()
-    return Question(title[1], title[2], section, block.line, text, feedback, options,
-                    dict(_OPTION.findall(why)), answer[1], answer[2] or "")
+    return Question(
+        title[1],
+        title[2],
+        section,
+        block.line,
+        text,
+        feedback,
+        options,
+        dict(_OPTION.findall(why)),
+        answer[1],
+        answer[2] or "",
+    )
 
 
 def answers(path: Path) -> dict[str, Any]:
@@ -132,8 +143,9 @@ class Bank:
             return f"\ue002{len(formulas) - 1}\ue003"
 
         shown = self.markdown.render(_MATH.sub(put_by, plain)).strip()
-        shown = re.sub("\ue002(\\d+)\ue003",
-                       lambda m: f"\\({_entities(formulas[int(m[1])])}\\)", shown)
+        shown = re.sub(
+            "\ue002(\\d+)\ue003", lambda m: f"\\({_entities(formulas[int(m[1])])}\\)", shown
+        )
         if shown.count("<p>") == 1 and shown.startswith("<p>"):
             shown = shown.removeprefix("<p>").removesuffix("</p>")
         return shown.replace("\n", " ")
@@ -156,10 +168,12 @@ class Bank:
         why = _escape(self.html(question.feedback, question.line))
         if question.options:
             right = self.values[question.glued]
-            lines = [f"\t{'=' if letter == right else '~'}"
-                     f"{_escape(self.html(option, question.line))}"
-                     f"#{_escape(self.html(question.reasons[letter], question.line))}"
-                     for letter, option in question.options.items()]
+            lines = [
+                f"\t{'=' if letter == right else '~'}"
+                f"{_escape(self.html(option, question.line))}"
+                f"#{_escape(self.html(question.reasons[letter], question.line))}"
+                for letter, option in question.options.items()
+            ]
             body = "{\n" + "\n".join(lines) + f"\n\t####{why}\n}}"
         else:
             value, within = self.number(question)
@@ -174,10 +188,16 @@ class Bank:
         else:
             answer, within = (f"{v:.6g}" for v in self.number(question))
         reasons = [f"({k}) {self.html(v, question.line)}" for k, v in question.reasons.items()]
-        return {"name": question.name, "section": question.section, "kind": question.kind,
-                "question": self.html(question.text, question.line), "options": " | ".join(options),
-                "answer": answer, "within": within,
-                "feedback": " ".join([self.html(question.feedback, question.line), *reasons])}
+        return {
+            "name": question.name,
+            "section": question.section,
+            "kind": question.kind,
+            "question": self.html(question.text, question.line),
+            "options": " | ".join(options),
+            "answer": answer,
+            "within": within,
+            "feedback": " ".join([self.html(question.feedback, question.line), *reasons]),
+        }
 
 
 def _entities(text: str) -> str:

@@ -37,9 +37,12 @@ def pages(book: Path) -> list[str]:
 
 def statements(book: Path) -> list[tuple[str, str, str, str]]:
     """Page, kind, label and title of each labelled statement, in the order of the book."""
-    return [(page, match["kind"], match["label"], match["title"])
-            for page in pages(book) if (book / f"{page}.md").is_file()
-            for match in STATEMENT.finditer((book / f"{page}.md").read_text(encoding="utf-8"))]
+    return [
+        (page, match["kind"], match["label"], match["title"])
+        for page in pages(book)
+        if (book / f"{page}.md").is_file()
+        for match in STATEMENT.finditer((book / f"{page}.md").read_text(encoding="utf-8"))
+    ]
 
 
 class Statements(SphinxDirective):

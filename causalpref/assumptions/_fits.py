@@ -26,22 +26,24 @@ def groups_of(data: PreferenceData, groups: Sequence[Any] | None) -> np.ndarray:
     if groups is None:
         return np.arange(len(data.prompts))
     if len(groups) != len(data.prompts):
-        raise ValueError(f"groups has {len(groups)} values, the data have {len(data.prompts)} "
-                         "prompts")
+        raise ValueError(
+            f"groups has {len(groups)} values, the data have {len(data.prompts)} prompts"
+        )
     import pandas as pd
 
     return pd.factorize(pd.Series(list(groups), dtype=object), use_na_sentinel=False)[0]
 
 
-def sampled_rows(data: PreferenceData, most: int, rng: np.random.Generator,
-                 group: np.ndarray) -> np.ndarray:
+def sampled_rows(
+    data: PreferenceData, most: int, rng: np.random.Generator, group: np.ndarray
+) -> np.ndarray:
     """Rows of the pairs of groups of prompts drawn at random, ``most`` at the most; or all."""
     if len(data) <= most:
         return np.arange(len(data))
     member = group[data.pair_prompt]
     size = np.bincount(member, minlength=group.max() + 1)
     order = rng.permutation(len(size))
-    keep = order[:max(1, np.searchsorted(np.cumsum(size[order]), most, side="right"))]
+    keep = order[: max(1, np.searchsorted(np.cumsum(size[order]), most, side="right"))]
     return np.flatnonzero(np.isin(member, keep))[:most]
 
 
@@ -54,8 +56,9 @@ def pair_features(data: PreferenceData, features: np.ndarray | None) -> np.ndarr
     if features is not None:
         features = np.asarray(features, dtype=float)
         if features.ndim != 2 or len(features) != len(data):
-            raise ValueError(f"features has shape {features.shape}, expected ({len(data)}, any): "
-                             "one row a pair")
+            raise ValueError(
+                f"features has shape {features.shape}, expected ({len(data)}, any): one row a pair"
+            )
         bad = ~np.isfinite(features)
         if bad.any():
             row, column = np.argwhere(bad)[0].tolist()
@@ -97,9 +100,13 @@ def rare_contexts(data: PreferenceData) -> tuple[np.ndarray, np.ndarray]:
     return values[~many], values[many]
 
 
-def judged_units(data: PreferenceData, x: np.ndarray, values: np.ndarray, group: np.ndarray,
-                 rng: np.random.Generator
-                 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def judged_units(
+    data: PreferenceData,
+    x: np.ndarray,
+    values: np.ndarray,
+    group: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """What a context was dealt to: whole prompts, or single pairs.
 
     As a rule the pairs of one prompt are no independent draws of C, and a prompt counts once under
@@ -131,8 +138,11 @@ def judged_units(data: PreferenceData, x: np.ndarray, values: np.ndarray, group:
     if several.any() and (contexts_of[several] > 1).mean() > 0.5:
         return standardised(x, rng), code, prompt, np.arange(len(data))
     size = np.bincount(member)
-    unit = np.stack([np.bincount(member, weights=v) / size for v in x.T], axis=1) \
-        if x.shape[1] else np.zeros((len(size), 0))
+    unit = (
+        np.stack([np.bincount(member, weights=v) / size for v in x.T], axis=1)
+        if x.shape[1]
+        else np.zeros((len(size), 0))
+    )
     prompt = key // len(values)
     return standardised(unit, rng), key % len(values), prompt, group[prompt]
 
@@ -217,7 +227,7 @@ def auc_interval(score: np.ndarray, positive: np.ndarray) -> tuple[float, float,
     """AUC with its 95 % interval on the logit scale, standard error by DeLong et al. (1988)."""
     ones, zeros = score[positive], score[~positive]
     rank, n1, n0 = stats.rankdata(score), len(ones), len(zeros)
-    above = (rank[positive] - stats.rankdata(ones)) / n0      # share of zeros below each one
+    above = (rank[positive] - stats.rankdata(ones)) / n0  # share of zeros below each one
     below = 1 - (rank[~positive] - stats.rankdata(zeros)) / n1
     area = float(above.mean())
     variance = sum(np.var(v, ddof=1) / len(v) if len(v) > 1 else 0.25 for v in (above, below))
@@ -231,8 +241,9 @@ def auc_interval(score: np.ndarray, positive: np.ndarray) -> tuple[float, float,
 # -- logistic fits ---------------------------------------------------------
 
 
-def logistic(x: np.ndarray, y: np.ndarray, ridge: float = 0.0, offset: float | np.ndarray = 0.0
-             ) -> np.ndarray:
+def logistic(
+    x: np.ndarray, y: np.ndarray, ridge: float = 0.0, offset: float | np.ndarray = 0.0
+) -> np.ndarray:
     """Weights of a logistic regression with an L2 penalty of ridge / 2 |w|^2, by Newton's method.
 
     Always finite when ``ridge`` is positive, whatever the labels.
@@ -248,8 +259,9 @@ def logistic(x: np.ndarray, y: np.ndarray, ridge: float = 0.0, offset: float | n
     for _ in range(50):
         p = special.expit(x @ w + offset)
         gradient = x.T @ (y - p) - ridge * w
-        step = np.linalg.lstsq((x * (p * (1 - p))[:, None]).T @ x + penalty, gradient,
-                               rcond=1e-12)[0]
+        step = np.linalg.lstsq((x * (p * (1 - p))[:, None]).T @ x + penalty, gradient, rcond=1e-12)[
+            0
+        ]
         size = 1.0
         while (new := loss(w + size * step)) > value + 1e-12 * abs(value) and size > 1e-8:
             size /= 2
@@ -290,12 +302,15 @@ def wilson(p: float, n: float) -> tuple[float, float]:
     z = 1.959964
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(max(p * (1 - p), 0) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return (0.0 if p == 0 else float(max(centre - half, 0)),
-            1.0 if p == 1 else float(min(centre + half, 1)))
+    return (
+        0.0 if p == 0 else float(max(centre - half, 0)),
+        1.0 if p == 1 else float(min(centre + half, 1)),
+    )
 
 
-def score_test(base: np.ndarray, extra: np.ndarray, label: np.ndarray, group: np.ndarray
-               ) -> tuple[float, int, float, np.ndarray]:
+def score_test(
+    base: np.ndarray, extra: np.ndarray, label: np.ndarray, group: np.ndarray
+) -> tuple[float, int, float, np.ndarray]:
     """Do columns ``extra`` help a logistic model on ``base``? A score test, robust to clusters.
 
     Parameters

@@ -8,10 +8,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from causalpref.assumptions._fits import (FEWEST, TINY, auc, auc_interval, distinct, folds,
-                                          groups_of, judged_units, modifiers, pair_features,
-                                          proportion, rare_contexts, ridge_scores, sampled_rows,
-                                          score_test)
+from causalpref.assumptions._fits import (
+    FEWEST,
+    TINY,
+    auc,
+    auc_interval,
+    distinct,
+    folds,
+    groups_of,
+    judged_units,
+    modifiers,
+    pair_features,
+    proportion,
+    rare_contexts,
+    ridge_scores,
+    sampled_rows,
+    score_test,
+)
 from causalpref.assumptions.report import Picture, Report, Verdict, number, table
 from causalpref.data import PreferenceData
 
@@ -20,10 +33,18 @@ __all__ = ["balance", "check_unconfoundedness", "hidden_context_bound", "overtur
 Names = Mapping[str, Sequence[str]]
 
 
-def check_unconfoundedness(data: PreferenceData, *, features: np.ndarray | None = None,
-                           groups: Sequence[Any] | None = None, names: Names | None = None,
-                           permutations: int = 199, n_folds: int = 5, most_pairs: int = 20_000,
-                           alpha: float = 0.05, seed: int | np.random.Generator = 0) -> Report:
+def check_unconfoundedness(
+    data: PreferenceData,
+    *,
+    features: np.ndarray | None = None,
+    groups: Sequence[Any] | None = None,
+    names: Names | None = None,
+    permutations: int = 199,
+    n_folds: int = 5,
+    most_pairs: int = 20_000,
+    alpha: float = 0.05,
+    seed: int | np.random.Generator = 0,
+) -> Report:
     """Is C told by (X, Y, Y'), and does it change what is preferred?
 
     Confounding takes both arrows of figure 2a, from C to the texts and from C to the rewards.
@@ -82,16 +103,21 @@ def check_unconfoundedness(data: PreferenceData, *, features: np.ndarray | None 
         assumption="2, unconfoundedness",
         sees="a recorded context that goes with the texts and with what is preferred",
         blind="every context that was not recorded: figure 2a with C unseen gives the same data as "
-              "a world without C",
-        source=data.source, simulated=data.simulated)
+        "a world without C",
+        source=data.source,
+        simulated=data.simulated,
+    )
     values = np.empty(0) if data.objective is None else np.unique(data.objective)
     if len(values) < 2:
         return _hidden(data, names, common, recorded=len(values) == 1)
     if x is None:
-        return Report(verdict=Verdict.UNTESTABLE, n=len(data), **common,
-                      sentence="There are no embeddings, latents or features to tell the context "
-                               "from.",
-                      next_step="Embed the texts (causalpref.text.embedding), or pass features.")
+        return Report(
+            verdict=Verdict.UNTESTABLE,
+            n=len(data),
+            **common,
+            sentence="There are no embeddings, latents or features to tell the context from.",
+            next_step="Embed the texts (causalpref.text.embedding), or pass features.",
+        )
 
     whole = data
     if len(data) > most_pairs:
@@ -103,17 +129,26 @@ def check_unconfoundedness(data: PreferenceData, *, features: np.ndarray | None 
         kept = np.isin(data.objective, values)
         data, x = data.select(kept), x[kept]
     if len(values) < 2:
-        return Report(verdict=Verdict.UNTESTABLE, n=len(data), **common,
-                      sentence=f"Fewer than two contexts have {FEWEST} prompts to be told by.",
-                      next_step="Collect at least 20 prompts under each context.")
+        return Report(
+            verdict=Verdict.UNTESTABLE,
+            n=len(data),
+            **common,
+            sentence=f"Fewer than two contexts have {FEWEST} prompts to be told by.",
+            next_step="Collect at least 20 prompts under each context.",
+        )
     unit, c, unit_prompt, unit_group = judged_units(data, x, values, group, rng)
     n_units = len(c)
     counts = "pairs" if n_units > 1.05 * len(np.unique(unit_prompt)) else "prompts"
     if len(np.unique(unit_group)) < 4:
-        return Report(verdict=Verdict.UNTESTABLE, n=n_units, unit=counts, **common,
-                      sentence=f"{n_units} prompts, or pairs where prompts were judged under several "
-                               "contexts, are too few to tell the contexts apart.",
-                      next_step="Collect at least 20 prompts under each context.")
+        return Report(
+            verdict=Verdict.UNTESTABLE,
+            n=n_units,
+            unit=counts,
+            **common,
+            sentence=f"{n_units} prompts, or pairs where prompts were judged under several "
+            "contexts, are too few to tell the contexts apart.",
+            next_step="Collect at least 20 prompts under each context.",
+        )
     fold = folds(unit_group, n_folds, rng)
     k = len(values)
     hot = (c[:, None] == np.arange(k if k > 2 else 1) + (k == 2)).astype(float)
@@ -121,13 +156,15 @@ def check_unconfoundedness(data: PreferenceData, *, features: np.ndarray | None 
     first, holder = np.unique(unit_group, return_index=True, return_inverse=True)[1:]
     if (c[first][holder] != c).any():
         first = holder = np.arange(n_units)
-    order = np.stack([first[holder]] + [first[rng.permutation(len(first))[holder]]
-                                        for _ in range(permutations)], axis=1)
+    order = np.stack(
+        [first[holder]] + [first[rng.permutation(len(first))[holder]] for _ in range(permutations)],
+        axis=1,
+    )
     scores, areas = None, []
     for some in np.array_split(order, max(1, order.size * hot.shape[1] // 20_000_000), axis=1):
-        outcome = hot[some].reshape(n_units, -1)             # (units, permutations x classes)
+        outcome = hot[some].reshape(n_units, -1)  # (units, permutations x classes)
         part = ridge_scores(unit, outcome, fold)
-        scores = part[:, :hot.shape[1]] if scores is None else scores
+        scores = part[:, : hot.shape[1]] if scores is None else scores
         areas.append(auc(part, outcome == 1).reshape(some.shape[1], -1).mean(axis=1))
     areas = np.concatenate(areas)
     p = float((1 + (areas[1:] >= areas[0] - 1e-12).sum()) / (1 + permutations))
@@ -137,64 +174,121 @@ def check_unconfoundedness(data: PreferenceData, *, features: np.ndarray | None 
     for j in range(hot.shape[1]):
         area, low, high = auc_interval(scores[:, j], hot[:, j] == 1)
         name = objective[j if k > 2 else 1]
-        dots.append({"what": f"{name} against the rest" if k > 2 else
-                     f"{objective[1]} against {objective[0]}", "value": area, "low": low,
-                     "high": high})
-        rows.append({**dots[-1], "what": f"the text tells {dots[-1]['what']}: AUC",
-                     "n": n_units, "note": "1/2 is a guess"})
+        dots.append(
+            {
+                "what": f"{name} against the rest"
+                if k > 2
+                else f"{objective[1]} against {objective[0]}",
+                "value": area,
+                "low": low,
+                "high": high,
+            }
+        )
+        rows.append(
+            {
+                **dots[-1],
+                "what": f"the text tells {dots[-1]['what']}: AUC",
+                "n": n_units,
+                "note": "1/2 is a guess",
+            }
+        )
     rows[0]["p_value"] = p
     if left_out:
-        rows.append({"what": "contexts left out", "value": len(left_out),
-                     "note": f"fewer than {FEWEST} prompts: {', '.join(left_out[:6])}"
-                             + (", ..." if len(left_out) > 6 else "")})
+        rows.append(
+            {
+                "what": "contexts left out",
+                "value": len(left_out),
+                "note": f"fewer than {FEWEST} prompts: {', '.join(left_out[:6])}"
+                + (", ..." if len(left_out) > 6 else ""),
+            }
+        )
     value = float(np.mean([d["value"] for d in dots]))
     low, high = float(np.mean([d["low"] for d in dots])), float(np.mean([d["high"] for d in dots]))
 
     code = np.searchsorted(values, data.objective)
     change, df, p_change, p_either = _changes_reward(data, code, k, rng)
     if df:
-        rows.append({"what": "the context changes what is preferred: chi squared",
-                     "value": change, "p_value": p_change, "n": len(data),
-                     "note": f"{df} degrees of freedom, beyond what the recorded latents of the "
-                             "prompt change"})
+        rows.append(
+            {
+                "what": "the context changes what is preferred: chi squared",
+                "value": change,
+                "p_value": p_change,
+                "n": len(data),
+                "note": f"{df} degrees of freedom, beyond what the recorded latents of the "
+                "prompt change",
+            }
+        )
     elif p_either <= alpha:
-        rows.append({"what": "the context, or the kind of prompt, changes what is preferred",
-                     "p_value": p_either, "n": len(data),
-                     "note": "no latent or type of the prompt tells the two apart"})
+        rows.append(
+            {
+                "what": "the context, or the kind of prompt, changes what is preferred",
+                "p_value": p_either,
+                "n": len(data),
+                "note": "no latent or type of the prompt tells the two apart",
+            }
+        )
     rows += _balance_rows(whole, names)
     told, differs = p <= alpha, df > 0 and p_change <= alpha
-    verdict = (Verdict.VIOLATED if told and differs else Verdict.STRAINED if told
-               else Verdict.NOT_FOUND)
+    verdict = (
+        Verdict.VIOLATED if told and differs else Verdict.STRAINED if told else Verdict.NOT_FOUND
+    )
     if told:
         if differs:
-            so = ("the objective changes what is preferred: comparisons that leave it out are "
-                  "confounded.")
+            so = (
+                "the objective changes what is preferred: comparisons that leave it out are "
+                "confounded."
+            )
         elif df == 0 and p_either <= alpha:
-            so = ("what is preferred differs between them, though from what is recorded of the "
-                  "prompts it cannot be told whether that is the objective's doing or the prompts'.")
+            so = (
+                "what is preferred differs between them, though from what is recorded of the "
+                "prompts it cannot be told whether that is the objective's doing or the prompts'."
+            )
         else:
-            so = ("whether it changes what is preferred cannot be seen: where it does, comparisons "
-                  "that leave it out are confounded.")
-        sentence = (f"The texts tell under which objective they were judged (AUC {value:.2f}), "
-                    f"and {so}")
-        step = ("Fit and compare within each objective, look at overlap (assumption 3 given C), and "
-                "have some prompts judged under an objective dealt by a coin.")
+            so = (
+                "whether it changes what is preferred cannot be seen: where it does, comparisons "
+                "that leave it out are confounded."
+            )
+        sentence = (
+            f"The texts tell under which objective they were judged (AUC {value:.2f}), and {so}"
+        )
+        step = (
+            "Fit and compare within each objective, look at overlap (assumption 3 given C), and "
+            "have some prompts judged under an objective dealt by a coin."
+        )
     else:
-        sentence = (f"The texts tell the objective no better than a guess (AUC {value:.2f}, up to "
-                    f"{high:.2f}).")
+        sentence = (
+            f"The texts tell the objective no better than a guess (AUC {value:.2f}, up to "
+            f"{high:.2f})."
+        )
         step = "Condition on the objective all the same: it may change what is preferred."
     return Report(
-        verdict=verdict, sentence=sentence, next_step=step,
-        statistic="AUC of guessing the objective from the texts", value=value,
-        low=low, high=high, p_value=p, n=n_units, unit=counts, evidence=table(rows),
-        picture=Picture("intervals", pd.DataFrame(dots), "AUC of guessing the objective from the "
-                        "texts", (0.5,), "Dots with 95 % intervals: "
-                        + "; ".join(f"{d['what']} {d['value']:.2f}" for d in dots)
-                        + ". One half is a guess."), **common)
+        verdict=verdict,
+        sentence=sentence,
+        next_step=step,
+        statistic="AUC of guessing the objective from the texts",
+        value=value,
+        low=low,
+        high=high,
+        p_value=p,
+        n=n_units,
+        unit=counts,
+        evidence=table(rows),
+        picture=Picture(
+            "intervals",
+            pd.DataFrame(dots),
+            "AUC of guessing the objective from the texts",
+            (0.5,),
+            "Dots with 95 % intervals: "
+            + "; ".join(f"{d['what']} {d['value']:.2f}" for d in dots)
+            + ". One half is a guess.",
+        ),
+        **common,
+    )
 
 
-def _changes_reward(data: PreferenceData, code: np.ndarray, k: int, rng: np.random.Generator
-                    ) -> tuple[float, int, float, float]:
+def _changes_reward(
+    data: PreferenceData, code: np.ndarray, k: int, rng: np.random.Generator
+) -> tuple[float, int, float, float]:
     """Score test of (features x context) in a logistic model of the label.
 
     Statistic, degrees of freedom and p-value with (features x latents of the prompt) in the
@@ -260,33 +354,44 @@ def balance(data: PreferenceData, *, names: Names | None = None) -> pd.DataFrame
         floor = TINY * np.abs(x).max(axis=0)
         smd = np.divide(gap, sd, out=np.zeros_like(gap), where=sd > floor)
         # no spread on either side, but two different values: told apart completely
-        smd[(sd <= floor) & (np.abs(gap) > floor)] = np.sign(gap)[
-            (sd <= floor) & (np.abs(gap) > floor)] * np.inf
-        rows += [(name, objective[j if len(values) > 2 else 1], float(v), int(here.sum()))
-                 for name, v in zip(labels, smd)]
+        smd[(sd <= floor) & (np.abs(gap) > floor)] = (
+            np.sign(gap)[(sd <= floor) & (np.abs(gap) > floor)] * np.inf
+        )
+        rows += [
+            (name, objective[j if len(values) > 2 else 1], float(v), int(here.sum()))
+            for name, v in zip(labels, smd)
+        ]
     return pd.DataFrame(rows, columns=columns)
 
 
 def _balance_rows(data: PreferenceData, names: Names | None) -> list[dict]:
     worst = balance(data, names=names)
     worst = worst.reindex(worst.difference.abs().sort_values(ascending=False).index)
-    return [{"what": f"{r.latent} under {r.objective}: standardised mean difference",
-             "value": r.difference, "n": r.pairs,
-             "note": "beyond 0.1" if abs(r.difference) > 0.1 else ""}
-            for r in worst.head(6).itertuples()]
+    return [
+        {
+            "what": f"{r.latent} under {r.objective}: standardised mean difference",
+            "value": r.difference,
+            "n": r.pairs,
+            "note": "beyond 0.1" if abs(r.difference) > 0.1 else "",
+        }
+        for r in worst.head(6).itertuples()
+    ]
 
 
 def _names(names: Names | None, field: str, values: Any, prefix: str = "C = ") -> list[str]:
     known = list((names or {}).get(field, ()))
-    return [known[int(v)] if 0 <= int(v) < len(known) else
-            f"{prefix}{int(v) + (prefix != 'C = ')}" for v in values]
+    return [
+        known[int(v)] if 0 <= int(v) < len(known) else f"{prefix}{int(v) + (prefix != 'C = ')}"
+        for v in values
+    ]
 
 
 # -- a context nobody recorded ---------------------------------------------
 
 
-def hidden_context_bound(p: float | np.ndarray, gamma: float | np.ndarray, *, spread: float = 1.0
-                         ) -> tuple[np.ndarray, np.ndarray]:
+def hidden_context_bound(
+    p: float | np.ndarray, gamma: float | np.ndarray, *, spread: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """How far P(L = 1) among those shown a pair can lie from that over everybody.
 
     Let a hidden context C have any number of values, with P(L(x; y, y') = 1 | C) within
@@ -318,19 +423,27 @@ def hidden_context_bound(p: float | np.ndarray, gamma: float | np.ndarray, *, sp
         A p or spread outside [0, 1], or a gamma below 1.
     """
     p, gamma = np.broadcast_arrays(np.asarray(p, dtype=float), np.asarray(gamma, dtype=float))
-    for name, v, ok in (("p", p, (p >= 0) & (p <= 1)), ("gamma", gamma, gamma >= 1),
-                        ("spread", np.asarray(spread), np.asarray(0 <= spread <= 1))):
+    for name, v, ok in (
+        ("p", p, (p >= 0) & (p <= 1)),
+        ("gamma", gamma, gamma >= 1),
+        ("spread", np.asarray(spread), np.asarray(0 <= spread <= 1)),
+    ):
         if not np.all(ok):
-            raise ValueError(f"{name} = {np.asarray(v)[~ok].flat[0]:g} is out of range: p and spread lie in "
-                             "[0, 1], gamma is 1 or more")
+            raise ValueError(
+                f"{name} = {np.asarray(v)[~ok].flat[0]:g} is out of range: p and spread lie in "
+                "[0, 1], gamma is 1 or more"
+            )
 
     def drop(p: np.ndarray) -> np.ndarray:
         if spread == 0:
             return np.zeros_like(p)
         limit = np.isinf(gamma)
         odds = np.where(limit, 1.0, gamma)
-        s = np.clip(np.where(limit, 1.0, np.sqrt(odds) / (1 + np.sqrt(odds))),
-                    np.clip((p - 1 + spread) / spread, 0, 1), np.clip(p / spread, 0, 1))
+        s = np.clip(
+            np.where(limit, 1.0, np.sqrt(odds) / (1 + np.sqrt(odds))),
+            np.clip((p - 1 + spread) / spread, 0, 1),
+            np.clip(p / spread, 0, 1),
+        )
         return spread * (s - np.where(limit, 0.0, s / (s + odds * (1 - s))))
 
     return p - drop(p), p + drop(1 - p)
@@ -385,23 +498,44 @@ def _hidden(data: PreferenceData, names: Names | None, common: dict, *, recorded
             safe = (near - 0.5) * (p - 0.5) > 0
             gamma = overturning_strength(near) if safe else 1.0
             half = overturning_strength(near, spread=0.5) if safe else 1.0
-            rows.append({**dots[-1], "n": int(use.sum()), "note":
-                         "could be chance alone" if not safe else
-                         "a hidden context overturns it if it changes the odds of being shown such "
-                         f"a pair {number(gamma)}-fold and decides the label alone; "
-                         + ("none can whose levels differ by 0.5 in how often they agree"
-                            if half == np.inf else
-                            f"{number(half)}-fold if its levels differ by 0.5 in how often they "
-                            "agree")})
-    what = ("all labels were given under one recorded objective; a context that was not recorded"
-            if recorded else "no context was recorded; one that exists")
+            rows.append(
+                {
+                    **dots[-1],
+                    "n": int(use.sum()),
+                    "note": "could be chance alone"
+                    if not safe
+                    else "a hidden context overturns it if it changes the odds of being shown such "
+                    f"a pair {number(gamma)}-fold and decides the label alone; "
+                    + (
+                        "none can whose levels differ by 0.5 in how often they agree"
+                        if half == np.inf
+                        else f"{number(half)}-fold if its levels differ by 0.5 in how often they "
+                        "agree"
+                    ),
+                }
+            )
+    what = (
+        "all labels were given under one recorded objective; a context that was not recorded"
+        if recorded
+        else "no context was recorded; one that exists"
+    )
     return Report(
-        verdict=Verdict.UNTESTABLE, n=len(data), **common,
+        verdict=Verdict.UNTESTABLE,
+        n=len(data),
+        **common,
         sentence=f"There is nothing to test: {what} leaves no trace in (X, Y, Y', L).",
         next_step="Record who judged and by which objective, or deal prompts to judges by a coin. "
-                  "Until then read the table: it says how strong a hidden context has to be.",
+        "Until then read the table: it says how strong a hidden context has to be.",
         evidence=table(rows),
-        picture=Picture("intervals", pd.DataFrame(dots), "share of pairs", (0.5,),
-                        "Dots with 95 % intervals: " + "; ".join(
-                            f"{d['what']} {d['value']:.2f}" for d in dots) + ".")
-        if dots else None)
+        picture=Picture(
+            "intervals",
+            pd.DataFrame(dots),
+            "share of pairs",
+            (0.5,),
+            "Dots with 95 % intervals: "
+            + "; ".join(f"{d['what']} {d['value']:.2f}" for d in dots)
+            + ".",
+        )
+        if dots
+        else None,
+    )

@@ -14,9 +14,14 @@ from causalpref.data import PreferenceData
 __all__ = ["check_consistency"]
 
 
-def check_consistency(data: PreferenceData, *, order_known: bool = True,
-                      names: Names | None = None, tolerance: float = 0.05, alpha: float = 0.05
-                      ) -> Report:
+def check_consistency(
+    data: PreferenceData,
+    *,
+    order_known: bool = True,
+    names: Names | None = None,
+    tolerance: float = 0.05,
+    alpha: float = 0.05,
+) -> Report:
     """Repeated and order-swapped judgements that disagree, and the pull of the first place.
 
     Consistency says that a unit shown (x, y, y') says L(x; y, y'), one value. Three things are
@@ -67,8 +72,9 @@ def check_consistency(data: PreferenceData, *, order_known: bool = True,
     known = order_known and 0 < data.label.sum() < n
     if not known:  # who stood first says nothing: both orders are one pair
         turned = data.pairs[:, 0] > data.pairs[:, 1]
-        data = data.replace(pairs=np.sort(data.pairs, axis=1),
-                            label=np.where(turned, 1 - data.label, data.label))
+        data = data.replace(
+            pairs=np.sort(data.pairs, axis=1), label=np.where(turned, 1 - data.label, data.label)
+        )
     first, second = data.pairs.T
     place_p: dict[str, float] = {}
     dots: list[dict] = []
@@ -77,8 +83,9 @@ def check_consistency(data: PreferenceData, *, order_known: bool = True,
     rate, count_place = float(data.label.mean()), n
     if known:
         # repeats share the coin that put one response first: one judgement a pair
-        _, once, member = np.unique(np.sort(data.pairs, axis=1), axis=0, return_index=True,
-                                    return_inverse=True)
+        _, once, member = np.unique(
+            np.sort(data.pairs, axis=1), axis=0, return_index=True, return_inverse=True
+        )
         forward = np.bincount(member.ravel(), weights=first < second)
         backward = np.bincount(member.ravel(), weights=first > second)
         # a pair in both orders was put so by design, not by a coin: it belongs to the next test
@@ -89,17 +96,30 @@ def check_consistency(data: PreferenceData, *, order_known: bool = True,
         for name, here in _contexts(data, once, names):
             ones = int(data.label[here].sum())
             place_p[name] = float(stats.binomtest(ones, len(here)).pvalue)
-            rows.append(_row(f"the first response is preferred{name}", ones / len(here), len(here),
-                             p=place_p[name], note="one judgement a pair; 1/2 if the order was "
-                             "dealt by a coin and place does not matter"))
+            rows.append(
+                _row(
+                    f"the first response is preferred{name}",
+                    ones / len(here),
+                    len(here),
+                    p=place_p[name],
+                    note="one judgement a pair; 1/2 if the order was "
+                    "dealt by a coin and place does not matter",
+                )
+            )
         plus, minus, matched = _swapped(data)
         if plus + minus:
             place_p["swapped"] = float(stats.binomtest(plus, plus + minus).pvalue)
-            rows.append(_row("pairs judged in both orders: the first both times, among those where "
-                             "the two answers disagree", plus / (plus + minus), plus + minus,
-                             p=place_p["swapped"],
-                             note=f"of {matched:,} matched judgements; 1/2 if place does not "
-                                  "matter, whatever the responses"))
+            rows.append(
+                _row(
+                    "pairs judged in both orders: the first both times, among those where "
+                    "the two answers disagree",
+                    plus / (plus + minus),
+                    plus + minus,
+                    p=place_p["swapped"],
+                    note=f"of {matched:,} matched judgements; 1/2 if place does not "
+                    "matter, whatever the responses",
+                )
+            )
         elif matched:
             rows.append(_row("pairs judged in both orders that disagree", 0.0, matched))
     for name, p in zip(place_p, holm(np.array(list(place_p.values())))):
@@ -112,101 +132,167 @@ def check_consistency(data: PreferenceData, *, order_known: bool = True,
         verdict = Verdict.NOT_FOUND
     if own is not None:
         share, n_own = own
-        rows.append(_row("one person, same pair, same order, two answers", share, n_own,
-                         note="consistency allows none"))
+        rows.append(
+            _row(
+                "one person, same pair, same order, two answers",
+                share,
+                n_own,
+                note="consistency allows none",
+            )
+        )
         # exact: Wilson's lower end is too high for a few in many
         least = stats.binomtest(round(share * n_own), n_own).proportion_ci(0.95).low
-        verdict = (Verdict.VIOLATED if least > tolerance else
-                   Verdict.STRAINED if least > tolerance / 5 else Verdict.NOT_FOUND)
+        verdict = (
+            Verdict.VIOLATED
+            if least > tolerance
+            else Verdict.STRAINED
+            if least > tolerance / 5
+            else Verdict.NOT_FOUND
+        )
         decides = "own" if verdict.alarm else ""
     if anybody is not None:
         share, n_any = anybody
         best = (1 + np.sqrt(max(0.0, 1 - 2 * share))) / 2
-        rows.append(_row("same pair, same order, two answers, whoever judged", share, n_any,
-                         note=f"no model is right more often than {best:.3f} of the time"))
+        rows.append(
+            _row(
+                "same pair, same order, two answers, whoever judged",
+                share,
+                n_any,
+                note=f"no model is right more often than {best:.3f} of the time",
+            )
+        )
     if place_p and min(place_p.values()) <= alpha and verdict is not Verdict.VIOLATED:
         verdict = Verdict.VIOLATED if place_p.get("swapped", 1) <= alpha else Verdict.STRAINED
         decides = "swapped" if verdict is Verdict.VIOLATED else min(place_p, key=place_p.get)
 
     if decides == "own":
-        sentence = (f"The same person gave two answers to the same pair in {own[0]:.1%} of "
-                    f"{own[1]:,} repeats, so the label is not a function of what was shown.")
-        step = ("Ask for the occasion: time, device, instructions. Use the mean of repeated "
-                "judgements, and no model will do better than people do with themselves.")
+        sentence = (
+            f"The same person gave two answers to the same pair in {own[0]:.1%} of "
+            f"{own[1]:,} repeats, so the label is not a function of what was shown."
+        )
+        step = (
+            "Ask for the occasion: time, device, instructions. Use the mean of repeated "
+            "judgements, and no model will do better than people do with themselves."
+        )
     elif decides:
         where = "" if decides == "swapped" else decides
         share = next((r["value"] for r in rows if r["what"].endswith(f"preferred{where}")), rate)
-        sentence = (f"The first response is preferred in {share:.1%} of the pairs{where}: "
-                    + ("place matters, so R and R' are two functions."
-                       if decides == "swapped" else
-                       "place matters, or the order was not dealt by a coin."))
-        step = ("Show every pair in both orders, or in random order, and give the model an "
-                "intercept for the first place."
-                + ("" if decides == "swapped" else " Judge some pairs in both orders: that "
-                   "tells which of the two it is."))
+        sentence = f"The first response is preferred in {share:.1%} of the pairs{where}: " + (
+            "place matters, so R and R' are two functions."
+            if decides == "swapped"
+            else "place matters, or the order was not dealt by a coin."
+        )
+        step = (
+            "Show every pair in both orders, or in random order, and give the model an "
+            "intercept for the first place."
+            + (
+                ""
+                if decides == "swapped"
+                else " Judge some pairs in both orders: that tells which of the two it is."
+            )
+        )
     elif verdict is Verdict.UNTESTABLE:
-        sentence = ("The order shown was not recorded and nobody judged a pair twice, so the labels "
-                    "cannot contradict themselves." if own is None and anybody is None else
-                    "Pairs were judged more than once, but not by a known person, so disagreement "
-                    "may be taste.")
-        step = ("Record which response was shown first and who judged. Have one pair in twenty judged "
-                "twice by the same person, and one in twenty in the other order.")
+        sentence = (
+            "The order shown was not recorded and nobody judged a pair twice, so the labels "
+            "cannot contradict themselves."
+            if own is None and anybody is None
+            else "Pairs were judged more than once, but not by a known person, so disagreement "
+            "may be taste."
+        )
+        step = (
+            "Record which response was shown first and who judged. Have one pair in twenty judged "
+            "twice by the same person, and one in twenty in the other order."
+        )
     else:
         parts = []
         if own is not None:
-            parts.append(f"one person asked twice changed their answer in {own[0]:.1%} of "
-                         f"{own[1]:,} repeats")
+            parts.append(
+                f"one person asked twice changed their answer in {own[0]:.1%} of {own[1]:,} repeats"
+            )
         if known:
             parts.append(f"place was not seen to matter, the first being preferred in {rate:.1%}")
         if own is None:
-            parts.append("nobody is known to have judged a pair twice, so labels had no chance to "
-                         "contradict themselves")
+            parts.append(
+                "nobody is known to have judged a pair twice, so labels had no chance to "
+                "contradict themselves"
+            )
         text = "; ".join(parts)
         sentence = text[0].upper() + text[1:] + "."
-        step = ("Keep the order random, and have a few pairs judged twice by the same person, so "
-                "that drift is noticed.")
+        step = (
+            "Keep the order random, and have a few pairs judged twice by the same person, so "
+            "that drift is noticed."
+        )
 
-    value, count, statistic = (own[0], own[1], "disagreement of one person with themselves") \
-        if decides == "own" or (not known and own is not None) else \
-        (rate, count_place, "P(first preferred)")
+    value, count, statistic = (
+        (own[0], own[1], "disagreement of one person with themselves")
+        if decides == "own" or (not known and own is not None)
+        else (rate, count_place, "P(first preferred)")
+    )
     low, high = wilson(value, count)
     for r in rows:
         if r.get("low") is not None:
             dots.append({k: r[k] for k in ("what", "value", "low", "high")})
     testable = verdict is not Verdict.UNTESTABLE
-    picture = Picture(
-        "intervals", pd.DataFrame(dots), "share of judgements", (0.5,),
-        "Dots with 95 % intervals, shares of judgements: "
-        + "; ".join(f"{d['what']} {d['value']:.3f}" for d in dots) + ".") if dots else None
+    picture = (
+        Picture(
+            "intervals",
+            pd.DataFrame(dots),
+            "share of judgements",
+            (0.5,),
+            "Dots with 95 % intervals, shares of judgements: "
+            + "; ".join(f"{d['what']} {d['value']:.3f}" for d in dots)
+            + ".",
+        )
+        if dots
+        else None
+    )
     return Report(
-        "1, consistency", verdict, sentence,
+        "1, consistency",
+        verdict,
+        sentence,
         sees="answers that contradict one another, and a pull towards one place",
         blind="hidden versions of a treatment that are shown only once: the same words with another "
-              "layout, at another hour, to a unit that would have answered otherwise",
-        next_step=step, statistic=statistic if testable else "",
-        value=value if testable else None, low=low if testable else None,
+        "layout, at another hour, to a unit that would have answered otherwise",
+        next_step=step,
+        statistic=statistic if testable else "",
+        value=value if testable else None,
+        low=low if testable else None,
         high=high if testable else None,
         p_value=min(place_p.values()) if place_p and decides != "own" else None,
-        n=count if testable else n, evidence=table(rows), picture=picture,
-        source=data.source, simulated=data.simulated)
+        n=count if testable else n,
+        evidence=table(rows),
+        picture=picture,
+        source=data.source,
+        simulated=data.simulated,
+    )
 
 
 def _row(what: str, share: float, n: int, *, p: float | None = None, note: str = "") -> dict:
     low, high = wilson(share, n)
-    return {"what": what, "value": float(share), "low": low, "high": high, "p_value": p,
-            "n": int(n), "note": note}
+    return {
+        "what": what,
+        "value": float(share),
+        "low": low,
+        "high": high,
+        "p_value": p,
+        "n": int(n),
+        "note": note,
+    }
 
 
-def _contexts(data: PreferenceData, rows: np.ndarray, names: Names | None
-              ) -> list[tuple[str, np.ndarray]]:
+def _contexts(
+    data: PreferenceData, rows: np.ndarray, names: Names | None
+) -> list[tuple[str, np.ndarray]]:
     """Rows under each objective, with words for it; all in one when there is none."""
     if len(rows) == 0:
         return []
     values = np.empty(0) if data.objective is None else np.unique(data.objective[rows])
     if not 2 <= len(values) <= 12:
         return [("", rows)]
-    return [(f" under {name}", rows[data.objective[rows] == c])
-            for name, c in zip(_names(names, "objective", values), values)]
+    return [
+        (f" under {name}", rows[data.objective[rows] == c])
+        for name, c in zip(_names(names, "objective", values), values)
+    ]
 
 
 def _keys(data: PreferenceData, by_person: bool) -> np.ndarray:
@@ -256,6 +342,7 @@ def _swapped(data: PreferenceData) -> tuple[int, int, int]:
         return frame.assign(turn=frame.groupby("member").cumcount())
 
     both = numbered(np.flatnonzero(forward)).merge(
-        numbered(np.flatnonzero(~forward)), on=["member", "turn"])
+        numbered(np.flatnonzero(~forward)), on=["member", "turn"]
+    )
     total = both.label_x + both.label_y
     return int((total == 2).sum()), int((total == 0).sum()), len(both)

@@ -18,10 +18,10 @@ from causalpref.data import PreferenceData
 
 __all__ = ["Support", "check_latent_positivity", "latent_support", "variance_inflation"]
 
-_LEVELS = 6       # a latent of at most so many values is discrete
+_LEVELS = 6  # a latent of at most so many values is discrete
 _MOST_CELLS = 4096
-_APART = 10.0     # distance of two values of a discrete latent, in standard deviations of others
-_ENOUGH = 300     # prompts from which on "never differs" is more than chance
+_APART = 10.0  # distance of two values of a discrete latent, in standard deviations of others
+_ENOUGH = 300  # prompts from which on "never differs" is more than chance
 
 
 # -- support ---------------------------------------------------------------
@@ -61,8 +61,10 @@ class Support:
         """
         new = np.asarray(new, dtype=float)
         if new.ndim != 2 or new.shape[1] != len(self.centre):
-            raise ValueError(f"new has shape {new.shape}, expected (any, {len(self.centre)}): "
-                             f"{', '.join(self.columns)}")
+            raise ValueError(
+                f"new has shape {new.shape}, expected (any, {len(self.centre)}): "
+                f"{', '.join(self.columns)}"
+            )
         if not np.isfinite(new).all():
             row, column = np.argwhere(~np.isfinite(new))[0].tolist()
             raise ValueError(f"new[{row}, {column}] = {new[row, column]} is not finite")
@@ -80,8 +82,14 @@ class Support:
         return self.distance(new) <= 1
 
 
-def latent_support(data: PreferenceData, *, context: int | None = None, share: float = 0.99,
-                   k: int = 5, names: Names | None = None) -> Support:
+def latent_support(
+    data: PreferenceData,
+    *,
+    context: int | None = None,
+    share: float = 0.99,
+    k: int = 5,
+    names: Names | None = None,
+) -> Support:
     """Where (Z^X, Z^T) of the responses in pairs lies.
 
     A new response is inside when its k-th nearest neighbour among those seen is no further
@@ -136,12 +144,15 @@ def latent_support(data: PreferenceData, *, context: int | None = None, share: f
 def _latents(data: PreferenceData, names: Names | None) -> tuple[np.ndarray, list[str]]:
     """(Z^X, Z^T) of each response that stands in a pair, and the names of the columns."""
     used = np.unique(data.pairs)
-    parts, columns = [data.response_latents[used]], _names(
-        names, "response_latents", range(data.response_latents.shape[1]), "Z^T_")
+    parts, columns = (
+        [data.response_latents[used]],
+        _names(names, "response_latents", range(data.response_latents.shape[1]), "Z^T_"),
+    )
     if data.prompt_latents is not None:
         parts.insert(0, data.prompt_latents[data.response_prompt[used]])
-        columns = _names(names, "prompt_latents", range(data.prompt_latents.shape[1]),
-                         "Z^X_") + columns
+        columns = (
+            _names(names, "prompt_latents", range(data.prompt_latents.shape[1]), "Z^X_") + columns
+        )
     return np.concatenate(parts, axis=1), columns
 
 
@@ -165,7 +176,7 @@ def variance_inflation(x: np.ndarray) -> np.ndarray:
     good = values > 1e-10 * values.max()
     inverse = (vectors[:, good] / values[good]) @ vectors[:, good].T
     found = np.diag(inverse).copy()
-    found[(vectors[:, ~good]**2).sum(axis=1) > 1e-8] = np.inf
+    found[(vectors[:, ~good] ** 2).sum(axis=1) > 1e-8] = np.inf
     out[live] = np.maximum(found, 1)
     return out
 
@@ -173,9 +184,14 @@ def variance_inflation(x: np.ndarray) -> np.ndarray:
 # -- the check -------------------------------------------------------------
 
 
-def check_latent_positivity(data: PreferenceData, *, names: Names | None = None,
-                            thin: float = 0.1, inflation: float = 5.0, alpha: float = 0.05
-                            ) -> Report:
+def check_latent_positivity(
+    data: PreferenceData,
+    *,
+    names: Names | None = None,
+    thin: float = 0.1,
+    inflation: float = 5.0,
+    alpha: float = 0.05,
+) -> Report:
     """Are all combinations of (Z^X, Z^T, Z'^T) there, and in each context?
 
     - *Cells.* Latents of few values as they are, others in thirds. All combinations of
@@ -221,11 +237,17 @@ def check_latent_positivity(data: PreferenceData, *, names: Names | None = None,
         assumption="5, latent positivity",
         sees="combinations of the recorded latents that are missing, rare or tied together",
         blind="latents that were not recorded; and whether what was never seen is impossible or rare",
-        source=data.source, simulated=data.simulated)
+        source=data.source,
+        simulated=data.simulated,
+    )
     if data.response_latents is None:
-        return Report(verdict=Verdict.UNTESTABLE, n=len(data), **common,
-                      sentence="The data have no latents of responses.",
-                      next_step="Rate responses, or derive surface latents (causalpref.text.surface).")
+        return Report(
+            verdict=Verdict.UNTESTABLE,
+            n=len(data),
+            **common,
+            sentence="The data have no latents of responses.",
+            next_step="Rate responses, or derive surface latents (causalpref.text.surface).",
+        )
     first, second = data.pairs.T
     d = data.response_latents[first] - data.response_latents[second]
     names_z = _names(names, "response_latents", range(d.shape[1]), "Z^T_")
@@ -246,85 +268,150 @@ def check_latent_positivity(data: PreferenceData, *, names: Names | None = None,
         half = 1.96 / np.sqrt(max(prompts - 3, 1))
         low, high = np.tanh(np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)) + np.array([-half, half]))
         worst_pair = f"{names_z[alive[i]]} and {names_z[alive[j]]}"
-        rows.append({"what": f"largest correlation of differences: {worst_pair}", "value": r,
-                     "low": float(low), "high": float(high), "n": len(d)})
+        rows.append(
+            {
+                "what": f"largest correlation of differences: {worst_pair}",
+                "value": r,
+                "low": float(low),
+                "high": float(high),
+                "n": len(d),
+            }
+        )
         values = np.linalg.eigvalsh(c)
         condition = float(values[-1] / values[0]) if values[0] > 1e-10 * values[-1] else np.inf
         rows.append({"what": "condition number of their correlation matrix", "value": condition})
     for j in np.argsort(-factor, kind="stable")[:4]:
-        rows.append({"what": f"variance inflation of {names_z[j]}", "value": float(factor[j]),
-                     "n": len(d), "note":
-                     "never differs within a pair" if not live[j] else
-                     "determined by the others" if np.isinf(factor[j]) else
-                     f"at least {low_factor[j]:.2f}, allowing for chance"})
+        rows.append(
+            {
+                "what": f"variance inflation of {names_z[j]}",
+                "value": float(factor[j]),
+                "n": len(d),
+                "note": "never differs within a pair"
+                if not live[j]
+                else "determined by the others"
+                if np.isinf(factor[j])
+                else f"at least {low_factor[j]:.2f}, allowing for chance",
+            }
+        )
 
     cells = _all_cells(data, names)
     holes, thins, unsure = _judge(cells, thin, alpha)
     for cell in sorted(holes + thins, key=lambda c: -c["expected"])[:8]:
-        rows.append({"what": f"pairs with {cell['where']}" if cell["pairs"] else
-                     f"responses with {cell['where']}",
-                     "value": cell["count"], "p_value": cell["p"], "n": cell["of"],
-                     "note": f"{cell['expected']:.0f} expected {cell['against']}"})
-    rows.append({"what": "combinations looked at", "value": len(cells),
-                 "note": f"{len(holes)} missing, {len(thins)} thin, {unsure} empty but too rare to "
-                         "judge"})
+        rows.append(
+            {
+                "what": f"pairs with {cell['where']}"
+                if cell["pairs"]
+                else f"responses with {cell['where']}",
+                "value": cell["count"],
+                "p_value": cell["p"],
+                "n": cell["of"],
+                "note": f"{cell['expected']:.0f} expected {cell['against']}",
+            }
+        )
+    rows.append(
+        {
+            "what": "combinations looked at",
+            "value": len(cells),
+            "note": f"{len(holes)} missing, {len(thins)} thin, {unsure} empty but too rare to "
+            "judge",
+        }
+    )
 
     # what chance can do: a rare latent that did not come up, more latents than pairs to tell them
     fixed = [names_z[j] for j in np.flatnonzero(~live)] if prompts >= _ENOUGH else []
-    tied = [names_z[j] for j in np.flatnonzero(live & np.isinf(factor))] \
-        if prompts > 2 * d.shape[1] else []
+    tied = (
+        [names_z[j] for j in np.flatnonzero(live & np.isinf(factor))]
+        if prompts > 2 * d.shape[1]
+        else []
+    )
     told = live & np.isfinite(factor)
     strained = bool(thins) or bool((low_factor[told] > inflation).any())
-    verdict = (Verdict.VIOLATED if holes or fixed or tied else
-               Verdict.STRAINED if strained else
-               Verdict.NOT_FOUND if told.any() and cells else Verdict.UNTESTABLE)
+    verdict = (
+        Verdict.VIOLATED
+        if holes or fixed or tied
+        else Verdict.STRAINED
+        if strained
+        else Verdict.NOT_FOUND
+        if told.any() and cells
+        else Verdict.UNTESTABLE
+    )
     said = []
     if fixed:
         said.append(f"{_list(fixed)} never differ{'s' * (len(fixed) == 1)} within a pair")
     if tied:
         said.append(f"{_list(tied)} determine one another")
     if holes:
-        said.append(f"{len(holes)} combination{'s' * (len(holes) > 1)} never occur"
-                    f"{'s' * (len(holes) == 1)} that should, for one "
-                    f"{max(holes, key=lambda c: c['expected'])['where']}")
+        said.append(
+            f"{len(holes)} combination{'s' * (len(holes) > 1)} never occur"
+            f"{'s' * (len(holes) == 1)} that should, for one "
+            f"{max(holes, key=lambda c: c['expected'])['where']}"
+        )
     if thins and not holes:
-        said.append(f"{len(thins)} combination{'s are' if len(thins) > 1 else ' is'} far rarer than "
-                    f"{'their' if len(thins) > 1 else 'its'} parts, for one "
-                    f"{max(thins, key=lambda c: c['expected'])['where']}")
+        said.append(
+            f"{len(thins)} combination{'s are' if len(thins) > 1 else ' is'} far rarer than "
+            f"{'their' if len(thins) > 1 else 'its'} parts, for one "
+            f"{max(thins, key=lambda c: c['expected'])['where']}"
+        )
     if strained and not thins and not tied:
-        said.append(f"{worst_pair} move together: the variance of a weight is {factor[told].max():.1f} "
-                    "times what independent latents would give")
+        said.append(
+            f"{worst_pair} move together: the variance of a weight is {factor[told].max():.1f} "
+            "times what independent latents would give"
+        )
     finite = factor[np.isfinite(factor)]
     value = float(factor.max()) if len(factor) else None
     if said:
         text = "; ".join(said)
         sentence = text[0].upper() + text[1:] + "."
-        step = ("Effects that need these combinations rest on the form of the model alone. "
-                "Generate responses that break the tie (the same answer, one feature changed) and have them "
-                "judged.")
+        step = (
+            "Effects that need these combinations rest on the form of the model alone. "
+            "Generate responses that break the tie (the same answer, one feature changed) and have them "
+            "judged."
+        )
     elif verdict is Verdict.UNTESTABLE and told.any():
         sentence = "One latent has no combinations that could be missing."
         step = "Name a second latent, of the responses or of the prompt."
     elif verdict is Verdict.UNTESTABLE:
-        sentence = (f"{prompts} prompts are too few to tell a latent that never differs from one that "
-                    "rarely does, or the latents from one another.")
+        sentence = (
+            f"{prompts} prompts are too few to tell a latent that never differs from one that "
+            "rarely does, or the latents from one another."
+        )
         step = "Collect more prompts."
     else:
-        sentence = (f"{len(cells)} combinations looked at, none missing that could be judged; variance "
-                    f"inflation at most {finite.max(initial=1):.2f}.")
-        step = "Ask latent_support(data).in_support(new) before trusting a prediction for new latents."
-    shown = pd.DataFrame([{"row": names_z[a], "column": names_z[b], "value": float(c[i, j])}
-                          for i, a in enumerate(np.flatnonzero(live))
-                          for j, b in enumerate(np.flatnonzero(live))])
+        sentence = (
+            f"{len(cells)} combinations looked at, none missing that could be judged; variance "
+            f"inflation at most {finite.max(initial=1):.2f}."
+        )
+        step = (
+            "Ask latent_support(data).in_support(new) before trusting a prediction for new latents."
+        )
+    shown = pd.DataFrame(
+        [
+            {"row": names_z[a], "column": names_z[b], "value": float(c[i, j])}
+            for i, a in enumerate(np.flatnonzero(live))
+            for j, b in enumerate(np.flatnonzero(live))
+        ]
+    )
     return Report(
-        verdict=verdict, sentence=sentence, next_step=step,
-        statistic="largest variance inflation", value=value, n=len(data),
-        p_value=min((h["p"] for h in holes + thins), default=None), evidence=table(rows),
-        picture=Picture("matrix", shown, "correlation of differences within a pair", (),
-                        "Matrix of correlations of latent differences"
-                        + (f", largest {worst_pair} with {rows[0]['value']:.2f}."
-                           if worst_pair else "."))
-        if len(shown) > 1 else None, **common)
+        verdict=verdict,
+        sentence=sentence,
+        next_step=step,
+        statistic="largest variance inflation",
+        value=value,
+        n=len(data),
+        p_value=min((h["p"] for h in holes + thins), default=None),
+        evidence=table(rows),
+        picture=Picture(
+            "matrix",
+            shown,
+            "correlation of differences within a pair",
+            (),
+            "Matrix of correlations of latent differences"
+            + (f", largest {worst_pair} with {rows[0]['value']:.2f}." if worst_pair else "."),
+        )
+        if len(shown) > 1
+        else None,
+        **common,
+    )
 
 
 def _inflation_bound(factor: np.ndarray, n: int, m: int) -> np.ndarray:
@@ -386,13 +473,18 @@ def _all_cells(data: PreferenceData, names: Names | None) -> list[dict]:
     both_x = len(varying_x)
     for i, j in itertools.combinations(range(len(by_response)), 2):
         if j >= both_x:  # two latents of the prompt are not the response's doing
-            cells += _table_cells([by_response[i], by_response[j]],
-                                  "if the two had nothing to do with each other", False)
+            cells += _table_cells(
+                [by_response[i], by_response[j]],
+                "if the two had nothing to do with each other",
+                False,
+            )
 
     # all of (Z^X, Z^T, Z'^T), at the level of pairs
     discrete = all(v[2] for v in varying_t + varying_x)
-    size = np.prod([len(v[1]) for v in varying_x], dtype=float) * \
-        np.prod([len(v[1]) for v in varying_t], dtype=float) ** 2
+    size = (
+        np.prod([len(v[1]) for v in varying_x], dtype=float)
+        * np.prod([len(v[1]) for v in varying_t], dtype=float) ** 2
+    )
     if discrete and varying_t and size <= _MOST_CELLS:
         first, second = row_of[data.pairs].T
         sides = [(v[0][first], v[1], True) for v in varying_x]
@@ -400,10 +492,14 @@ def _all_cells(data: PreferenceData, names: Names | None) -> list[dict]:
         sides += [(v[0][second], [f"second {w}" for w in v[1]], True) for v in varying_t]
         n_x, n_t = len(varying_x), len(varying_t)
         shares = [np.bincount(v[0][first], minlength=len(v[1])) / len(first) for v in varying_x]
-        pooled = [np.bincount(np.concatenate([v[0][first], v[0][second]]), minlength=len(v[1]))
-                  / (2 * len(first)) for v in varying_t]
-        cells += _table_cells(sides, "if latents had nothing to do with one another", True,
-                              shares + pooled + pooled)
+        pooled = [
+            np.bincount(np.concatenate([v[0][first], v[0][second]]), minlength=len(v[1]))
+            / (2 * len(first))
+            for v in varying_t
+        ]
+        cells += _table_cells(
+            sides, "if latents had nothing to do with one another", True, shares + pooled + pooled
+        )
         assert len(sides) == n_x + 2 * n_t
 
     # each context against all of them
@@ -417,15 +513,26 @@ def _all_cells(data: PreferenceData, names: Names | None) -> list[dict]:
             for code, said, _ in by_response:
                 share = np.bincount(code, minlength=len(said)) / n_of
                 count = np.bincount(code[here], minlength=len(said))
-                cells += [{"where": f"{w} under {objective[j]}", "count": int(k),
-                           "expected": float(here.sum() * p), "of": int(here.sum()),
-                           "pairs": False, "against": "from the share under all objectives"}
-                          for w, k, p in zip(said, count, share)]
+                cells += [
+                    {
+                        "where": f"{w} under {objective[j]}",
+                        "count": int(k),
+                        "expected": float(here.sum() * p),
+                        "of": int(here.sum()),
+                        "pairs": False,
+                        "against": "from the share under all objectives",
+                    }
+                    for w, k, p in zip(said, count, share)
+                ]
     return cells
 
 
-def _table_cells(coded: list[tuple[np.ndarray, list[str], bool]], against: str, pairs: bool,
-                 shares: list[np.ndarray] | None = None) -> list[dict]:
+def _table_cells(
+    coded: list[tuple[np.ndarray, list[str], bool]],
+    against: str,
+    pairs: bool,
+    shares: list[np.ndarray] | None = None,
+) -> list[dict]:
     """Cells of a cross table, with what independence would give."""
     n = len(coded[0][0])
     shape = [len(v[1]) for v in coded]
@@ -435,9 +542,17 @@ def _table_cells(coded: list[tuple[np.ndarray, list[str], bool]], against: str, 
     expected = n * np.ones(shape)
     for axis, share in enumerate(shares):
         expected = expected * share.reshape([-1 if a == axis else 1 for a in range(len(shape))])
-    return [{"where": ", ".join(v[1][i] for v, i in zip(coded, index)), "count": int(count[index]),
-             "expected": float(expected[index]), "of": n, "pairs": pairs, "against": against}
-            for index in np.ndindex(*shape)]
+    return [
+        {
+            "where": ", ".join(v[1][i] for v, i in zip(coded, index)),
+            "count": int(count[index]),
+            "expected": float(expected[index]),
+            "of": n,
+            "pairs": pairs,
+            "against": against,
+        }
+        for index in np.ndindex(*shape)
+    ]
 
 
 def _judge(cells: list[dict], thin: float, alpha: float) -> tuple[list[dict], list[dict], int]:

@@ -10,15 +10,22 @@ import pandas as pd
 from scipy import special
 from sklearn.isotonic import IsotonicRegression
 
-from causalpref.assumptions._fits import (folds, groups_of, judged_units,
-                                          pair_features, proportion, rare_contexts, ridge_scores,
-                                          sampled_rows, wilson)
+from causalpref.assumptions._fits import (
+    folds,
+    groups_of,
+    judged_units,
+    pair_features,
+    proportion,
+    rare_contexts,
+    ridge_scores,
+    sampled_rows,
+    wilson,
+)
 from causalpref.assumptions.confounding import Names, _names
 from causalpref.assumptions.report import Picture, Report, Verdict, excerpt, table
 from causalpref.data import PreferenceData
 
-__all__ = ["check_positivity", "crump_cut", "effective_sample_size", "propensities",
-           "unseen_share"]
+__all__ = ["check_positivity", "crump_cut", "effective_sample_size", "propensities", "unseen_share"]
 
 
 def effective_sample_size(weights: np.ndarray) -> float:
@@ -98,9 +105,15 @@ def unseen_share(data: PreferenceData) -> tuple[float, float, float]:
     return (p, *wilson(p, max(size, 1.0)))
 
 
-def propensities(data: PreferenceData, *, features: np.ndarray | None = None,
-                 groups: Sequence[Any] | None = None, balanced: bool = False, n_folds: int = 5,
-                 seed: int | np.random.Generator = 0) -> pd.DataFrame:
+def propensities(
+    data: PreferenceData,
+    *,
+    features: np.ndarray | None = None,
+    groups: Sequence[Any] | None = None,
+    balanced: bool = False,
+    n_folds: int = 5,
+    seed: int | np.random.Generator = 0,
+) -> pd.DataFrame:
     """P(C = c | texts) for each prompt, cross-fitted.
 
     A ridge score is fitted on the other folds and put on the probability scale by isotonic
@@ -132,9 +145,14 @@ def propensities(data: PreferenceData, *, features: np.ndarray | None = None,
     return _propensities(data, features, groups, balanced, n_folds, seed)[0]
 
 
-def _propensities(data: PreferenceData, features: np.ndarray | None, groups: Sequence[Any] | None,
-                  balanced: bool, n_folds: int, seed: int | np.random.Generator
-                  ) -> tuple[pd.DataFrame, np.ndarray]:
+def _propensities(
+    data: PreferenceData,
+    features: np.ndarray | None,
+    groups: Sequence[Any] | None,
+    balanced: bool,
+    n_folds: int,
+    seed: int | np.random.Generator,
+) -> tuple[pd.DataFrame, np.ndarray]:
     """:func:`propensities`, and the scores behind them, which tell apart what shares a step."""
     rng = np.random.default_rng(seed)
     values = np.empty(0) if data.objective is None else np.unique(data.objective)
@@ -155,15 +173,28 @@ def _propensities(data: PreferenceData, features: np.ndarray | None, groups: Seq
     if balanced:
         out = out / hot.mean(axis=0)
     out /= out.sum(axis=1, keepdims=True)
-    return pd.DataFrame({"prompt": prompt, "objective": values[c],
-                         **{f"e_{v}": column for v, column in zip(values, out.T)}}), score
+    return pd.DataFrame(
+        {
+            "prompt": prompt,
+            "objective": values[c],
+            **{f"e_{v}": column for v, column in zip(values, out.T)},
+        }
+    ), score
 
 
-def check_positivity(data: PreferenceData, *, features: np.ndarray | None = None,
-                     groups: Sequence[Any] | None = None, names: Names | None = None,
-                     bounds: tuple[float, float] = (0.05, 0.95), strained: float = 0.05,
-                     violated: float = 0.25, n_folds: int = 5, most_pairs: int = 20_000,
-                     seed: int | np.random.Generator = 0) -> Report:
+def check_positivity(
+    data: PreferenceData,
+    *,
+    features: np.ndarray | None = None,
+    groups: Sequence[Any] | None = None,
+    names: Names | None = None,
+    bounds: tuple[float, float] = (0.05, 0.95),
+    strained: float = 0.05,
+    violated: float = 0.25,
+    n_folds: int = 5,
+    most_pairs: int = 20_000,
+    seed: int | np.random.Generator = 0,
+) -> Report:
     """Could every pair have been judged under every context? Could every pair come up at all?
 
     *Given C* (section 3.1): propensities of C given the texts, balanced so that a rare context
@@ -200,35 +231,62 @@ def check_positivity(data: PreferenceData, *, features: np.ndarray | None = None
     """
     common = dict(
         blind="texts alike to the features used but not to a reader; and whether a probability is "
-              "zero or merely small",
-        source=data.source, simulated=data.simulated)
+        "zero or merely small",
+        source=data.source,
+        simulated=data.simulated,
+    )
     new, new_low, new_high = unseen_share(data)
-    evidence = [{"what": "the next triple (x, y, y') is a new one: probability", "value": new,
-                 "low": new_low, "high": new_high, "n": len(data),
-                 "note": "over texts assumption 3 cannot be relied on; 4 and 5 take its place"
-                 if new > 0.5 else ""}]
+    evidence = [
+        {
+            "what": "the next triple (x, y, y') is a new one: probability",
+            "value": new,
+            "low": new_low,
+            "high": new_high,
+            "n": len(data),
+            "note": "over texts assumption 3 cannot be relied on; 4 and 5 take its place"
+            if new > 0.5
+            else "",
+        }
+    ]
     values = np.empty(0) if data.objective is None else np.unique(data.objective)
     x = pair_features(data, features)
     rng = np.random.default_rng(seed)
     if len(values) < 2 or x is None or len(data) < 20:
         verdict = Verdict.STRAINED if new_low > 0.5 else Verdict.NOT_FOUND
-        untested = ("no context is recorded" if data.objective is None else
-                    "only one context is recorded" if len(values) < 2 else
-                    "there is nothing to tell the context from" if x is None else
-                    "there are too few pairs")
+        untested = (
+            "no context is recorded"
+            if data.objective is None
+            else "only one context is recorded"
+            if len(values) < 2
+            else "there is nothing to tell the context from"
+            if x is None
+            else "there are too few pairs"
+        )
         return Report(
-            "3, positivity", verdict,
+            "3, positivity",
+            verdict,
             sees="how much of what is shown was shown before",
             sentence=f"The next triple would be a new one with probability {new:.2f}"
-                     + (", so single texts cannot be averaged over." if verdict.alarm else ".")
-                     + f" Positivity given C cannot be looked at: {untested}.",
+            + (", so single texts cannot be averaged over." if verdict.alarm else ".")
+            + f" Positivity given C cannot be looked at: {untested}.",
             next_step="Work with latents or embeddings (assumptions 4 and 5). Record who judged.",
-            statistic="P(the next triple is new)", value=new, low=new_low, high=new_high,
-            n=len(data), evidence=table(evidence),
-            picture=Picture("intervals", pd.DataFrame(
-                [{"what": "new triples", "value": new, "low": new_low, "high": new_high}]),
-                "probability", (), f"The next triple is new with probability {new:.2f}."),
-            **common)
+            statistic="P(the next triple is new)",
+            value=new,
+            low=new_low,
+            high=new_high,
+            n=len(data),
+            evidence=table(evidence),
+            picture=Picture(
+                "intervals",
+                pd.DataFrame(
+                    [{"what": "new triples", "value": new, "low": new_low, "high": new_high}]
+                ),
+                "probability",
+                (),
+                f"The next triple is new with probability {new:.2f}.",
+            ),
+            **common,
+        )
 
     group = groups_of(data, groups)
     kept = sampled_rows(data, most_pairs, rng, group)
@@ -239,11 +297,16 @@ def check_positivity(data: PreferenceData, *, features: np.ndarray | None = None
         kept = np.isin(data.objective, values)
         data, x = data.select(kept), x[kept]
     if len(values) < 2 or len(np.unique(group[data.pair_prompt])) < 4:
-        return Report("3, positivity given C", Verdict.UNTESTABLE, n=len(data),
-                      sees="contexts that write different prompts",
-                      sentence="The contexts rest on too few prompts to be compared.",
-                      next_step="Collect at least 20 prompts under each context.",
-                      evidence=table(evidence), **common)
+        return Report(
+            "3, positivity given C",
+            Verdict.UNTESTABLE,
+            n=len(data),
+            sees="contexts that write different prompts",
+            sentence="The contexts rest on too few prompts to be compared.",
+            next_step="Collect at least 20 prompts under each context.",
+            evidence=table(evidence),
+            **common,
+        )
     e, score = _propensities(data, x, groups, True, n_folds, rng)
     columns = [f"e_{v}" for v in values]
     p = e[columns].to_numpy()
@@ -257,10 +320,22 @@ def check_positivity(data: PreferenceData, *, features: np.ndarray | None = None
     objective = _names(names, "objective", values)
     cut = crump_cut(p[:, -1]) if len(values) == 2 else max(crump_cut(v) for v in p.T)
     trimmed = float(((p < cut) | (p > 1 - cut)).any(axis=1).mean())
-    evidence.append({"what": f"prompts with a propensity outside [{bounds[0]:g}, {bounds[1]:g}]",
-                     "value": share, "low": low, "high": high, "n": len(e)})
-    evidence.append({"what": "cut of Crump et al. (2009)", "value": cut,
-                     "note": f"trims {trimmed:.1%} of the prompts" if cut else "nothing to trim"})
+    evidence.append(
+        {
+            "what": f"prompts with a propensity outside [{bounds[0]:g}, {bounds[1]:g}]",
+            "value": share,
+            "low": low,
+            "high": high,
+            "n": len(e),
+        }
+    )
+    evidence.append(
+        {
+            "what": "cut of Crump et al. (2009)",
+            "value": cut,
+            "note": f"trims {trimmed:.1%} of the prompts" if cut else "nothing to trim",
+        }
+    )
     ess, reach = {}, {}
     for j, name in enumerate(objective):
         weight = 1 / e[columns[j]].to_numpy()[own == j]
@@ -268,50 +343,89 @@ def check_positivity(data: PreferenceData, *, features: np.ndarray | None = None
         reach[name] = min(1.0, float(weight.mean()) / len(values))
         size = effective_sample_size(weight)
         ess[name] = size / len(weight)
-        evidence.append({"what": f"effective sample size of {name}, weighted to all prompts",
-                         "value": size, "n": len(weight),
-                         "note": f"{ess[name]:.0%} of its prompts, reaching {reach[name]:.0%} of "
-                                 "all"})
-    verdict = (Verdict.VIOLATED if low > violated else Verdict.STRAINED if low > strained
-               else Verdict.NOT_FOUND)
+        evidence.append(
+            {
+                "what": f"effective sample size of {name}, weighted to all prompts",
+                "value": size,
+                "n": len(weight),
+                "note": f"{ess[name]:.0%} of its prompts, reaching {reach[name]:.0%} of all",
+            }
+        )
+    verdict = (
+        Verdict.VIOLATED
+        if low > violated
+        else Verdict.STRAINED
+        if low > strained
+        else Verdict.NOT_FOUND
+    )
     worst, least = min(ess, key=ess.get), min(reach, key=reach.get)
     if verdict.alarm:
-        sentence = (f"{share:.0%} of the prompts were hardly ever written under some other "
-                    "objective; "
-                    + (f"those of {least} can stand for {reach[least]:.0%} of all prompts, "
-                       "whatever their weights." if reach[least] < 0.9 else
-                       f"weighted to stand for all prompts, those of {worst} are worth "
-                       f"{ess[worst]:.0%} of their number."))
-        step = ("What the other objective says of these prompts is extrapolation. Have them judged "
-                "under every objective"
-                + (f", or restrict conclusions to propensities in [{cut:.2f}, {1 - cut:.2f}], which "
-                   f"leaves out {trimmed:.0%}." if 0 < trimmed < 1 else
-                   "; trimming does not help, since nothing overlaps."))
+        sentence = (
+            f"{share:.0%} of the prompts were hardly ever written under some other "
+            "objective; "
+            + (
+                f"those of {least} can stand for {reach[least]:.0%} of all prompts, "
+                "whatever their weights."
+                if reach[least] < 0.9
+                else f"weighted to stand for all prompts, those of {worst} are worth "
+                f"{ess[worst]:.0%} of their number."
+            )
+        )
+        step = (
+            "What the other objective says of these prompts is extrapolation. Have them judged "
+            "under every objective"
+            + (
+                f", or restrict conclusions to propensities in [{cut:.2f}, {1 - cut:.2f}], which "
+                f"leaves out {trimmed:.0%}."
+                if 0 < trimmed < 1
+                else "; trimming does not help, since nothing overlaps."
+            )
+        )
     else:
-        sentence = (f"{share:.1%} of the prompts (at most {high:.1%}) have a propensity outside "
-                    f"[{bounds[0]:g}, {bounds[1]:g}].")
+        sentence = (
+            f"{share:.1%} of the prompts (at most {high:.1%}) have a propensity outside "
+            f"[{bounds[0]:g}, {bounds[1]:g}]."
+        )
         step = "Look at the prompts listed, which are the furthest from the other objectives."
     listed = []
     for j, name in enumerate(objective):
         for i in np.flatnonzero(own == j)[np.lexsort((-score[own == j, j], -p[own == j, j]))[:3]]:
             if p[i, j] > 0.5:
-                listed.append({"objective": name, "propensity": float(p[i, j]),
-                               "prompt": excerpt(data.prompts[e.prompt[i]])})
+                listed.append(
+                    {
+                        "objective": name,
+                        "propensity": float(p[i, j]),
+                        "prompt": excerpt(data.prompts[e.prompt[i]]),
+                    }
+                )
     edges = np.linspace(-6, 6, 25)
     logits = np.clip(special.logit(p[:, -1]), -5.99, 5.99)
-    shown = [{"left": float(a), "right": float(b), "group": name, "count": int(v)}
-             for j, name in enumerate(objective)
-             for a, b, v in zip(edges, edges[1:], np.histogram(logits[own == j], edges)[0])]
+    shown = [
+        {"left": float(a), "right": float(b), "group": name, "count": int(v)}
+        for j, name in enumerate(objective)
+        for a, b, v in zip(edges, edges[1:], np.histogram(logits[own == j], edges)[0])
+    ]
     return Report(
-        "3, positivity given C", verdict, sentence=sentence,
-        sees="prompts that only one kind of judge ever wrote", next_step=step,
+        "3, positivity given C",
+        verdict,
+        sentence=sentence,
+        sees="prompts that only one kind of judge ever wrote",
+        next_step=step,
         statistic=f"share of prompts with a propensity outside [{bounds[0]:g}, {bounds[1]:g}]",
-        value=share, low=low, high=high, n=len(e),
-        unit="pairs" if len(e) > 1.05 * e.prompt.nunique() else "prompts", evidence=table(evidence),
+        value=share,
+        low=low,
+        high=high,
+        n=len(e),
+        unit="pairs" if len(e) > 1.05 * e.prompt.nunique() else "prompts",
+        evidence=table(evidence),
         examples=pd.DataFrame(listed, columns=["objective", "propensity", "prompt"]),
         picture=Picture(
-            "histogram", pd.DataFrame(shown),
+            "histogram",
+            pd.DataFrame(shown),
             f"log odds of {objective[-1]} given the texts, contexts equally common",
             tuple(float(special.logit(b)) for b in bounds),
             f"Histograms of the log odds of {objective[-1]}, one for each objective. "
-            f"{share:.1%} of the prompts lie beyond the dashed lines."), **common)
+            f"{share:.1%} of the prompts lie beyond the dashed lines.",
+        ),
+        **common,
+    )

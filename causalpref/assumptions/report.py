@@ -60,8 +60,12 @@ STYLE = """
 """.strip()
 """How the HTML of reports looks, on a light page and a dark one: it takes the page's colours."""
 
-_MARK = {Verdict.UNTESTABLE: "?", Verdict.NOT_FOUND: "·", Verdict.STRAINED: "!",
-         Verdict.VIOLATED: "✗"}
+_MARK = {
+    Verdict.UNTESTABLE: "?",
+    Verdict.NOT_FOUND: "·",
+    Verdict.STRAINED: "!",
+    Verdict.VIOLATED: "✗",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,10 +165,14 @@ class Report:
         return ", ".join(parts)
 
     def __str__(self) -> str:
-        fill = lambda label, text: textwrap.fill(  # noqa: E731
-            text, 88, initial_indent=f"  {label:<8}", subsequent_indent=" " * 10)
-        lines = [f"{_MARK[self.verdict]} Assumption {self.assumption}: {self.verdict}",
-                 fill("", self.sentence), fill("figures", self.figures)]
+        fill = lambda label, text: textwrap.fill(
+            text, 88, initial_indent=f"  {label:<8}", subsequent_indent=" " * 10
+        )
+        lines = [
+            f"{_MARK[self.verdict]} Assumption {self.assumption}: {self.verdict}",
+            fill("", self.sentence),
+            fill("figures", self.figures),
+        ]
         for row in self.evidence.itertuples():
             lines.append(fill("", f"- {_line(row)}"))
         lines += [fill("sees", self.sees), fill("blind", self.blind), fill("next", self.next_step)]
@@ -187,43 +195,82 @@ class Report:
         escape = html.escape
         kind = self.verdict.name.lower().replace("_", "-")
         parts = [f"<style>{STYLE}</style>"] * style + [
-                 f'<section class="cp-report cp-{kind}">',
-                 f"<h3>Assumption {escape(self.assumption)}: "
-                 f'<span class="cp-verdict">{escape(self.verdict)}</span></h3>',
-                 f"<p><strong>{escape(self.sentence)}</strong></p>",
-                 f'<p class="cp-figures">{escape(self.figures)}</p>']
+            f'<section class="cp-report cp-{kind}">',
+            f"<h3>Assumption {escape(self.assumption)}: "
+            f'<span class="cp-verdict">{escape(self.verdict)}</span></h3>',
+            f"<p><strong>{escape(self.sentence)}</strong></p>",
+            f'<p class="cp-figures">{escape(self.figures)}</p>',
+        ]
         if self.picture is not None:
             parts.append(f'<div class="cp-figure">{self.plot().svg}</div>')
         if len(self.evidence):
             shown = self.evidence.drop(
-                columns=[c for c in self.evidence if self.evidence[c].map(_absent).all()])
+                columns=[c for c in self.evidence if self.evidence[c].map(_absent).all()]
+            )
             parts.append(_html_table(shown))
         if self.examples is not None and len(self.examples):
             parts.append(_html_table(self.examples))
         parts.append("<dl>")
-        for term, text in (("What this check can see", self.sees), ("What it cannot", self.blind),
-                           ("What to do next", self.next_step)):
+        for term, text in (
+            ("What this check can see", self.sees),
+            ("What it cannot", self.blind),
+            ("What to do next", self.next_step),
+        ):
             parts.append(f"<dt>{term}</dt><dd>{escape(text)}</dd>")
         parts.append("</dl></section>")
         return "\n".join(parts)
 
     def to_frame(self) -> pd.DataFrame:
         """One row: everything but the tables. ``pandas.concat`` makes a table of several."""
-        return pd.DataFrame([{
-            "assumption": self.assumption, "verdict": str(self.verdict), "statistic": self.statistic,
-            "value": self.value, "low": self.low, "high": self.high, "p_value": self.p_value,
-            "n": self.n, "unit": self.unit, "sentence": self.sentence,
-            "next_step": self.next_step, "source": self.source}])
+        return pd.DataFrame(
+            [
+                {
+                    "assumption": self.assumption,
+                    "verdict": str(self.verdict),
+                    "statistic": self.statistic,
+                    "value": self.value,
+                    "low": self.low,
+                    "high": self.high,
+                    "p_value": self.p_value,
+                    "n": self.n,
+                    "unit": self.unit,
+                    "sentence": self.sentence,
+                    "next_step": self.next_step,
+                    "source": self.source,
+                }
+            ]
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, the tables as lists of rows."""
-        row = {k: getattr(self, k) for k in (
-            "assumption", "sentence", "sees", "blind", "next_step", "statistic", "value", "low",
-            "high", "p_value", "n", "unit", "source", "simulated")}
-        plain = lambda frame: [  # noqa: E731
-            {k: None if _absent(v) else v for k, v in r.items()} for r in frame.to_dict("records")]
-        return {**row, "verdict": str(self.verdict), "evidence": plain(self.evidence),
-                "examples": [] if self.examples is None else plain(self.examples)}
+        row = {
+            k: getattr(self, k)
+            for k in (
+                "assumption",
+                "sentence",
+                "sees",
+                "blind",
+                "next_step",
+                "statistic",
+                "value",
+                "low",
+                "high",
+                "p_value",
+                "n",
+                "unit",
+                "source",
+                "simulated",
+            )
+        }
+        plain = lambda frame: [
+            {k: None if _absent(v) else v for k, v in r.items()} for r in frame.to_dict("records")
+        ]
+        return {
+            **row,
+            "verdict": str(self.verdict),
+            "evidence": plain(self.evidence),
+            "examples": [] if self.examples is None else plain(self.examples),
+        }
 
     def plot(self) -> Any:
         """The figure of the check, see :func:`causalpref.figures.evidence`.
@@ -251,7 +298,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def number(value: float) -> str:
     """A number in as few characters as tell it apart."""
-    if isinstance(value, int) or float(value).is_integer() and abs(value) >= 10:
+    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 10):
         return f"{int(value):,}"
     if math.isinf(value):
         return "infinite" if value > 0 else "minus infinite"
@@ -291,13 +338,26 @@ def _line(row: Any) -> str:
 def _html_table(frame: pd.DataFrame) -> str:
     numeric = [any(isinstance(v, (int, float)) for v in frame[c]) for c in frame.columns]
     kinds = [' class="cp-number"' if n else "" for n in numeric]
-    head = "".join(f"<th{kind}>{html.escape(str(c).replace('_', ' '))}</th>"
-                   for c, kind in zip(frame.columns, kinds))
+    head = "".join(
+        f"<th{kind}>{html.escape(str(c).replace('_', ' '))}</th>"
+        for c, kind in zip(frame.columns, kinds)
+    )
     body = []
     for row in frame.itertuples(index=False):
-        cells = ["" if _absent(v) else number(v) if isinstance(v, (int, float)) and
-                 not isinstance(v, bool) else str(v) for v in row]
-        body.append("<tr>" + "".join(f"<td{kind}>{html.escape(text)}</td>"
-                                     for text, kind in zip(cells, kinds)) + "</tr>")
-    return (f'<div class="cp-table" tabindex="0"><table><thead><tr>{head}</tr></thead>'
-            f"<tbody>{''.join(body)}</tbody></table></div>")
+        cells = [
+            ""
+            if _absent(v)
+            else number(v)
+            if isinstance(v, (int, float)) and not isinstance(v, bool)
+            else str(v)
+            for v in row
+        ]
+        body.append(
+            "<tr>"
+            + "".join(f"<td{kind}>{html.escape(text)}</td>" for text, kind in zip(cells, kinds))
+            + "</tr>"
+        )
+    return (
+        f'<div class="cp-table" tabindex="0"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
+    )

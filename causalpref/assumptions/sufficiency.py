@@ -9,9 +9,21 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from causalpref.assumptions._fits import (TINY, WIDEST, clustered, distinct, folds, groups_of,
-                                          holm, logistic, modifiers, ridge_scores, sampled_rows,
-                                          score_test, unit_spread)
+from causalpref.assumptions._fits import (
+    TINY,
+    WIDEST,
+    clustered,
+    distinct,
+    folds,
+    groups_of,
+    holm,
+    logistic,
+    modifiers,
+    ridge_scores,
+    sampled_rows,
+    score_test,
+    unit_spread,
+)
 from causalpref.assumptions.confounding import Names, _names
 from causalpref.assumptions.report import Picture, Report, Verdict, table
 from causalpref.data import PreferenceData
@@ -43,9 +55,16 @@ def _reward_terms(data: PreferenceData, most: int) -> np.ndarray:
     return distinct(np.concatenate(parts, axis=1))
 
 
-def check_sufficiency(data: PreferenceData, *, groups: Sequence[Any] | None = None,
-                      n_folds: int = 5, flips: int = 199, most_pairs: int = 20_000,
-                      alpha: float = 0.05, seed: int | np.random.Generator = 0) -> Report:
+def check_sufficiency(
+    data: PreferenceData,
+    *,
+    groups: Sequence[Any] | None = None,
+    n_folds: int = 5,
+    flips: int = 199,
+    most_pairs: int = 20_000,
+    alpha: float = 0.05,
+    seed: int | np.random.Generator = 0,
+) -> Report:
     """Does the embedding predict the label beyond Z?
 
     Under latent sufficiency L depends on the texts through (Z^X, Z^T, Z'^T) only, so nothing else
@@ -88,15 +107,20 @@ def check_sufficiency(data: PreferenceData, *, groups: Sequence[Any] | None = No
         assumption="4, latent sufficiency",
         sees="features that move preferences, stand in the embedding and are not among the latents",
         blind="features that the embedding does not carry; and the difference between a missing "
-              "latent and a reward that bends more than a quadratic",
-        source=data.source, simulated=data.simulated)
+        "latent and a reward that bends more than a quadratic",
+        source=data.source,
+        simulated=data.simulated,
+    )
     missing = [n for n in ("embeddings", "response_latents") if getattr(data, n) is None]
     if missing:
-        return Report(verdict=Verdict.UNTESTABLE, n=len(data), **common,
-                      sentence=f"The data have no {' and no '.join(missing)}: there is nothing "
-                               "to compare.",
-                      next_step="Name the latents that are meant to suffice, and embed the texts "
-                                "(causalpref.text.embedding).")
+        return Report(
+            verdict=Verdict.UNTESTABLE,
+            n=len(data),
+            **common,
+            sentence=f"The data have no {' and no '.join(missing)}: there is nothing to compare.",
+            next_step="Name the latents that are meant to suffice, and embed the texts "
+            "(causalpref.text.embedding).",
+        )
     rng = np.random.default_rng(seed)
     group = groups_of(data, groups)
     kept = sampled_rows(data, most_pairs, rng, group)
@@ -116,13 +140,21 @@ def check_sufficiency(data: PreferenceData, *, groups: Sequence[Any] | None = No
     # labels that are nearly certain say little of the weights: count pairs by their variance
     spread = special.expit(terms @ logistic(terms, y, ridge=0.1))
     informative = 4 * (spread * (1 - spread)).sum()
-    if (informative < 10 * terms.shape[1] or n_groups < 2 * n_folds or e.shape[1] == 0
-            or y.min() == y.max()):
-        return Report(verdict=Verdict.UNTESTABLE, n=n, **common,
-                      sentence="There is too little to fit: few prompts for the number of latents and "
-                               "objectives, embeddings that never differ within a pair, or labels "
-                               "that leave nothing over.",
-                      next_step="Collect more prompts, or look at fewer latents.")
+    if (
+        informative < 10 * terms.shape[1]
+        or n_groups < 2 * n_folds
+        or e.shape[1] == 0
+        or y.min() == y.max()
+    ):
+        return Report(
+            verdict=Verdict.UNTESTABLE,
+            n=n,
+            **common,
+            sentence="There is too little to fit: few prompts for the number of latents and "
+            "objectives, embeddings that never differ within a pair, or labels "
+            "that leave nothing over.",
+            next_step="Collect more prompts, or look at fewer latents.",
+        )
     # One base for all rows: bases of folds share training data, their errors agree, and the
     # direction would learn them. e is cleared in the metric of the information matrix, so that
     # errors of the base drop out to first order.
@@ -138,7 +170,7 @@ def check_sufficiency(data: PreferenceData, *, groups: Sequence[Any] | None = No
     scores = ridge_scores(cleared - cleared.mean(axis=0), outcomes, fold)
     sums = (scores * outcomes).sum(axis=0)
     p = float((1 + (sums[1:] >= sums[0]).sum()) / (1 + flips))
-    product = scores[:, 0] / (np.sqrt((scores[:, 0]**2).mean()) or 1.0)
+    product = scores[:, 0] / (np.sqrt((scores[:, 0] ** 2).mean()) or 1.0)
 
     # how far to go along the direction: one number, fitted to what was held out
     step = max(0.0, float(logistic(product[:, None], y, ridge=1.0, offset=base)[0]))
@@ -150,48 +182,93 @@ def check_sufficiency(data: PreferenceData, *, groups: Sequence[Any] | None = No
     # a direction of no use at all is not followed: no gain, and no interval to be had
     low, high = (gain - 1.96 * se, gain + 1.96 * se) if step > 0 else (None, None)
     rejected = p <= alpha
-    verdict = (Verdict.NOT_FOUND if not rejected else
-               Verdict.VIOLATED if low is not None and low > 0 else Verdict.STRAINED)
-    accuracy = [_accuracy(h, member, what) for h, what in (
-        (hit_base, "accuracy of the latents alone"),
-        (hit_full, "accuracy of latents and embedding"))]
-    rows = [*accuracy, {"what": "correlation of residuals with the direction of the embedding "
-             "that fits the other folds best", "value": float(np.corrcoef(product, residual)[0, 1])
-             if product.std() > 0 else 0.0, "p_value": p, "n": n}]
+    verdict = (
+        Verdict.NOT_FOUND
+        if not rejected
+        else Verdict.VIOLATED
+        if low is not None and low > 0
+        else Verdict.STRAINED
+    )
+    accuracy = [
+        _accuracy(h, member, what)
+        for h, what in (
+            (hit_base, "accuracy of the latents alone"),
+            (hit_full, "accuracy of latents and embedding"),
+        )
+    ]
+    rows = [
+        *accuracy,
+        {
+            "what": "correlation of residuals with the direction of the embedding "
+            "that fits the other folds best",
+            "value": float(np.corrcoef(product, residual)[0, 1]) if product.std() > 0 else 0.0,
+            "p_value": p,
+            "n": n,
+        },
+    ]
     if rejected:
-        sentence = ("The embedding predicts the label beyond the latents "
-                    f"(accuracy {accuracy[0]['value']:.1%} without it, {accuracy[1]['value']:.1%} "
-                    "with it): something that moves preferences is missing from them, or the reward "
-                    "bends more than assumed.")
-        step = ("Read pairs that the latents get wrong and the embedding right; name what they "
-                "share, measure it and add it. Until then effects of single latents may be those of "
-                "what goes with them.")
+        sentence = (
+            "The embedding predicts the label beyond the latents "
+            f"(accuracy {accuracy[0]['value']:.1%} without it, {accuracy[1]['value']:.1%} "
+            "with it): something that moves preferences is missing from them, or the reward "
+            "bends more than assumed."
+        )
+        step = (
+            "Read pairs that the latents get wrong and the embedding right; name what they "
+            "share, measure it and add it. Until then effects of single latents may be those of "
+            "what goes with them."
+        )
     else:
-        sentence = ("The direction of the embedding that fits some pairs is of no use on others: "
-                    if high is None else
-                    f"The embedding adds {gain:+.1%} of accuracy to the latents, at most "
-                    f"{high:+.1%}: ") + "nothing that it carries was seen to be missing."
+        sentence = (
+            "The direction of the embedding that fits some pairs is of no use on others: "
+            if high is None
+            else f"The embedding adds {gain:+.1%} of accuracy to the latents, at most {high:+.1%}: "
+        ) + "nothing that it carries was seen to be missing."
         step = "Try a stronger encoder: what it cannot read, this check cannot miss."
     return Report(
-        verdict=verdict, sentence=sentence, next_step=step,
-        statistic="gain in accuracy from the embedding", value=gain, low=low, high=high,
-        p_value=p, n=n, evidence=table(rows),
-        picture=Picture("intervals", pd.DataFrame(accuracy)[["what", "value", "low", "high"]],
-                        "accuracy (what the embedding adds is cross-fitted)", (0.5,),
-                        "Dots with 95 % intervals: " + "; ".join(
-                            f"{a['what']} {a['value']:.3f}" for a in accuracy) + "."), **common)
+        verdict=verdict,
+        sentence=sentence,
+        next_step=step,
+        statistic="gain in accuracy from the embedding",
+        value=gain,
+        low=low,
+        high=high,
+        p_value=p,
+        n=n,
+        evidence=table(rows),
+        picture=Picture(
+            "intervals",
+            pd.DataFrame(accuracy)[["what", "value", "low", "high"]],
+            "accuracy (what the embedding adds is cross-fitted)",
+            (0.5,),
+            "Dots with 95 % intervals: "
+            + "; ".join(f"{a['what']} {a['value']:.3f}" for a in accuracy)
+            + ".",
+        ),
+        **common,
+    )
 
 
 def _accuracy(hit: np.ndarray, member: np.ndarray, what: str) -> dict:
     mean, n = float(hit.mean()), len(hit)
     sums = clustered(hit - mean, member)
     half = 1.96 * np.sqrt((sums**2).sum() * len(sums) / max(len(sums) - 1, 1)) / n
-    return {"what": what, "value": mean, "low": float(mean - half), "high": float(mean + half),
-            "n": n}
+    return {
+        "what": what,
+        "value": mean,
+        "low": float(mean - half),
+        "high": float(mean + half),
+        "n": n,
+    }
 
 
-def check_additivity(data: PreferenceData, *, names: Names | None = None,
-                     groups: Sequence[Any] | None = None, alpha: float = 0.05) -> Report:
+def check_additivity(
+    data: PreferenceData,
+    *,
+    names: Names | None = None,
+    groups: Sequence[Any] | None = None,
+    alpha: float = 0.05,
+) -> Report:
     """Does what a latent of the response is worth depend on the prompt? ("Why Z^X matters")
 
     If Z^X enters the reward additively it cancels in R - R' and may be left out of the
@@ -227,22 +304,34 @@ def check_additivity(data: PreferenceData, *, names: Names | None = None,
         assumption="that Z^X is additive (3.2)",
         sees="latents of the response whose worth changes with the recorded latents of the prompt",
         blind="features of the prompt that were not recorded, and interactions that are neither "
-              "linear nor quadratic in Z^T; where latents of prompt and response go together, a "
-              "reward that bends more than a quadratic looks like an interaction",
-        source=data.source, simulated=data.simulated)
+        "linear nor quadratic in Z^T; where latents of prompt and response go together, a "
+        "reward that bends more than a quadratic looks like an interaction",
+        source=data.source,
+        simulated=data.simulated,
+    )
     by = modifiers(data)
     use = by.std(axis=0) > 0.5  # those that vary have 1
-    names_x = (_names(names, "prompt_latents", range(by.shape[1]), "Z^X_")
-               if data.prompt_latents is not None else
-               [f"prompt type {v}" for v in np.unique(data.prompt_type)[1:]]
-               if data.prompt_type is not None else [])
+    names_x = (
+        _names(names, "prompt_latents", range(by.shape[1]), "Z^X_")
+        if data.prompt_latents is not None
+        else [f"prompt type {v}" for v in np.unique(data.prompt_type)[1:]]
+        if data.prompt_type is not None
+        else []
+    )
     by, names_x = by[:, use], [name for name, u in zip(names_x, use) if u]
     if data.response_latents is None or by.shape[1] == 0:
-        what = ("latents of the response" if data.response_latents is None else
-                "latent or type of the prompt that varies")
-        return Report(verdict=Verdict.UNTESTABLE, n=len(data), **common,
-                      sentence=f"The data have no {what}.",
-                      next_step="Record what kind of prompt each is: topic, task, length.")
+        what = (
+            "latents of the response"
+            if data.response_latents is None
+            else "latent or type of the prompt that varies"
+        )
+        return Report(
+            verdict=Verdict.UNTESTABLE,
+            n=len(data),
+            **common,
+            sentence=f"The data have no {what}.",
+            next_step="Record what kind of prompt each is: topic, task, length.",
+        )
     first, second = data.pairs.T
     z = data.response_latents
     scaled = unit_spread(z)
@@ -252,54 +341,93 @@ def check_additivity(data: PreferenceData, *, names: Names | None = None,
     names_z = _names(names, "response_latents", range(z.shape[1]), "Z^T_")
     bent = [j for j in range(z.shape[1]) if len(np.unique(z[:, j])) > 2]  # else square is linear
     if n_groups >= 20 * (z.shape[1] + len(bent)) * by.shape[1]:
-        d = np.concatenate([d, scaled[first][:, bent]**2 - scaled[second][:, bent]**2], axis=1)
+        d = np.concatenate([d, scaled[first][:, bent] ** 2 - scaled[second][:, bent] ** 2], axis=1)
         label_d += [(j, " squared") for j in bent]
     live = (d**2).mean(axis=0) > 1e-12
     d, label_d = d[:, live], [v for v, u in zip(label_d, live) if u]
     too_few = n_groups < 20 * d.shape[1] * by.shape[1]
     if d.shape[1] == 0 or too_few or data.label.min() == data.label.max():
-        return Report(verdict=Verdict.UNTESTABLE, n=len(data), **common,
-                      sentence="There is too little to fit: few prompts for the number of latents, "
-                               "latents that never differ within a pair, or labels all the same.",
-                      next_step="Collect more prompts, or look at fewer latents.")
+        return Report(
+            verdict=Verdict.UNTESTABLE,
+            n=len(data),
+            **common,
+            sentence="There is too little to fit: few prompts for the number of latents, "
+            "latents that never differ within a pair, or labels all the same.",
+            next_step="Collect more prompts, or look at fewer latents.",
+        )
     base = np.column_stack([np.ones(len(d)), d])
     values = np.empty(0) if data.objective is None else np.unique(data.objective)
     if len(values) > 1:  # what a latent is worth under each objective is not the prompt's doing
         if n_groups < 10 * d.shape[1] * len(values):
-            return Report(verdict=Verdict.UNTESTABLE, n=len(data), **common,
-                          sentence=f"What a latent is worth may differ between {len(values)} "
-                                   "objectives, and there are too few prompts to tell that apart "
-                                   "from the prompt.",
-                          next_step="Collect more prompts, or merge objectives.")
+            return Report(
+                verdict=Verdict.UNTESTABLE,
+                n=len(data),
+                **common,
+                sentence=f"What a latent is worth may differ between {len(values)} "
+                "objectives, and there are too few prompts to tell that apart "
+                "from the prompt.",
+                next_step="Collect more prompts, or merge objectives.",
+            )
         hot = (data.objective[:, None] == values[1:]).astype(float)
-        base = distinct(np.concatenate([base, (d[:, :, None] * hot[:, None, :]).reshape(
-            len(d), -1)], axis=1))
+        base = distinct(
+            np.concatenate([base, (d[:, :, None] * hot[:, None, :]).reshape(len(d), -1)], axis=1)
+        )
     extra = (d[:, :, None] * by[:, None, :]).reshape(len(d), -1)
     statistic, df, p, alone = score_test(base, extra, data.label, group)
     if df == 0:
-        return Report(verdict=Verdict.UNTESTABLE, n=len(data), **common,
-                      sentence="The prompts cannot be told from the objectives: each kind of prompt was "
-                               "judged under its own.",
-                      next_step="Have some prompts judged under another objective.")
+        return Report(
+            verdict=Verdict.UNTESTABLE,
+            n=len(data),
+            **common,
+            sentence="The prompts cannot be told from the objectives: each kind of prompt was "
+            "judged under its own.",
+            next_step="Have some prompts judged under another objective.",
+        )
     rejected = p <= alpha
     each = holm(2 * stats.norm.sf(np.abs(alone)))
-    cells = [{"row": names_z[j] + power, "column": x, "value": float(alone[i * by.shape[1] + b])}
-             for i, (j, power) in enumerate(label_d) for b, x in enumerate(names_x)]
+    cells = [
+        {"row": names_z[j] + power, "column": x, "value": float(alone[i * by.shape[1] + b])}
+        for i, (j, power) in enumerate(label_d)
+        for b, x in enumerate(names_x)
+    ]
     worst = np.argsort(-np.abs(alone), kind="stable")[:6]
-    rows = [{"what": f"{cells[i]['row']} x {cells[i]['column']}: z", "value": float(alone[i]),
-             "p_value": float(each[i]), "n": len(data)} for i in worst]
+    rows = [
+        {
+            "what": f"{cells[i]['row']} x {cells[i]['column']}: z",
+            "value": float(alone[i]),
+            "p_value": float(each[i]),
+            "n": len(data),
+        }
+        for i in worst
+    ]
     top = cells[int(worst[0])]
     return Report(
         verdict=Verdict.VIOLATED if rejected else Verdict.NOT_FOUND,
-        sentence=("What a latent of the response is worth depends on the prompt, most visibly "
-                  f"{top['row']} on {top['column']}: Z^X may not be left out." if rejected else
-                  "No latent of the response was seen to be worth more on some prompts than on others."),
-        next_step=("Give the reward model the prompt and let it interact; report effects for each kind of "
-                   "prompt, or say over which mix they are averaged." if rejected else
-                   "Keep the prompt in the model where it costs little; this is no proof that it "
-                   "cancels."),
-        statistic="chi squared / df of the interactions", value=statistic / max(df, 1),
-        p_value=p, n=len(data), evidence=table(rows),
-        picture=Picture("matrix", pd.DataFrame(cells), "z of latent x prompt",
-                        (), "A matrix of z values of interactions, largest "
-                        f"{top['row']} x {top['column']} with {top['value']:.1f}."), **common)
+        sentence=(
+            "What a latent of the response is worth depends on the prompt, most visibly "
+            f"{top['row']} on {top['column']}: Z^X may not be left out."
+            if rejected
+            else "No latent of the response was seen to be worth more on some prompts than on others."
+        ),
+        next_step=(
+            "Give the reward model the prompt and let it interact; report effects for each kind of "
+            "prompt, or say over which mix they are averaged."
+            if rejected
+            else "Keep the prompt in the model where it costs little; this is no proof that it "
+            "cancels."
+        ),
+        statistic="chi squared / df of the interactions",
+        value=statistic / max(df, 1),
+        p_value=p,
+        n=len(data),
+        evidence=table(rows),
+        picture=Picture(
+            "matrix",
+            pd.DataFrame(cells),
+            "z of latent x prompt",
+            (),
+            "A matrix of z values of interactions, largest "
+            f"{top['row']} x {top['column']} with {top['value']:.1f}.",
+        ),
+        **common,
+    )

@@ -18,9 +18,17 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from causalpref.assumptions import (Picture, Report, Verdict, check_additivity, check_consistency,
-                                    check_latent_positivity, check_positivity, check_sufficiency,
-                                    check_unconfoundedness)
+from causalpref.assumptions import (
+    Picture,
+    Report,
+    Verdict,
+    check_additivity,
+    check_consistency,
+    check_latent_positivity,
+    check_positivity,
+    check_sufficiency,
+    check_unconfoundedness,
+)
 from causalpref.assumptions._fits import folds, groups_of, logistic, proportion, sampled_rows
 from causalpref.assumptions.confounding import Names, _names
 from causalpref.assumptions.report import _MARK, STYLE, _html_table, number, table
@@ -28,14 +36,21 @@ from causalpref.data import PreferenceData
 from causalpref.estimators import longer_preferred
 from causalpref.sources.files import LAYOUTS, LoadedPreferences
 from causalpref.sources.hh_rlhf import first_turn
-from causalpref.text.surface import PROMPT_FEATURES, RESPONSE_FEATURES, prompt_features, surface_features
+from causalpref.text.surface import (
+    PROMPT_FEATURES,
+    RESPONSE_FEATURES,
+    prompt_features,
+    surface_features,
+)
 
 __all__ = ["Audit", "audit", "baselines"]
 
 _FORMAT = "causalpref.Audit/1"
-_HASHED = ("hashed word 1-2-grams: of the prompt (128 columns) and of the two responses "
-           "(128 columns, their mean) to tell the objective; of each response (256 columns) to "
-           "tell the label")
+_HASHED = (
+    "hashed word 1-2-grams: of the prompt (128 columns) and of the two responses "
+    "(128 columns, their mean) to tell the objective; of each response (256 columns) to "
+    "tell the label"
+)
 _PACKAGES = ("causalpref", "numpy", "scipy", "pandas", "scikit-learn")
 _MOST_TYPES = 12
 
@@ -96,8 +111,9 @@ class Audit:
     def next_steps(self) -> list[tuple[Report, str]]:
         """What to do, for what is violated, strained, cannot be tested, and the rest."""
         first = [Verdict.VIOLATED, Verdict.STRAINED, Verdict.UNTESTABLE, Verdict.NOT_FOUND]
-        return [(r, r.next_step) for r in sorted(self.reports,
-                                                 key=lambda r: first.index(r.verdict))]
+        return [
+            (r, r.next_step) for r in sorted(self.reports, key=lambda r: first.index(r.verdict))
+        ]
 
     def __repr__(self) -> str:
         return f"Audit({self.source!r}, {str(self.verdict)!r})"
@@ -107,18 +123,28 @@ class Audit:
         lines = [f"Audit of {self.source}", *(f"  {line}" for line in self._about())]
         lines += ["", "Content-blind baselines (accuracy, 95 % interval)"]
         for row in self.baselines.head(7).itertuples():
-            said = (f"{row.value:.3f}  ({row.low:.3f} to {row.high:.3f})" if _known(row.value)
-                    else row.note)
+            said = (
+                f"{row.value:.3f}  ({row.low:.3f} to {row.high:.3f})"
+                if _known(row.value)
+                else row.note
+            )
             lines.append(f"  {_cut(row.what, 43):<43}  {_cut(said, 33)}")
         lines += ["", f"Assumptions (the worst: {self.verdict})"]
         for r in self.reports:
-            lines.append(f"{_MARK[r.verdict]} {_cut(_name(r), 21):<21} {str(r.verdict):<18} "
-                         f"{_cut(_finding(r), 37)}")
+            lines.append(
+                f"{_MARK[r.verdict]} {_cut(_name(r), 21):<21} {r.verdict!s:<18} "
+                f"{_cut(_finding(r), 37)}"
+            )
         alarms = [r for r, _ in self.next_steps if r.verdict.alarm]
         lines.append("")
         for i, r in enumerate(alarms):
-            block = textwrap.wrap(f"{_MARK[r.verdict]} {_name(r)}: {_clean(r.sentence)}", 78,
-                                  subsequent_indent="  ", max_lines=3, placeholder=" …")
+            block = textwrap.wrap(
+                f"{_MARK[r.verdict]} {_name(r)}: {_clean(r.sentence)}",
+                78,
+                subsequent_indent="  ",
+                max_lines=3,
+                placeholder=" …",
+            )
             if len(lines) + len(block) > 38:
                 lines.append(f"  and {len(alarms) - i} more")
                 break
@@ -131,34 +157,55 @@ class Audit:
         """What the data are, in a few lines."""
         n, read = self.counts, self.reading
         per = n["pairs_per_prompt"]
-        lines = [f"{_count(n['pairs'], 'pair')}, {_count(n['responses'], 'response')}, "
-                 f"{_count(n['prompts'], 'prompt')} (at most {_count(per['most'], 'pair')} a "
-                 "prompt)"]
-        lines.append("objective: " + (_shares(n["objectives"], 4) if n["objectives"] else
-                                      "not recorded") + "; annotators: "
-                     + (f"{n['annotators']:,}" if n["annotators"] else "not recorded"))
+        lines = [
+            f"{_count(n['pairs'], 'pair')}, {_count(n['responses'], 'response')}, "
+            f"{_count(n['prompts'], 'prompt')} (at most {_count(per['most'], 'pair')} a "
+            "prompt)"
+        ]
+        lines.append(
+            "objective: "
+            + (_shares(n["objectives"], 4) if n["objectives"] else "not recorded")
+            + "; annotators: "
+            + (f"{n['annotators']:,}" if n["annotators"] else "not recorded")
+        )
         if "rows" in read:
-            lines.append(f"{read['rows']:,} rows read, layout {read['layout']}: "
-                         f"{_count(read['ties'], 'tie')} and {_count(read['bad_rows'], 'bad row')} "
-                         "left out")
-        lines.append(f"{_count(n['repeated_pairs'], 'repeated pair')}; order shown: "
-                     + ("as in the file" if read["order_known"] else "not recorded"))
+            lines.append(
+                f"{read['rows']:,} rows read, layout {read['layout']}: "
+                f"{_count(read['ties'], 'tie')} and {_count(read['bad_rows'], 'bad row')} "
+                "left out"
+            )
+        lines.append(
+            f"{_count(n['repeated_pairs'], 'repeated pair')}; order shown: "
+            + ("as in the file" if read["order_known"] else "not recorded")
+        )
         return lines + textwrap.wrap(_clean(self.latents), 76, max_lines=3, placeholder=" …")
 
     # -- other forms --------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: None for what is not known, ``"Infinity"`` for infinite."""
-        return _jsonable({
-            "format": _FORMAT, "version": importlib.metadata.version("causalpref"),
-            "source": self.source, "simulated": self.simulated, "verdict": str(self.verdict),
-            "violated": self.violated, "counts": self.counts, "reading": self.reading,
-            "latents": self.latents, "proxies": self.proxies,
-            "baselines": self.baselines.to_dict("records"),
-            "reports": [r.to_dict() for r in self.reports],
-            "next_steps": [{"assumption": r.assumption, "verdict": str(r.verdict), "do": step}
-                           for r, step in self.next_steps],
-            "notes": self.notes, "settings": self.settings})
+        return _jsonable(
+            {
+                "format": _FORMAT,
+                "version": importlib.metadata.version("causalpref"),
+                "source": self.source,
+                "simulated": self.simulated,
+                "verdict": str(self.verdict),
+                "violated": self.violated,
+                "counts": self.counts,
+                "reading": self.reading,
+                "latents": self.latents,
+                "proxies": self.proxies,
+                "baselines": self.baselines.to_dict("records"),
+                "reports": [r.to_dict() for r in self.reports],
+                "next_steps": [
+                    {"assumption": r.assumption, "verdict": str(r.verdict), "do": step}
+                    for r, step in self.next_steps
+                ],
+                "notes": self.notes,
+                "settings": self.settings,
+            }
+        )
 
     def to_json(self) -> str:
         """:meth:`to_dict` as strict JSON, ASCII only."""
@@ -170,15 +217,26 @@ class Audit:
 
     def _repr_html_(self) -> str:
         kind = self.verdict.name.lower().replace("_", "-")
-        return (f'<style>{STYLE}</style><section class="cp-report cp-{kind}">'
-                f"<h3>Audit of {_html(self.source)}</h3>"
-                + "".join(f"<p>{_html(line)}</p>" for line in self._about()[:1] + [self.latents])
-                + _html_table(self._overview()) + _html_table(_shown(self.baselines))
-                + "<p>The whole report: <code>to_html()</code>.</p></section>")
+        return (
+            f'<style>{STYLE}</style><section class="cp-report cp-{kind}">'
+            f"<h3>Audit of {_html(self.source)}</h3>"
+            + "".join(f"<p>{_html(line)}</p>" for line in self._about()[:1] + [self.latents])
+            + _html_table(self._overview())
+            + _html_table(_shown(self.baselines))
+            + "<p>The whole report: <code>to_html()</code>.</p></section>"
+        )
 
     def _overview(self) -> pd.DataFrame:
-        return pd.DataFrame([{"assumption": _name(r), "verdict": f"{_MARK[r.verdict]} {r.verdict}",
-                              "finding": r.sentence} for r in self.reports])
+        return pd.DataFrame(
+            [
+                {
+                    "assumption": _name(r),
+                    "verdict": f"{_MARK[r.verdict]} {r.verdict}",
+                    "finding": r.sentence,
+                }
+                for r in self.reports
+            ]
+        )
 
     def to_html(self) -> str:
         """One page that needs nothing else: no script, no font, no picture from elsewhere.
@@ -191,11 +249,19 @@ class Audit:
 # -- the audit ---------------------------------------------------------------
 
 
-def audit(data: PreferenceData | LoadedPreferences, *, names: Names | None = None,
-          order_known: bool | None = None, latents: Literal["auto", "own", "surface"] = "auto",
-          features: Literal["auto", "hashed"] | np.ndarray | Featuriser | None = "auto",
-          groups: Sequence[Any] | None = None, most_pairs: int = 20_000, seed: int = 0,
-          notes: Sequence[str] = (), progress: bool = False) -> Audit:
+def audit(
+    data: PreferenceData | LoadedPreferences,
+    *,
+    names: Names | None = None,
+    order_known: bool | None = None,
+    latents: Literal["auto", "own", "surface"] = "auto",
+    features: Literal["auto", "hashed"] | np.ndarray | Featuriser | None = "auto",
+    groups: Sequence[Any] | None = None,
+    most_pairs: int = 20_000,
+    seed: int = 0,
+    notes: Sequence[str] = (),
+    progress: bool = False,
+) -> Audit:
     """Make every check on a data set, with the content-blind baselines.
 
     Parameters
@@ -245,8 +311,9 @@ def audit(data: PreferenceData | LoadedPreferences, *, names: Names | None = Non
     if latents not in ("auto", "own", "surface"):
         raise ValueError(f"latents is {latents!r}, expected 'auto', 'own' or 'surface'")
     if isinstance(features, str) and features not in ("auto", "hashed"):
-        raise ValueError(f"features is {features!r}, expected 'auto', 'hashed', an array, a "
-                         "function or None")
+        raise ValueError(
+            f"features is {features!r}, expected 'auto', 'hashed', an array, a function or None"
+        )
     if most_pairs < 1:
         raise ValueError(f"most_pairs is {most_pairs}, expected 1 or more")
     loaded = data if isinstance(data, LoadedPreferences) else None
@@ -261,49 +328,77 @@ def audit(data: PreferenceData | LoadedPreferences, *, names: Names | None = Non
         surface = surface_features(data.responses)
         data, names, said, derived = _with_latents(data, names, latents, surface, notes)
     with staged("content-blind baselines", progress):
-        blind = baselines(data, order_known=order_known, names=names, groups=group, seed=seed,
-                          surface=surface)
+        blind = baselines(
+            data, order_known=order_known, names=names, groups=group, seed=seed, surface=surface
+        )
     with staged("features of the texts", progress):
         # whole groups of prompts, by the rule that the checks have for themselves
         rows = sampled_rows(data, most_pairs, np.random.default_rng(seed), group)
         part_group = group[np.unique(data.pair_prompt[rows])]
         given = isinstance(features, np.ndarray)
         if given and (features.ndim != 2 or len(features) != len(data)):
-            raise ValueError(f"features has shape {features.shape}, expected ({len(data)}, any): "
-                             "one row a pair")
-        part, x, looked = _with_features(data.select(rows).compact(),
-                                         features[rows] if given else features)
+            raise ValueError(
+                f"features has shape {features.shape}, expected ({len(data)}, any): one row a pair"
+            )
+        part, x, looked = _with_features(
+            data.select(rows).compact(), features[rows] if given else features
+        )
     plain = data if data.embeddings is None else data.replace(embeddings=None)
     contexts = 0 if data.objective is None else len(np.unique(data.objective))
     told, told_group = (part, part_group) if contexts > 1 else (plain, group)
     x = x if contexts > 1 else None
-    drawn: dict[str, Any] = {"names": names, "most_pairs": len(told), "seed": seed,
-                             "features": x, "groups": told_group}
+    drawn: dict[str, Any] = {
+        "names": names,
+        "most_pairs": len(told),
+        "seed": seed,
+        "features": x,
+        "groups": told_group,
+    }
     reports = []
     for name, check in (
-            ("consistency", lambda: check_consistency(
-                plain, order_known=order_known, names=names)),
-            ("unconfoundedness", lambda: check_unconfoundedness(told, **drawn)),
-            ("positivity", lambda: check_positivity(told, **drawn)),
-            ("latent sufficiency", lambda: check_sufficiency(
-                part, groups=part_group, most_pairs=len(part), seed=seed)),
-            ("latent positivity", lambda: check_latent_positivity(plain, names=names)),
-            ("additivity", lambda: check_additivity(plain, names=names, groups=group))):
+        ("consistency", lambda: check_consistency(plain, order_known=order_known, names=names)),
+        ("unconfoundedness", lambda: check_unconfoundedness(told, **drawn)),
+        ("positivity", lambda: check_positivity(told, **drawn)),
+        (
+            "latent sufficiency",
+            lambda: check_sufficiency(part, groups=part_group, most_pairs=len(part), seed=seed),
+        ),
+        ("latent positivity", lambda: check_latent_positivity(plain, names=names)),
+        ("additivity", lambda: check_additivity(plain, names=names, groups=group)),
+    ):
         with staged(name, progress):
             reports.append(check())
     reports = [_of_proxies(r, derived, contexts) for r in reports]
 
     reading: dict[str, Any] = {"order_known": order_known}
     if loaded is not None:
-        reading |= {"layout": loaded.layout, "columns": list(LAYOUTS.get(loaded.layout, ())),
-                    "rows": loaded.rows, "ties": loaded.ties, "bad_rows": len(loaded.bad),
-                    "bad": [str(b) for b in loaded.bad[:20]]}
+        reading |= {
+            "layout": loaded.layout,
+            "columns": list(LAYOUTS.get(loaded.layout, ())),
+            "rows": loaded.rows,
+            "ties": loaded.ties,
+            "bad_rows": len(loaded.bad),
+            "bad": [str(b) for b in loaded.bad[:20]],
+        }
     return Audit(
-        data.source, data.simulated, _counts(data, names), reading, blind, reports, said,
-        bool(derived), notes,
-        {"seed": seed, "most_pairs": most_pairs, "pairs_of_texts": len(part), "features": looked,
-         "groups": "those that open with the same human turn" if groups is None else "as given",
-         "versions": _versions()})
+        data.source,
+        data.simulated,
+        _counts(data, names),
+        reading,
+        blind,
+        reports,
+        said,
+        bool(derived),
+        notes,
+        {
+            "seed": seed,
+            "most_pairs": most_pairs,
+            "pairs_of_texts": len(part),
+            "features": looked,
+            "groups": "those that open with the same human turn" if groups is None else "as given",
+            "versions": _versions(),
+        },
+    )
 
 
 @contextmanager
@@ -315,12 +410,16 @@ def staged(name: str, progress: bool) -> Iterator[None]:
         print(f"{time.perf_counter() - start:7.1f} s  {name}", file=sys.stderr, flush=True)
 
 
-def _with_latents(data: PreferenceData, names: dict[str, Any], latents: str,
-                  surface: pd.DataFrame, notes: list[str]
-                  ) -> tuple[PreferenceData, dict[str, Any], str, set[str]]:
+def _with_latents(
+    data: PreferenceData,
+    names: dict[str, Any],
+    latents: str,
+    surface: pd.DataFrame,
+    notes: list[str],
+) -> tuple[PreferenceData, dict[str, Any], str, set[str]]:
     """The data with latents, their names, a sentence about them, and which are proxies."""
     names = dict(names)
-    proxies = latents == "surface" or latents == "auto" and data.response_latents is None
+    proxies = latents == "surface" or (latents == "auto" and data.response_latents is None)
     fields: dict[str, Any] = {}
     if proxies:
         z = surface.to_numpy()
@@ -329,10 +428,13 @@ def _with_latents(data: PreferenceData, names: dict[str, Any], latents: str,
         names["response_latents"] = [n for n, d in zip(RESPONSE_FEATURES, differs) if d]
         fields["response_latents"] = z[:, differs] if differs.any() else None
         for name in np.array(RESPONSE_FEATURES)[~differs]:
-            notes.append(f"The two responses of a pair never differ in {name}: it is left out of "
-                         "the surface latents.")
+            notes.append(
+                f"The two responses of a pair never differ in {name}: it is left out of "
+                "the surface latents."
+            )
     of_prompts = latents == "surface" or (
-        latents == "auto" and data.prompt_latents is None and (proxies or data.prompt_type is None))
+        latents == "auto" and data.prompt_latents is None and (proxies or data.prompt_type is None)
+    )
     if of_prompts:
         x = prompt_features(data.prompts).to_numpy()
         labels = [f"prompt {name}" for name in PROMPT_FEATURES]
@@ -347,8 +449,11 @@ def _with_latents(data: PreferenceData, names: dict[str, Any], latents: str,
         fields["prompt_latents"] = x[:, varies] if varies.any() else None
     if fields:
         data = data.replace(**fields)
-    derived = {k for k, d in (("response_latents", proxies), ("prompt_latents", of_prompts))
-               if d and getattr(data, k) is not None}
+    derived = {
+        k
+        for k, d in (("response_latents", proxies), ("prompt_latents", of_prompts))
+        if d and getattr(data, k) is not None
+    }
     parts = []
     for symbol, kind in (("Z^T", "response_latents"), ("Z^X", "prompt_latents")):
         values = getattr(data, kind)
@@ -358,23 +463,26 @@ def _with_latents(data: PreferenceData, names: dict[str, Any], latents: str,
             parts.append(f"{symbol} = {', '.join(labels)}{whence}")
     sentence = "; ".join(parts) or "Latents: none"
     if derived:
-        sentence = ("Latents read off the surface are proxies, not what people had in mind: "
-                    + sentence)
+        sentence = (
+            "Latents read off the surface are proxies, not what people had in mind: " + sentence
+        )
     elif parts:
         sentence = "Latents: " + sentence
     return data, names, sentence + ".", derived
 
 
-def _with_features(part: PreferenceData, features: Any
-                   ) -> tuple[PreferenceData, np.ndarray | None, str]:
+def _with_features(
+    part: PreferenceData, features: Any
+) -> tuple[PreferenceData, np.ndarray | None, str]:
     """Pairs with embeddings, what tells their objective (None: these), and how, in words."""
     if features is None:
         return part, None, "not looked at" if part.embeddings is None else "embeddings of the data"
     if callable(features):
         embedded = features(part)
         if embedded.embeddings is None or not np.array_equal(embedded.pairs, part.pairs):
-            raise ValueError("features, a function, must return the data it is given with "
-                             "embeddings")
+            raise ValueError(
+                "features, a function, must return the data it is given with embeddings"
+            )
         return embedded, None, "embeddings of a language model"
     if isinstance(features, np.ndarray):
         if part.embeddings is None:
@@ -394,36 +502,49 @@ def _hashed(texts: np.ndarray, n_features: int) -> np.ndarray:
     """As :func:`causalpref.text.embedding.hashed_ngrams`, without importing PyTorch for it."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    counts = HashingVectorizer(n_features=n_features, ngram_range=(1, 2), dtype=np.float32,
-                               token_pattern=r"(?u)\b\w+\b")
+    counts = HashingVectorizer(
+        n_features=n_features, ngram_range=(1, 2), dtype=np.float32, token_pattern=r"(?u)\b\w+\b"
+    )
     return counts.transform(texts).toarray()
 
 
 def _of_proxies(report: Report, derived: set[str], contexts: int) -> Report:
     """The report, where it rests on latents read off the surface, with a word on these."""
     about = report.assumption
-    rests = {"2": {"response_latents"} if contexts < 2 else set(), "4": {"response_latents"},
-             "5": {"response_latents", "prompt_latents"},
-             "t": {"response_latents", "prompt_latents"}}.get(about[0], set())
+    rests = {
+        "2": {"response_latents"} if contexts < 2 else set(),
+        "4": {"response_latents"},
+        "5": {"response_latents", "prompt_latents"},
+        "t": {"response_latents", "prompt_latents"},
+    }.get(about[0], set())
     if not rests & derived or (report.verdict is Verdict.UNTESTABLE and not len(report.evidence)):
         return report
     which = "latents" if "response_latents" in derived else "latents of the prompt"
     changes: dict[str, Any] = {
         "blind": f"{report.blind}; and what stands behind the surface, which is a proxy",
-        "sentence": f"{report.sentence} The {which} here are surface proxies."}
+        "sentence": f"{report.sentence} The {which} here are surface proxies.",
+    }
     if about.startswith("4") and report.verdict is Verdict.VIOLATED:
-        changes |= {"verdict": Verdict.STRAINED, "sentence":
-                    f"{report.sentence} The latents here are surface proxies, of which nobody "
-                    "claims that they suffice: hence strained, not violated."}
+        changes |= {
+            "verdict": Verdict.STRAINED,
+            "sentence": f"{report.sentence} The latents here are surface proxies, of which nobody "
+            "claims that they suffice: hence strained, not violated.",
+        }
     return replace(report, **changes)
 
 
 # -- baselines ---------------------------------------------------------------
 
 
-def baselines(data: PreferenceData, *, order_known: bool = True, names: Names | None = None,
-              groups: Sequence[Any] | None = None, seed: int | np.random.Generator = 0,
-              surface: pd.DataFrame | None = None) -> pd.DataFrame:
+def baselines(
+    data: PreferenceData,
+    *,
+    order_known: bool = True,
+    names: Names | None = None,
+    groups: Sequence[Any] | None = None,
+    seed: int | np.random.Generator = 0,
+    surface: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """How often one is right about the label without reading: by length, place, formatting.
 
     A reward model's accuracy has to be read against these.
@@ -458,22 +579,41 @@ def baselines(data: PreferenceData, *, order_known: bool = True, names: Names | 
     first, second = data.pairs.T
     n, y = len(data), data.label
     longer = longer_preferred(data)
-    rows = [_rule(longer, group, "the longer one wins", "the shorter one wins",
-                  f"{(longer == 0.5).mean():.1%} of pairs are equally long" if
-                  (longer == 0.5).any() else "")]
+    rows = [
+        _rule(
+            longer,
+            group,
+            "the longer one wins",
+            "the shorter one wins",
+            f"{(longer == 0.5).mean():.1%} of pairs are equally long"
+            if (longer == 0.5).any()
+            else "",
+        )
+    ]
     if order_known and 0 < y.sum() < n:
         rows.append(_rule(y.astype(float), group, "the first one wins", "the second one wins", ""))
     else:
-        rows.append({"what": "the first one wins", "n": n,
-                     "note": "order shown not recorded" if not order_known else
-                     "all labels are the same"})
+        rows.append(
+            {
+                "what": "the first one wins",
+                "n": n,
+                "note": "order shown not recorded"
+                if not order_known
+                else "all labels are the same",
+            }
+        )
     marks = surface["formatting"].to_numpy()
     gap = marks[first] - marks[second]
     if gap.any():
-        rows.append(_rule(np.where(gap == 0, 0.5, (gap > 0) == (y == 1)), group,
-                          "the one with more formatting wins",
-                          "the one with less formatting wins",
-                          f"{(gap == 0).mean():.1%} of pairs have equally much"))
+        rows.append(
+            _rule(
+                np.where(gap == 0, 0.5, (gap > 0) == (y == 1)),
+                group,
+                "the one with more formatting wins",
+                "the one with less formatting wins",
+                f"{(gap == 0).mean():.1%} of pairs have equally much",
+            )
+        )
     z = surface[list(RESPONSE_FEATURES)].to_numpy()
     d = z[first] - z[second]
     size = np.sqrt((d**2).mean(axis=0))
@@ -481,8 +621,13 @@ def baselines(data: PreferenceData, *, order_known: bool = True, names: Names | 
     kept = [name for name, s in zip(RESPONSE_FEATURES, size) if s > 1e-9]
     what = "logistic regression on the surface"
     if n < 20 or len(np.unique(group)) < 5 or not kept:
-        rows.append({"what": what, "n": n, "note": "too few pairs" if kept else
-                     "the surface never differs within a pair"})
+        rows.append(
+            {
+                "what": what,
+                "n": n,
+                "note": "too few pairs" if kept else "the surface never differs within a pair",
+            }
+        )
     else:
         fold = folds(group, 5, np.random.default_rng(seed))
         margin = np.zeros(n)
@@ -490,19 +635,22 @@ def baselines(data: PreferenceData, *, order_known: bool = True, names: Names | 
             held = fold == k
             margin[held] = d[held] @ logistic(d[~held], y[~held].astype(float), ridge=1.0)
         hit = np.where(margin == 0, 0.5, (margin > 0) == (y == 1))
-        rows.append(_rule(hit, group, what, "",
-                          f"cross-fitted, on differences in {', '.join(kept)}"))
+        rows.append(
+            _rule(hit, group, what, "", f"cross-fitted, on differences in {', '.join(kept)}")
+        )
     values = np.empty(0) if data.objective is None else np.unique(data.objective)
     if 2 <= len(values) <= 6:
         for value, name in zip(values, _names(names, "objective", values)):
             here = data.objective == value
-            rows.append(_rule(longer[here], group[here],
-                              f"the longer one wins, objective {name}", "", ""))
+            rows.append(
+                _rule(longer[here], group[here], f"the longer one wins, objective {name}", "", "")
+            )
     return table(rows).drop(columns="p_value")
 
 
-def _rule(hit: np.ndarray, group: np.ndarray, what: str, opposite: str, note: str
-          ) -> dict[str, Any]:
+def _rule(
+    hit: np.ndarray, group: np.ndarray, what: str, opposite: str, note: str
+) -> dict[str, Any]:
     """A row for a rule that is right where ``hit`` is 1, or for its opposite if that is better."""
     if opposite and hit.mean() < 0.5:
         hit, what = 1 - hit, opposite
@@ -516,18 +664,28 @@ def _rule(hit: np.ndarray, group: np.ndarray, what: str, opposite: str, note: st
 def _counts(data: PreferenceData, names: Names) -> dict[str, Any]:
     prompt, per_prompt = np.unique(data.pair_prompt, return_counts=True)
     counts: dict[str, Any] = {
-        "pairs": len(data), "prompts": len(prompt), "responses": len(np.unique(data.pairs)),
+        "pairs": len(data),
+        "prompts": len(prompt),
+        "responses": len(np.unique(data.pairs)),
         "pairs_per_prompt": {"mean": float(per_prompt.mean()), "most": int(per_prompt.max())},
-        "objectives": None, "prompt_types": None, "annotators": None,
+        "objectives": None,
+        "prompt_types": None,
+        "annotators": None,
         "repeated_pairs": int(data.duplicated().sum()),
-        "same_text_pairs": int((data.pairs[:, 0] == data.pairs[:, 1]).sum())}
-    for key, kind, values in (("objectives", "objective", data.objective),
-                              ("prompt_types", "prompt_type", data.prompt_type)):
+        "same_text_pairs": int((data.pairs[:, 0] == data.pairs[:, 1]).sum()),
+    }
+    for key, kind, values in (
+        ("objectives", "objective", data.objective),
+        ("prompt_types", "prompt_type", data.prompt_type),
+    ):
         if values is not None:
             values = values if kind == "objective" else values[data.pair_prompt]
             codes, sizes = np.unique(values, return_counts=True)
-            said = (_names(names, kind, codes) if kind == "objective" else
-                    [f"type {t}" if t.isdecimal() else t for t in _types(names, codes)])
+            said = (
+                _names(names, kind, codes)
+                if kind == "objective"
+                else [f"type {t}" if t.isdecimal() else t for t in _types(names, codes)]
+            )
             counts[key] = {name: int(size) for name, size in zip(said, sizes)}
     if data.annotator is not None:
         counts["annotators"] = len(np.unique(data.annotator))
@@ -542,7 +700,8 @@ def _types(names: Names, codes: np.ndarray) -> list[str]:
 
 def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {
-        package: importlib.metadata.version(package) for package in _PACKAGES}
+        package: importlib.metadata.version(package) for package in _PACKAGES
+    }
 
 
 # -- words ---------------------------------------------------------------------
@@ -565,10 +724,11 @@ def _clean(text: Any) -> str:
 def _cut(text: Any, width: int) -> str:
     """The text in at most so many characters, leading spaces kept."""
     text = str(text)
-    indent = text[:len(text) - len(text.lstrip(" "))]
-    flat = indent + "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}"
-                            for c in text.strip(" "))
-    return flat if len(flat) <= width else flat[:width - 1] + "…"
+    indent = text[: len(text) - len(text.lstrip(" "))]
+    flat = indent + "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text.strip(" ")
+    )
+    return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 
 def _shares(counts: Mapping[str, int], most: int) -> str:
@@ -581,12 +741,15 @@ def _name(report: Report) -> str:
     return report.assumption.removeprefix("that ").removesuffix(" (3.2)")
 
 
-_SHORT = {"P(first preferred)": "first wins", "P(the next triple is new)": "P(new triple)",
-          "disagreement of one person with themselves": "two answers",
-          "AUC of guessing the objective from the texts": "AUC",
-          "gain in accuracy from the embedding": "gain",
-          "largest variance inflation": "variance inflation",
-          "chi squared / df of the interactions": "chi²/df"}
+_SHORT = {
+    "P(first preferred)": "first wins",
+    "P(the next triple is new)": "P(new triple)",
+    "disagreement of one person with themselves": "two answers",
+    "AUC of guessing the objective from the texts": "AUC",
+    "gain in accuracy from the embedding": "gain",
+    "largest variance inflation": "variance inflation",
+    "chi squared / df of the interactions": "chi²/df",
+}
 
 
 def _finding(report: Report) -> str:
@@ -653,70 +816,128 @@ def _page(audit: Audit) -> str:
     from causalpref import figures
 
     title = f"Audit of {audit.source}"
-    urgent = [(r, step) for r, step in audit.next_steps
-              if r.verdict.alarm or r.verdict is Verdict.UNTESTABLE]
-    worst = {Verdict.VIOLATED: "Something is violated.", Verdict.STRAINED: "Something is strained.",
-             Verdict.NOT_FOUND: "No violation was found, which does not mean that there is none.",
-             Verdict.UNTESTABLE: "Nothing could be tested."}[audit.verdict]
+    urgent = [
+        (r, step)
+        for r, step in audit.next_steps
+        if r.verdict.alarm or r.verdict is Verdict.UNTESTABLE
+    ]
+    worst = {
+        Verdict.VIOLATED: "Something is violated.",
+        Verdict.STRAINED: "Something is strained.",
+        Verdict.NOT_FOUND: "No violation was found, which does not mean that there is none.",
+        Verdict.UNTESTABLE: "Nothing could be tested.",
+    }[audit.verdict]
     known = audit.baselines[audit.baselines["value"].map(_known)]
     picture = Picture(
-        "intervals", known, "accuracy", (0.5,), "Dots with 95 % intervals, accuracies: "
-        + "; ".join(f"{r.what} {r.value:.3f}" for r in known.itertuples()) + ".")
+        "intervals",
+        known,
+        "accuracy",
+        (0.5,),
+        "Dots with 95 % intervals, accuracies: "
+        + "; ".join(f"{r.what} {r.value:.3f}" for r in known.itertuples())
+        + ".",
+    )
     sections = [
-        ("findings", "Findings", [
-            f"<p><strong>{worst}</strong> {_html(audit.latents)}</p>",
-            '<ul class="findings">', *(
-                f'<li><a href="#{_anchor(r)}">{_html(_name(r))}</a> <span class="cp-verdict">'
-                f"{_MARK[r.verdict]} {_html(r.verdict)}</span><br>{_html(r.sentence)}</li>"
-                for r in audit.reports), "</ul>",
-            "<p>No check can say that an assumption holds. Each errs by itself in up to 5 % of "
-            "sound data sets, so one false alarm among six checks is not rare.</p>"]),
+        (
+            "findings",
+            "Findings",
+            [
+                f"<p><strong>{worst}</strong> {_html(audit.latents)}</p>",
+                '<ul class="findings">',
+                *(
+                    f'<li><a href="#{_anchor(r)}">{_html(_name(r))}</a> <span class="cp-verdict">'
+                    f"{_MARK[r.verdict]} {_html(r.verdict)}</span><br>{_html(r.sentence)}</li>"
+                    for r in audit.reports
+                ),
+                "</ul>",
+                "<p>No check can say that an assumption holds. Each errs by itself in up to 5 % of "
+                "sound data sets, so one false alarm among six checks is not rare.</p>",
+            ],
+        ),
         ("data", "The data", _data_section(audit)),
-        ("baselines", "Content-blind baselines", [
-            "<p>How often the label is predicted without looking at what is said. A reward model's "
-            "accuracy has to be read against these: one that is right no more often has shown no "
-            "grasp of content.</p>",
-            f'<div class="cp-figure">{figures.evidence(picture, title="Baselines").svg}</div>',
-            _html_table(_shown(audit.baselines))]),
-        ("checks", "The checks", [
-            f'<div id="{_anchor(r)}">{r.to_html(style=False)}</div>' for r in audit.reports]),
-        ("next", "What to collect next", ["<ol>", *(
-            f"<li><strong>{_html(_name(r))}</strong> ({_html(r.verdict)}): {_html(step)}</li>"
-            for r, step in urgent), "</ol>"] if urgent else
-            ["<p>Nothing urgent; each check says above what would sharpen it.</p>"]),
-        ("how", "How this was computed", _how_section(audit))]
+        (
+            "baselines",
+            "Content-blind baselines",
+            [
+                "<p>How often the label is predicted without looking at what is said. A reward model's "
+                "accuracy has to be read against these: one that is right no more often has shown no "
+                "grasp of content.</p>",
+                f'<div class="cp-figure">{figures.evidence(picture, title="Baselines").svg}</div>',
+                _html_table(_shown(audit.baselines)),
+            ],
+        ),
+        (
+            "checks",
+            "The checks",
+            [f'<div id="{_anchor(r)}">{r.to_html(style=False)}</div>' for r in audit.reports],
+        ),
+        (
+            "next",
+            "What to collect next",
+            [
+                "<ol>",
+                *(
+                    f"<li><strong>{_html(_name(r))}</strong> ({_html(r.verdict)}): {_html(step)}</li>"
+                    for r, step in urgent
+                ),
+                "</ol>",
+            ]
+            if urgent
+            else ["<p>Nothing urgent; each check says above what would sharpen it.</p>"],
+        ),
+        ("how", "How this was computed", _how_section(audit)),
+    ]
     contents = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name, _ in sections)
-    body = "".join(f'<section><h2 id="{key}">{name}</h2>{"".join(parts)}</section>'
-                   for key, name, parts in sections)
-    return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{_html(title)}</title>\n<style>\n{STYLE}\n{_CSS}\n</style>\n</head>\n<body>\n"
-            f"<main>\n<h1>{_html(title)}</h1>\n<p>{_html(audit._about()[0])}"
-            f"{' Simulated.' if audit.simulated else ''}</p>\n"
-            f'<nav aria-label="Contents"><ol>{contents}</ol></nav>\n{body}\n</main>\n</body>\n'
-            "</html>\n")
+    body = "".join(
+        f'<section><h2 id="{key}">{name}</h2>{"".join(parts)}</section>'
+        for key, name, parts in sections
+    )
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{_html(title)}</title>\n<style>\n{STYLE}\n{_CSS}\n</style>\n</head>\n<body>\n"
+        f"<main>\n<h1>{_html(title)}</h1>\n<p>{_html(audit._about()[0])}"
+        f"{' Simulated.' if audit.simulated else ''}</p>\n"
+        f'<nav aria-label="Contents"><ol>{contents}</ol></nav>\n{body}\n</main>\n</body>\n'
+        "</html>\n"
+    )
 
 
 def _data_section(audit: Audit) -> list[str]:
     n, read = audit.counts, audit.reading
-    rows = [("pairs", f"{n['pairs']:,}"), ("prompts", f"{n['prompts']:,}"),
-            ("responses", f"{n['responses']:,}"),
-            ("pairs a prompt", f"{n['pairs_per_prompt']['mean']:.2f} on average, "
-                               f"{n['pairs_per_prompt']['most']:,} at most"),
-            ("objectives", _shares(n["objectives"], 12) if n["objectives"] else "not recorded"),
-            ("types of prompts",
-             _shares(n["prompt_types"], 12) + " (pairs)" if n["prompt_types"] else "not recorded"),
-            ("annotators", f"{n['annotators']:,}" if n["annotators"] else "not recorded"),
-            ("pairs that repeat an earlier one", f"{n['repeated_pairs']:,}"),
-            ("pairs of a response with itself", f"{n['same_text_pairs']:,}"),
-            ("order shown", "as in the file" if read["order_known"] else
-             "not recorded; dealt by a coin, so place means nothing")]
+    rows = [
+        ("pairs", f"{n['pairs']:,}"),
+        ("prompts", f"{n['prompts']:,}"),
+        ("responses", f"{n['responses']:,}"),
+        (
+            "pairs a prompt",
+            f"{n['pairs_per_prompt']['mean']:.2f} on average, "
+            f"{n['pairs_per_prompt']['most']:,} at most",
+        ),
+        ("objectives", _shares(n["objectives"], 12) if n["objectives"] else "not recorded"),
+        (
+            "types of prompts",
+            _shares(n["prompt_types"], 12) + " (pairs)" if n["prompt_types"] else "not recorded",
+        ),
+        ("annotators", f"{n['annotators']:,}" if n["annotators"] else "not recorded"),
+        ("pairs that repeat an earlier one", f"{n['repeated_pairs']:,}"),
+        ("pairs of a response with itself", f"{n['same_text_pairs']:,}"),
+        (
+            "order shown",
+            "as in the file"
+            if read["order_known"]
+            else "not recorded; dealt by a coin, so place means nothing",
+        ),
+    ]
     if "rows" in read:
-        rows += [("rows read", f"{read['rows']:,}"), ("layout", read["layout"]),
-                 ("columns of the layout", ", ".join(read["columns"]) or "its own"),
-                 ("ties, left out", f"{read['ties']:,}"),
-                 ("bad rows, left out", f"{read['bad_rows']:,}")]
+        rows += [
+            ("rows read", f"{read['rows']:,}"),
+            ("layout", read["layout"]),
+            ("columns of the layout", ", ".join(read["columns"]) or "its own"),
+            ("ties, left out", f"{read['ties']:,}"),
+            ("bad rows, left out", f"{read['bad_rows']:,}"),
+        ]
     parts = [_html_table(pd.DataFrame(rows, columns=["what", "how many"]))]
     if read.get("bad"):
         parts += ["<h3>Bad rows</h3><ul>", *(f"<li>{_html(b)}</li>" for b in read["bad"])]
@@ -730,11 +951,17 @@ def _data_section(audit: Audit) -> list[str]:
 def _how_section(audit: Audit) -> list[str]:
     s = audit.settings
     used, n = s["pairs_of_texts"], audit.counts["pairs"]
-    said = (f"all {n:,} pairs" if used == n else
-            f"{used:,} of the {n:,} pairs, whole groups of prompts drawn at random")
-    rows = [("seed", str(s["seed"])), ("texts", s["features"]),
-            ("checks of texts rest on", said), ("other checks and baselines rest on",
-                                                f"all {n:,} pairs"),
-            ("prompts kept together", s["groups"]),
-            ("versions", ", ".join(f"{k} {v}" for k, v in s["versions"].items()))]
+    said = (
+        f"all {n:,} pairs"
+        if used == n
+        else f"{used:,} of the {n:,} pairs, whole groups of prompts drawn at random"
+    )
+    rows = [
+        ("seed", str(s["seed"])),
+        ("texts", s["features"]),
+        ("checks of texts rest on", said),
+        ("other checks and baselines rest on", f"all {n:,} pairs"),
+        ("prompts kept together", s["groups"]),
+        ("versions", ", ".join(f"{k} {v}" for k, v in s["versions"].items())),
+    ]
     return [_html_table(pd.DataFrame(rows, columns=["what", "how"]))]

@@ -5,11 +5,21 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-COLOURS = {"helpful": "#2f86c8", "harmless": "#d1672c",
-           "base": "#858585", "multihead": "#2f86c8", "adversarial": "#c2578f"}
+COLOURS = {
+    "helpful": "#2f86c8",
+    "harmless": "#d1672c",
+    "base": "#858585",
+    "multihead": "#2f86c8",
+    "adversarial": "#c2578f",
+}
 """Colour of each objective and of each reward model, legible on a light page and on a dark one."""
-_SHAPES = {"helpful": "circle", "harmless": "diamond",
-           "base": "circle", "multihead": "square", "adversarial": "triangle-up"}
+_SHAPES = {
+    "helpful": "circle",
+    "harmless": "diamond",
+    "base": "circle",
+    "multihead": "square",
+    "adversarial": "triangle-up",
+}
 
 
 def _scale(names: list[str], values: dict[str, str]) -> alt.Scale:

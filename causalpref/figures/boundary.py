@@ -6,14 +6,19 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.simulation.boundary import alpha_variance, expected_accuracy, opposed_probability
 from causalpref.figures._style import _scale, _title
+from causalpref.simulation.boundary import alpha_variance, expected_accuracy, opposed_probability
 
 __all__ = ["boundary_wedge", "labels_by_correlation"]
 
 
-def boundary_wedge(points: pd.DataFrame, *, draws: list[float] | np.ndarray, scale: float = 2.0,
-                   source: str | None = None) -> alt.LayerChart:
+def boundary_wedge(
+    points: pd.DataFrame,
+    *,
+    draws: list[float] | np.ndarray,
+    scale: float = 2.0,
+    source: str | None = None,
+) -> alt.LayerChart:
     """The plane of latent differences with a true and a fitted boundary (figure 7).
 
     Everything is computed in the browser from rho, alpha and n, with the formulas of
@@ -37,24 +42,49 @@ def boundary_wedge(points: pd.DataFrame, *, draws: list[float] | np.ndarray, sca
     weights = weights / weights.sum()
     keep = weights > 1e-9
     # E[s(tau u)] is even in u: twice the sum over the positive nodes
-    bend = " + ".join(f"{2 * w:.3g} / pow(exp(wtau * {z / 2:.4f}) + exp(-wtau * {z / 2:.4f}), 2)"
-                      for z, w in zip(nodes, weights) if z > 0 and w > 1e-6)
-    dials = [alt.param(name="wrho", value=start["rho"], bind=alt.binding_range(
-                 min=-0.9, max=0.98, step=0.02, name="ρ, correlation of δ₁ and δ₂: ")),
-             alt.param(name="walpha", value=start["alpha"], bind=alt.binding_range(
-                 min=0, max=1, step=0.05, name="α, true weight of the first latent: ")),
-             alt.param(name="wn", value=start["n"], bind=alt.binding_select(
-                 options=[100, 300, 1000, 3000, 10_000, 30_000], name="n, labels to fit: ")),
-             alt.param(name="wfit", value=1, bind=alt.binding_range(
-                 min=1, max=len(draws), step=1, name="which of the fits: "))]
-    found = {"wq": "1 - 2 * (1 - wrho) * walpha * (1 - walpha)",
-             "wflat": "sqrt(1 - wrho * wrho)",
-             "wtau": f"{scale:g} * sqrt(wq)",
-             "wbend": bend,
-             "wse": f"sqrt(wq / (wn * wbend)) / ({scale:g} * wflat)",
-             "what": f"clamp(walpha + wse * {draws}[wfit - 1], 0, 1)",
-             "wlow": "clamp(walpha - 1.96 * wse, 0, 1)",
-             "whigh": "clamp(walpha + 1.96 * wse, 0, 1)"}
+    bend = " + ".join(
+        f"{2 * w:.3g} / pow(exp(wtau * {z / 2:.4f}) + exp(-wtau * {z / 2:.4f}), 2)"
+        for z, w in zip(nodes, weights)
+        if z > 0 and w > 1e-6
+    )
+    dials = [
+        alt.param(
+            name="wrho",
+            value=start["rho"],
+            bind=alt.binding_range(
+                min=-0.9, max=0.98, step=0.02, name="ρ, correlation of δ₁ and δ₂: "
+            ),
+        ),
+        alt.param(
+            name="walpha",
+            value=start["alpha"],
+            bind=alt.binding_range(
+                min=0, max=1, step=0.05, name="α, true weight of the first latent: "
+            ),
+        ),
+        alt.param(
+            name="wn",
+            value=start["n"],
+            bind=alt.binding_select(
+                options=[100, 300, 1000, 3000, 10_000, 30_000], name="n, labels to fit: "
+            ),
+        ),
+        alt.param(
+            name="wfit",
+            value=1,
+            bind=alt.binding_range(min=1, max=len(draws), step=1, name="which of the fits: "),
+        ),
+    ]
+    found = {
+        "wq": "1 - 2 * (1 - wrho) * walpha * (1 - walpha)",
+        "wflat": "sqrt(1 - wrho * wrho)",
+        "wtau": f"{scale:g} * sqrt(wq)",
+        "wbend": bend,
+        "wse": f"sqrt(wq / (wn * wbend)) / ({scale:g} * wflat)",
+        "what": f"clamp(walpha + wse * {draws}[wfit - 1], 0, 1)",
+        "wlow": "clamp(walpha - 1.96 * wse, 0, 1)",
+        "whigh": "clamp(walpha + 1.96 * wse, 0, 1)",
+    }
     computed = [alt.param(name=name, expr=expr) for name, expr in found.items()]
     room = alt.Scale(domain=[-reach, reach], nice=False)
     axis = alt.Axis(grid=False, values=[-3, -2, -1, 0, 1, 2, 3])
@@ -63,53 +93,105 @@ def boundary_wedge(points: pd.DataFrame, *, draws: list[float] | np.ndarray, sca
 
     def wedge(a: str, b: str, colour: str, opacity: float) -> list[alt.Chart]:
         """What lies between the boundaries of two weights, on either side of the origin."""
-        return [alt.Chart(pd.DataFrame({"turn": [0, 1, 2, 3]})).transform_calculate(
-            x=f"[0, {s} * ({a} - 1), {s} * ({b} - 1), 0][datum.turn]",
-            y=f"[0, {s} * {a}, {s} * {b}, 0][datum.turn]").mark_line(
-            fill=colour, fillOpacity=opacity, strokeWidth=0, clip=True).encode(
-            x=x, y=y, order="turn:Q") for s in (far, -far)]
+        return [
+            alt.Chart(pd.DataFrame({"turn": [0, 1, 2, 3]}))
+            .transform_calculate(
+                x=f"[0, {s} * ({a} - 1), {s} * ({b} - 1), 0][datum.turn]",
+                y=f"[0, {s} * {a}, {s} * {b}, 0][datum.turn]",
+            )
+            .mark_line(fill=colour, fillOpacity=opacity, strokeWidth=0, clip=True)
+            .encode(x=x, y=y, order="turn:Q")
+            for s in (far, -far)
+        ]
 
-    quadrants = alt.Chart(pd.DataFrame({
-        "x": [-reach, 0], "x2": [0, reach], "y": [0, -reach], "y2": [reach, 0]})).mark_rect(
-        color="#858585", opacity=0.16).encode(x=x, x2="x2:Q", y=y, y2="y2:Q")
+    quadrants = (
+        alt.Chart(
+            pd.DataFrame({"x": [-reach, 0], "x2": [0, reach], "y": [0, -reach], "y2": [reach, 0]})
+        )
+        .mark_rect(color="#858585", opacity=0.16)
+        .encode(x=x, x2="x2:Q", y=y, y2="y2:Q")
+    )
     corner = alt.Chart(pd.DataFrame({"words": ["opposed"]}))
-    named = [corner.mark_text(align=align, fontSize=12, fontStyle="italic", dx=dx, dy=dy).encode(
-        x=alt.value(px), y=alt.value(py), text="words:N")
-        for align, px, py, dx, dy in (("left", 0, 0, 6, 12), ("right", "width", "height", -6, -12))]
+    named = [
+        corner.mark_text(align=align, fontSize=12, fontStyle="italic", dx=dx, dy=dy).encode(
+            x=alt.value(px), y=alt.value(py), text="words:N"
+        )
+        for align, px, py, dx, dy in (("left", 0, 0, 6, 12), ("right", "width", "height", -6, -12))
+    ]
     fate, kinds = ["rightly", "wrongly"], ["true", "fitted"]
     wide = alt.Legend(orient="bottom", symbolSize=90, symbolOpacity=1, symbolStrokeWidth=2)
     long = alt.Legend(orient="bottom", symbolSize=700, symbolStrokeWidth=3)
-    dots = alt.Chart(points[["u1", "u2"]].round(2)).transform_calculate(
-        x="datum.u1", y="wrho * datum.u1 + wflat * datum.u2").transform_calculate(
-        order="(walpha * datum.x + (1 - walpha) * datum.y) * "
-              "(what * datum.x + (1 - what) * datum.y) < 0 ? 'wrongly' : 'rightly'").mark_point(
-        filled=True, opacity=0.9, clip=True).encode(
-        x=x, y=y, size=alt.condition("datum.order == 'wrongly'", alt.value(60), alt.value(26)),
-        color=alt.Color("order:N", title="pairs, ordered by the fit", legend=wide,
-                        scale=_scale(fate, dict(zip(fate, ["#2f86c8", "#d1672c"])))),
-        shape=alt.Shape("order:N", title="pairs, ordered by the fit", legend=wide,
-                        scale=_scale(fate, dict(zip(fate, ["circle", "diamond"])))))
-    lines = alt.Chart(pd.DataFrame({"line": kinds})).transform_calculate(
-        a="datum.line == 'true' ? walpha : what").transform_calculate(
-        x=f"{far} * (datum.a - 1)", y=f"{far} * datum.a",
-        x2=f"{far} * (1 - datum.a)", y2=f"-{far} * datum.a").mark_rule(
-        strokeWidth=3, clip=True, color="#c2578f").encode(
-        x=x, y=y, x2="x2:Q", y2="y2:Q",
-        strokeDash=alt.StrokeDash("line:N", title="boundary", legend=long, scale=alt.Scale(
-            domain=kinds, range=[[1, 0], [7, 5]])))
-    turned = ("abs(atan2((1 - walpha) * wflat, walpha + (1 - walpha) * wrho)"
-              " - atan2((1 - datum.guess) * wflat, datum.guess + (1 - datum.guess) * wrho))")
-    mean = alt.Chart(pd.DataFrame({"z": nodes[keep].round(5), "w": weights[keep].round(9)})
-                     ).transform_calculate(
-        guess="clamp(walpha + wse * datum.z, 0, 1)").transform_calculate(
-        miss=f"datum.w * {turned}").transform_aggregate(miss="sum(miss)").transform_calculate(
-        first="'opposed: ' + format(acos(wrho) / PI, '.1%') + ' of pairs;fitted α: s.e. ' + "
-              "format(wse, '.3f') + ', this fit ' + format(what, '.2f')",
-        second="'expected accuracy: ' + format(1 - datum.miss / PI, '.1%') + ' on pairs like;"
-               "these, ' + format(1 - datum.miss / acos(wrho), '.1%') + ' on the opposed ones'")
-    told = [mean.mark_text(align="left", fontSize=12, fontWeight="bold", lineBreak=";").encode(
-        text=f"{name}:N", x=alt.value(0), y=alt.value(height))
-        for name, height in (("first", -56), ("second", -26))]
+    dots = (
+        alt.Chart(points[["u1", "u2"]].round(2))
+        .transform_calculate(x="datum.u1", y="wrho * datum.u1 + wflat * datum.u2")
+        .transform_calculate(
+            order="(walpha * datum.x + (1 - walpha) * datum.y) * "
+            "(what * datum.x + (1 - what) * datum.y) < 0 ? 'wrongly' : 'rightly'"
+        )
+        .mark_point(filled=True, opacity=0.9, clip=True)
+        .encode(
+            x=x,
+            y=y,
+            size=alt.condition("datum.order == 'wrongly'", alt.value(60), alt.value(26)),
+            color=alt.Color(
+                "order:N",
+                title="pairs, ordered by the fit",
+                legend=wide,
+                scale=_scale(fate, dict(zip(fate, ["#2f86c8", "#d1672c"]))),
+            ),
+            shape=alt.Shape(
+                "order:N",
+                title="pairs, ordered by the fit",
+                legend=wide,
+                scale=_scale(fate, dict(zip(fate, ["circle", "diamond"]))),
+            ),
+        )
+    )
+    lines = (
+        alt.Chart(pd.DataFrame({"line": kinds}))
+        .transform_calculate(a="datum.line == 'true' ? walpha : what")
+        .transform_calculate(
+            x=f"{far} * (datum.a - 1)",
+            y=f"{far} * datum.a",
+            x2=f"{far} * (1 - datum.a)",
+            y2=f"-{far} * datum.a",
+        )
+        .mark_rule(strokeWidth=3, clip=True, color="#c2578f")
+        .encode(
+            x=x,
+            y=y,
+            x2="x2:Q",
+            y2="y2:Q",
+            strokeDash=alt.StrokeDash(
+                "line:N",
+                title="boundary",
+                legend=long,
+                scale=alt.Scale(domain=kinds, range=[[1, 0], [7, 5]]),
+            ),
+        )
+    )
+    turned = (
+        "abs(atan2((1 - walpha) * wflat, walpha + (1 - walpha) * wrho)"
+        " - atan2((1 - datum.guess) * wflat, datum.guess + (1 - datum.guess) * wrho))"
+    )
+    mean = (
+        alt.Chart(pd.DataFrame({"z": nodes[keep].round(5), "w": weights[keep].round(9)}))
+        .transform_calculate(guess="clamp(walpha + wse * datum.z, 0, 1)")
+        .transform_calculate(miss=f"datum.w * {turned}")
+        .transform_aggregate(miss="sum(miss)")
+        .transform_calculate(
+            first="'opposed: ' + format(acos(wrho) / PI, '.1%') + ' of pairs;fitted α: s.e. ' + "
+            "format(wse, '.3f') + ', this fit ' + format(what, '.2f')",
+            second="'expected accuracy: ' + format(1 - datum.miss / PI, '.1%') + ' on pairs like;"
+            "these, ' + format(1 - datum.miss / acos(wrho), '.1%') + ' on the opposed ones'",
+        )
+    )
+    told = [
+        mean.mark_text(align="left", fontSize=12, fontWeight="bold", lineBreak=";").encode(
+            text=f"{name}:N", x=alt.value(0), y=alt.value(height)
+        )
+        for name, height in (("first", -56), ("second", -26))
+    ]
     title = _title("Where a fitted reward goes wrong", points, source)
     title.offset = 14
     cells = []
@@ -117,25 +199,40 @@ def boundary_wedge(points: pd.DataFrame, *, draws: list[float] | np.ndarray, sca
         se = np.sqrt(alpha_variance(start["alpha"], rho, scale=scale) / start["n"])
         opposed = expected_accuracy(start["n"], start["alpha"], rho, scale=scale, opposed=True)
         same = 1 - opposed_probability(rho) * (1 - opposed)  # alpha-hat in [0, 1], as drawn
-        cells.append(f"at rho {rho:g} {opposed_probability(rho):.1%} of the pairs are opposed, "
-                     f"the standard error of alpha-hat is {se:.3f}, and the expected accuracy is "
-                     f"{same:.1%} on pairs like these and {opposed:.1%} on opposed ones")
-    return alt.layer(
-        quadrants, *wedge("wlow", "whigh", "#858585", 0.3),
-        *wedge("walpha", "what", "#d1672c", 0.35), dots, lines, *named, *told,
-    ).add_params(*dials, *computed).properties(
-        width=430, height=400, title=title,
-        description=f"{len(points)} pairs in the plane of latent differences, the second and "
-                    "fourth quadrant shaded as opposed. A solid line is the true boundary, a dashed "
-                    "one a fitted boundary, both falling through the origin; a grey wedge holds "
-                    "95 % of fits and an orange wedge, within the opposed quadrants, is ordered "
-                    f"wrongly. With alpha {start['alpha']:g} and {start['n']} labels, "
-                    f"{'; '.join(cells)}. Sliders set rho, alpha and the fit, a menu the number "
-                    "of labels: the wedges widen as rho grows and narrow with labels.")
+        cells.append(
+            f"at rho {rho:g} {opposed_probability(rho):.1%} of the pairs are opposed, "
+            f"the standard error of alpha-hat is {se:.3f}, and the expected accuracy is "
+            f"{same:.1%} on pairs like these and {opposed:.1%} on opposed ones"
+        )
+    return (
+        alt.layer(
+            quadrants,
+            *wedge("wlow", "whigh", "#858585", 0.3),
+            *wedge("walpha", "what", "#d1672c", 0.35),
+            dots,
+            lines,
+            *named,
+            *told,
+        )
+        .add_params(*dials, *computed)
+        .properties(
+            width=430,
+            height=400,
+            title=title,
+            description=f"{len(points)} pairs in the plane of latent differences, the second and "
+            "fourth quadrant shaded as opposed. A solid line is the true boundary, a dashed "
+            "one a fitted boundary, both falling through the origin; a grey wedge holds "
+            "95 % of fits and an orange wedge, within the opposed quadrants, is ordered "
+            f"wrongly. With alpha {start['alpha']:g} and {start['n']} labels, "
+            f"{'; '.join(cells)}. Sliders set rho, alpha and the fit, a menu the number "
+            "of labels: the wedges widen as rho grows and narrow with labels.",
+        )
+    )
 
 
-def labels_by_correlation(lines: pd.DataFrame, dots: pd.DataFrame, *, source: str | None = None
-                          ) -> alt.LayerChart:
+def labels_by_correlation(
+    lines: pd.DataFrame, dots: pd.DataFrame, *, source: str | None = None
+) -> alt.LayerChart:
     """Labels until the opposed pairs are ordered well enough, by correlation in training.
 
     Parameters
@@ -157,55 +254,106 @@ def labels_by_correlation(lines: pd.DataFrame, dots: pd.DataFrame, *, source: st
     dashes = [[2, 3], [1, 0], [8, 4]]
     step = round(float(steps[1] - steps[0]), 6)
     begin, first = (min(v, key=lambda s, c=c: abs(s - c)) for v, c in ((steps, 0.9), (scales, 2)))
-    dials = [alt.param(name="costrho", value=float(begin), bind=alt.binding_range(
-                 min=float(steps[0]), max=float(steps[-1]), step=step,
-                 name="ρ in training: ")),
-             alt.param(name="costscale", value=first, bind=alt.binding_select(
-                 options=scales, name="k, how sure judges are: "))]
+    dials = [
+        alt.param(
+            name="costrho",
+            value=float(begin),
+            bind=alt.binding_range(
+                min=float(steps[0]), max=float(steps[-1]), step=step, name="ρ in training: "
+            ),
+        ),
+        alt.param(
+            name="costscale",
+            value=first,
+            bind=alt.binding_select(options=scales, name="k, how sure judges are: "),
+        ),
+    ]
     both = [t.assign(goal=t.accuracy.map(lambda a: f"{a:.0%}")) for t in (lines, dots)]
-    curve, points = (alt.Chart(t).transform_filter("datum.scale == costscale") for t in (
-        both[0][["scale", "rho", "goal", "labels"]].round({"labels": 0, "rho": 6}),
-        both[1][["scale", "rho", "goal", "labels", "low", "high"]].round(
-            {"labels": 0, "low": 0, "high": 0})))
+    curve, points = (
+        alt.Chart(t).transform_filter("datum.scale == costscale")
+        for t in (
+            both[0][["scale", "rho", "goal", "labels"]].round({"labels": 0, "rho": 6}),
+            both[1][["scale", "rho", "goal", "labels", "low", "high"]].round(
+                {"labels": 0, "low": 0, "high": 0}
+            ),
+        )
+    )
     here = curve.transform_filter(f"abs(datum.rho - costrho) < {step / 2:g}")
-    low, high = (10.0 ** f(np.log10(v)) for f, v in (
-        (np.floor, min(lines.labels.min(), dots.low.min())), (np.ceil, lines.labels.max())))
+    low, high = (
+        10.0 ** f(np.log10(v))
+        for f, v in (
+            (np.floor, min(lines.labels.min(), dots.low.min())),
+            (np.ceil, lines.labels.max()),
+        )
+    )
     room = alt.Scale(type="log", domain=[low, high], nice=False)
     ticks = [10.0**i for i in range(int(np.log10(low)), int(np.log10(high)) + 1)]
-    x = alt.X("rho:Q", title="ρ in training",
-              scale=alt.Scale(domain=[float(steps[0]), 1], nice=False))
-    y = alt.Y("labels:Q", title="labels needed", scale=room,
-              axis=alt.Axis(values=ticks, format=",.0f"))
+    x = alt.X(
+        "rho:Q", title="ρ in training", scale=alt.Scale(domain=[float(steps[0]), 1], nice=False)
+    )
+    y = alt.Y(
+        "labels:Q", title="labels needed", scale=room, axis=alt.Axis(values=ticks, format=",.0f")
+    )
     legend = alt.Legend(orient="bottom", symbolSize=110, symbolStrokeWidth=2.5)
     goal = "accuracy wanted"
-    colour = alt.Color("goal:N", title=goal, legend=legend, sort=names,
-                       scale=_scale(names, colours))
-    path = [curve.transform_filter(f"datum.goal == '{n}'").mark_line(
-        strokeWidth=2.5, strokeDash=dash).encode(x=x, y=y, color=colour)
-        for n, dash in zip(names, dashes)]
-    bars = points.mark_rule(strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q", scale=room), y2="high:Q",
-                                                    color=colour)
+    colour = alt.Color(
+        "goal:N", title=goal, legend=legend, sort=names, scale=_scale(names, colours)
+    )
+    path = [
+        curve.transform_filter(f"datum.goal == '{n}'")
+        .mark_line(strokeWidth=2.5, strokeDash=dash)
+        .encode(x=x, y=y, color=colour)
+        for n, dash in zip(names, dashes)
+    ]
+    bars = points.mark_rule(strokeWidth=1.5).encode(
+        x=x, y=alt.Y("low:Q", scale=room), y2="high:Q", color=colour
+    )
     marks = points.mark_point(size=75, filled=True, opacity=1).encode(
-        x=x, y=y, color=colour, shape=alt.Shape("goal:N", title=goal, legend=legend, sort=names,
-                                                scale=_scale(names, shapes)),
-        tooltip=[alt.Tooltip("goal:N", title=goal), alt.Tooltip("rho:Q", title="ρ"),
-                 *(alt.Tooltip(f"{c}:Q", format=",.0f") for c in ("labels", "low", "high"))])
-    rule = here.transform_filter(f"datum.goal == '{names[0]}'").mark_rule(
-        color="#858585", strokeDash=[2, 3], strokeWidth=1.5).encode(x=x)
-    told = here.transform_pivot("goal", value="labels", groupby=["rho"]).transform_calculate(
-        words="'at ρ = ' + format(datum.rho, '.2f') + ': ' + " + " + ', ' + ".join(
-            f"format(datum['{n}'], ',.0f') + ' for {n}'" for n in names[::-1]).replace(
-            "', '", "',;'", 1)).mark_text(
-        align="left", fontSize=13, fontWeight="bold", lineBreak=";").encode(
-        text="words:N", x=alt.value(0), y=alt.value(-27))
+        x=x,
+        y=y,
+        color=colour,
+        shape=alt.Shape(
+            "goal:N", title=goal, legend=legend, sort=names, scale=_scale(names, shapes)
+        ),
+        tooltip=[
+            alt.Tooltip("goal:N", title=goal),
+            alt.Tooltip("rho:Q", title="ρ"),
+            *(alt.Tooltip(f"{c}:Q", format=",.0f") for c in ("labels", "low", "high")),
+        ],
+    )
+    rule = (
+        here.transform_filter(f"datum.goal == '{names[0]}'")
+        .mark_rule(color="#858585", strokeDash=[2, 3], strokeWidth=1.5)
+        .encode(x=x)
+    )
+    told = (
+        here.transform_pivot("goal", value="labels", groupby=["rho"])
+        .transform_calculate(
+            words="'at ρ = ' + format(datum.rho, '.2f') + ': ' + "
+            + " + ', ' + ".join(
+                f"format(datum['{n}'], ',.0f') + ' for {n}'" for n in names[::-1]
+            ).replace("', '", "',;'", 1)
+        )
+        .mark_text(align="left", fontSize=13, fontWeight="bold", lineBreak=";")
+        .encode(text="words:N", x=alt.value(0), y=alt.value(-27))
+    )
     at = lines[np.isclose(lines.scale, first)].set_index(["rho", "accuracy"]).labels
-    cells = "; ".join(f"rho {r:g}: " + ", ".join(f"{at[r, a]:,.0f} for {a:.0%}" for a in wanted)
-                      for r in (steps[0], begin, steps[-1]))
+    cells = "; ".join(
+        f"rho {r:g}: " + ", ".join(f"{at[r, a]:,.0f} for {a:.0%}" for a in wanted)
+        for r in (steps[0], begin, steps[-1])
+    )
     title = _title("What correlation costs in labels", lines, source)
     title.offset = 24
-    return alt.layer(*path, bars, marks, rule, told).add_params(*dials).properties(
-        width=430, height=280, title=title,
-        description="Lines, labels needed for an expected accuracy on opposed pairs, on a "
-                    "logarithmic axis, rising with the correlation rho in training; dots with bars "
-                    f"are counts on simulated labels. At k = {first:g}, {cells}. A slider sets "
-                    "rho, a menu k.")
+    return (
+        alt.layer(*path, bars, marks, rule, told)
+        .add_params(*dials)
+        .properties(
+            width=430,
+            height=280,
+            title=title,
+            description="Lines, labels needed for an expected accuracy on opposed pairs, on a "
+            "logarithmic axis, rising with the correlation rho in training; dots with bars "
+            f"are counts on simulated labels. At k = {first:g}, {cells}. A slider sets "
+            "rho, a menu k.",
+        )
+    )

@@ -30,56 +30,104 @@ def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
     dashes = dict(zip(names, [[2, 3], [1, 0], [8, 4]]))
     spreads, biases = np.sort(table.spread.unique()), np.sort(table.bias.unique())
     step = round(float(biases[1] - biases[0]), 6)
-    dials = [alt.param(name="placespread", value=float(spreads[len(spreads) // 3]),
-                       bind=alt.binding_range(
-                           min=float(spreads[0]), max=float(spreads[-1]),
-                           step=round(float(spreads[1] - spreads[0]), 6),
-                           name="spread of r − r′: ")),
-             alt.param(name="placebias", value=float(biases[len(biases) // 3]),
-                       bind=alt.binding_range(min=float(biases[0]), max=float(biases[-1]),
-                                              step=step, name="b, worth of the first place: "))]
+    dials = [
+        alt.param(
+            name="placespread",
+            value=float(spreads[len(spreads) // 3]),
+            bind=alt.binding_range(
+                min=float(spreads[0]),
+                max=float(spreads[-1]),
+                step=round(float(spreads[1] - spreads[0]), 6),
+                name="spread of r − r′: ",
+            ),
+        ),
+        alt.param(
+            name="placebias",
+            value=float(biases[len(biases) // 3]),
+            bind=alt.binding_range(
+                min=float(biases[0]),
+                max=float(biases[-1]),
+                step=step,
+                name="b, worth of the first place: ",
+            ),
+        ),
+    ]
     shown = alt.Chart(table).transform_filter("abs(datum.spread - placespread) < 0.001")
     here = shown.transform_filter(f"abs(datum.bias - placebias) < {step / 2:g}")
     room = alt.Scale(domain=[0.48, 1], nice=False)
-    x = alt.X("bias:Q", title="b, worth of the first place, in reward",
-              scale=alt.Scale(domain=[float(biases[0]) - step / 2, float(biases[-1]) + step / 2],
-                              nice=False))
+    x = alt.X(
+        "bias:Q",
+        title="b, worth of the first place, in reward",
+        scale=alt.Scale(
+            domain=[float(biases[0]) - step / 2, float(biases[-1]) + step / 2], nice=False
+        ),
+    )
     y = alt.Y("ceiling:Q", title="best accuracy", scale=room, axis=alt.Axis(format="%"))
     legend = alt.Legend(orient="bottom", symbolSize=110, symbolOpacity=1)
     colour = alt.Color("rule:N", title="rule", legend=legend, scale=_scale(names, colours))
     shape = alt.Shape("rule:N", title="rule", legend=legend, scale=_scale(names, shapes))
-    tips = ["rule:N", alt.Tooltip("bias:Q", title="b"),
-            *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("ceiling", "counted", "first"))]
+    tips = [
+        "rule:N",
+        alt.Tooltip("bias:Q", title="b"),
+        *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("ceiling", "counted", "first")),
+    ]
     blind = shown.transform_filter("datum.rule == 'blind to place'")
-    bound = blind.transform_calculate(ceiling="1 - abs(datum.first - 0.5)").mark_line(
-        color="#858585", strokeDash=[6, 4], strokeWidth=1.5).encode(x=x, y=y)
-    lines = [shown.transform_filter(f"datum.rule == '{n}'").mark_line(
-        strokeWidth=2.5, color=colours[n], strokeDash=dashes[n]).encode(x=x, y=y) for n in names]
+    bound = (
+        blind.transform_calculate(ceiling="1 - abs(datum.first - 0.5)")
+        .mark_line(color="#858585", strokeDash=[6, 4], strokeWidth=1.5)
+        .encode(x=x, y=y)
+    )
+    lines = [
+        shown.transform_filter(f"datum.rule == '{n}'")
+        .mark_line(strokeWidth=2.5, color=colours[n], strokeDash=dashes[n])
+        .encode(x=x, y=y)
+        for n in names
+    ]
     dots = shown.mark_point(size=55, filled=True, opacity=1).encode(
-        x=x, y=alt.Y("counted:Q", scale=room), color=colour, shape=shape, tooltip=tips)
-    rule = here.transform_filter("datum.rule == 'both'").mark_rule(
-        color="#858585", strokeDash=[2, 3], strokeWidth=1.5).encode(x=x)
+        x=x, y=alt.Y("counted:Q", scale=room), color=colour, shape=shape, tooltip=tips
+    )
+    rule = (
+        here.transform_filter("datum.rule == 'both'")
+        .mark_rule(color="#858585", strokeDash=[2, 3], strokeWidth=1.5)
+        .encode(x=x)
+    )
     pct = "format(datum['{}'], '.0%')"
     wide = here.transform_pivot("rule", value="ceiling", groupby=["first"])
-    said = [wide.transform_calculate(words=text).mark_text(
-        align="left", fontSize=12, fontWeight="bold", lineBreak=";").encode(
-        text="words:N", x=alt.value(0), y=alt.value(height)) for text, height in (
-        ("'the first is preferred in ' + format(datum.first, '.0%')", -42),
-        (f"'best accuracy: both ' + {pct.format('both')} + ',;blind to place ' + "
-         f"{pct.format('blind to place')} + ', place alone ' + {pct.format('place alone')}", -26))]
+    said = [
+        wide.transform_calculate(words=text)
+        .mark_text(align="left", fontSize=12, fontWeight="bold", lineBreak=";")
+        .encode(text="words:N", x=alt.value(0), y=alt.value(height))
+        for text, height in (
+            ("'the first is preferred in ' + format(datum.first, '.0%')", -42),
+            (
+                f"'best accuracy: both ' + {pct.format('both')} + ',;blind to place ' + "
+                f"{pct.format('blind to place')} + ', place alone ' + {pct.format('place alone')}",
+                -26,
+            ),
+        )
+    ]
     at = table.set_index(["spread", "bias", "rule"]).ceiling
     cells = "; ".join(
         f"spread {s:g}, b {b:g}: " + ", ".join(f"{n} {at[s, b, n]:.2f}" for n in names)
-        for s in (spreads[0], spreads[-1]) for b in (biases[0], biases[-1]))
+        for s in (spreads[0], spreads[-1])
+        for b in (biases[0], biases[-1])
+    )
     title = _title("What place does to accuracy", table, source)
     title.offset = 14
-    return alt.layer(bound, *lines, dots, rule, *said).add_params(*dials).properties(
-        width=430, height=260, title=title,
-        description="Lines of the best accuracy over b, the worth of the first place, for rules "
-                    "that know place and rewards, that are blind to place, and that know place "
-                    "alone; dots are counts on simulated labels, a grey dashed line is the bound "
-                    f"from how often the first is preferred. {cells}. Two sliders set the spread "
-                    "of reward differences and b.")
+    return (
+        alt.layer(bound, *lines, dots, rule, *said)
+        .add_params(*dials)
+        .properties(
+            width=430,
+            height=260,
+            title=title,
+            description="Lines of the best accuracy over b, the worth of the first place, for rules "
+            "that know place and rewards, that are blind to place, and that know place "
+            "alone; dots are counts on simulated labels, a grey dashed line is the bound "
+            f"from how often the first is preferred. {cells}. Two sliders set the spread "
+            "of reward differences and b.",
+        )
+    )
 
 
 def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -94,59 +142,107 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
     """
     t = table.assign(
         case=table.assumption + ": " + table.looks_at,
-        size=table.groupby("scenario").n.rank("dense").astype(int))
+        size=table.groupby("scenario").n.rank("dense").astype(int),
+    )
     cases, steps = list(dict.fromkeys(t.case)), np.sort(t.step.unique())
     t["label"] = t["size"].map({1: "half as many", 2: "as many as stated", 3: "twice as many"})
     names = ["twice as many", "as many as stated", "half as many"]
     colours = dict(zip(names, ["#c2578f", "#2f86c8", "#d1672c"]))
     shapes = dict(zip(names, ["square", "circle", "diamond"]))
     dashes = dict(zip(names, [[2, 3], [1, 0], [8, 4]]))
-    dials = [alt.param(name="powercase", value=cases[0], bind=alt.binding_select(
-                 options=cases, name="check: ")),
-             alt.param(name="powerstep", value=float(steps[-1]), bind=alt.binding_range(
-                 min=float(steps[0]), max=float(steps[-1]), step=float(steps[1] - steps[0]),
-                 name="strength, as a share of the stated one: "))]
+    dials = [
+        alt.param(
+            name="powercase", value=cases[0], bind=alt.binding_select(options=cases, name="check: ")
+        ),
+        alt.param(
+            name="powerstep",
+            value=float(steps[-1]),
+            bind=alt.binding_range(
+                min=float(steps[0]),
+                max=float(steps[-1]),
+                step=float(steps[1] - steps[0]),
+                name="strength, as a share of the stated one: ",
+            ),
+        ),
+    ]
     kept = ["case", "step", "label", "strength", "n", "alarms", "low", "high", "dial"]
     shown = alt.Chart(t[kept].round(4)).transform_filter("datum.case == powercase")
     here = shown.transform_filter("abs(datum.step - powerstep) < 0.001")
-    x = alt.X("step:Q", title="strength of the violation, as a share of the stated one",
-              scale=alt.Scale(domain=[-0.05, float(steps[-1]) + 0.05], nice=False),
-              axis=alt.Axis(values=steps.tolist(), grid=False, format=".2f"))
+    x = alt.X(
+        "step:Q",
+        title="strength of the violation, as a share of the stated one",
+        scale=alt.Scale(domain=[-0.05, float(steps[-1]) + 0.05], nice=False),
+        axis=alt.Axis(values=steps.tolist(), grid=False, format=".2f"),
+    )
     room = alt.Scale(domain=[0, 1], nice=False)
     y = alt.Y("alarms:Q", title="data sets with an alarm", scale=room, axis=alt.Axis(format="%"))
     legend = alt.Legend(orient="bottom", symbolSize=110, symbolOpacity=1)
     colour = alt.Color("label:N", title="prompts", legend=legend, scale=_scale(names, colours))
-    marks = alt.Chart(pd.DataFrame({"alarms": [0.05, 0.8]})).mark_rule(
-        color="#858585", strokeDash=[6, 4], strokeWidth=1.5).encode(y=y)
+    marks = (
+        alt.Chart(pd.DataFrame({"alarms": [0.05, 0.8]}))
+        .mark_rule(color="#858585", strokeDash=[6, 4], strokeWidth=1.5)
+        .encode(y=y)
+    )
     bars = shown.mark_rule(strokeWidth=1.5, opacity=1).encode(
-        x=x, y=alt.Y("low:Q", scale=room), y2="high:Q", color=colour)
-    lines = [shown.transform_filter(f"datum.label == '{n}'").mark_line(
-        strokeWidth=2.5, color=colours[n], strokeDash=dashes[n]).encode(x=x, y=y) for n in names]
+        x=x, y=alt.Y("low:Q", scale=room), y2="high:Q", color=colour
+    )
+    lines = [
+        shown.transform_filter(f"datum.label == '{n}'")
+        .mark_line(strokeWidth=2.5, color=colours[n], strokeDash=dashes[n])
+        .encode(x=x, y=y)
+        for n in names
+    ]
     dots = shown.mark_point(size=65, filled=True, opacity=1).encode(
-        x=x, y=y, color=colour,
+        x=x,
+        y=y,
+        color=colour,
         shape=alt.Shape("label:N", title="prompts", legend=legend, scale=_scale(names, shapes)),
-        tooltip=[alt.Tooltip("dial:N"), alt.Tooltip("strength:Q"), "n:Q",
-                 *(alt.Tooltip(f"{c}:Q", format=".1%") for c in ("alarms", "low", "high"))])
-    rule = here.transform_filter("datum.label == 'as many as stated'").mark_rule(
-        color="#858585", strokeDash=[2, 3], strokeWidth=1.5).encode(x=x)
+        tooltip=[
+            alt.Tooltip("dial:N"),
+            alt.Tooltip("strength:Q"),
+            "n:Q",
+            *(alt.Tooltip(f"{c}:Q", format=".1%") for c in ("alarms", "low", "high")),
+        ],
+    )
+    rule = (
+        here.transform_filter("datum.label == 'as many as stated'")
+        .mark_rule(color="#858585", strokeDash=[2, 3], strokeWidth=1.5)
+        .encode(x=x)
+    )
 
     def words(label: str, text: str, height: int) -> alt.Chart:
-        return here.transform_filter(f"datum.label == '{label}'").transform_calculate(
-            words=text).mark_text(align="left", fontSize=12, fontWeight="bold").encode(
-            text="words:N", x=alt.value(0), y=alt.value(height))
+        return (
+            here.transform_filter(f"datum.label == '{label}'")
+            .transform_calculate(words=text)
+            .mark_text(align="left", fontSize=12, fontWeight="bold")
+            .encode(text="words:N", x=alt.value(0), y=alt.value(height))
+        )
 
     share = "datum.n + ' prompts: alarm in ' + format(datum.alarms, '.0%')"
-    said = [words("as many as stated", "datum.dial + ': ' + datum.strength", -60),
-            words("half as many", share, -44), words("as many as stated", share, -28),
-            words("twice as many", share, -12)]
+    said = [
+        words("as many as stated", "datum.dial + ': ' + datum.strength", -60),
+        words("half as many", share, -44),
+        words("as many as stated", share, -28),
+        words("twice as many", share, -12),
+    ]
     full = t[(t.step == steps[-1]) & (t["size"] == 2)]
     null = t[(t.step == 0) & (t["size"] == 2)].set_index("case").alarms
-    cells = "; ".join(f"{r.case}, {r.n} prompts, {r.dial} {r.strength:g}: {r.alarms:.0%}, "
-                      f"unbroken {null[r.case]:.0%}" for r in full.itertuples())
+    cells = "; ".join(
+        f"{r.case}, {r.n} prompts, {r.dial} {r.strength:g}: {r.alarms:.0%}, "
+        f"unbroken {null[r.case]:.0%}"
+        for r in full.itertuples()
+    )
     title = _title("How often a check raises an alarm", table, source)
     title.offset = 14
-    return alt.layer(marks, bars, *lines, dots, rule, *said).add_params(*dials).properties(
-        width=430, height=240, title=title,
-        description="Lines, share of simulated data sets in which a check raises an alarm, rising "
-                    "with the strength of the violation and the number of prompts; dashed at 5 % "
-                    f"and 80 %. {cells}. A menu picks the check, a slider the strength.")
+    return (
+        alt.layer(marks, bars, *lines, dots, rule, *said)
+        .add_params(*dials)
+        .properties(
+            width=430,
+            height=240,
+            title=title,
+            description="Lines, share of simulated data sets in which a check raises an alarm, rising "
+            "with the strength of the violation and the number of prompts; dashed at 5 % "
+            f"and 80 %. {cells}. A menu picks the check, a slider the strength.",
+        )
+    )

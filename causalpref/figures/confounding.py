@@ -11,8 +11,14 @@ from causalpref.figures._style import COLOURS, _scale, _title
 __all__ = ["hidden_context", "overlap_by_rho"]
 
 
-def overlap_by_rho(bins: pd.DataFrame, estimates: pd.DataFrame, *, groups: dict[str, float],
-                   truth: float, source: str | None = None) -> alt.VConcatChart:
+def overlap_by_rho(
+    bins: pd.DataFrame,
+    estimates: pd.DataFrame,
+    *,
+    groups: dict[str, float],
+    truth: float,
+    source: str | None = None,
+) -> alt.VConcatChart:
     """Propensities of the objective and what adjusting for it gives, as rho moves (section 3.1).
 
     Parameters
@@ -35,26 +41,55 @@ def overlap_by_rho(bins: pd.DataFrame, estimates: pd.DataFrame, *, groups: dict[
     colours = {"seen": "#d1672c", "adjusted": "#2f86c8"}
     shapes = {"seen": "diamond", "adjusted": "circle"}
     steps = np.sort(estimates.rho.unique())
-    rho = alt.param(name="overlap", value=0.95, bind=alt.binding_range(
-        min=float(steps[0]), max=float(steps[-1]), step=round(float(steps[1] - steps[0]), 6),
-        name="ρ = P(type(X) = C): "))
+    rho = alt.param(
+        name="overlap",
+        value=0.95,
+        bind=alt.binding_range(
+            min=float(steps[0]),
+            max=float(steps[-1]),
+            step=round(float(steps[1] - steps[0]), 6),
+            name="ρ = P(type(X) = C): ",
+        ),
+    )
     picked = "abs(datum.rho - overlap) < 0.001"
     top = int(np.ceil(bins["count"].max() * 1.06))
-    up = alt.Y("signed:Q", title="prompts", scale=alt.Scale(domain=[-top, top], nice=False),
-               axis=alt.Axis(labelExpr="format(abs(datum.value), ',.0f')", tickCount=5))
-    bars = alt.Chart(bins[bins["count"] > 0]).transform_filter(picked).transform_calculate(
-        signed="datum.objective == 'helpful' ? datum.count : -datum.count").mark_bar(
-        opacity=1).encode(
-        x=alt.X("left:Q", title="log odds of the harmless objective, given the texts",
-                scale=alt.Scale(domain=[float(bins.left.min()), float(bins.right.max())],
-                                nice=False)),
-        x2="right:Q", y=up, y2=alt.datum(0),
-        color=alt.Color("objective:N", legend=None, scale=_scale(names, COLOURS)),
-        tooltip=["objective", alt.Tooltip("left:Q", format=".2f"),
-                 alt.Tooltip("right:Q", format=".2f"), "count"])
-    said = [alt.Chart(pd.DataFrame({"words": [f"judged for being {n}"]})).mark_text(
-        align="left", fontSize=13, fontWeight="bold").encode(
-        text="words:N", x=alt.value(8), y=alt.value(y)) for n, y in zip(names, (12, 148))]
+    up = alt.Y(
+        "signed:Q",
+        title="prompts",
+        scale=alt.Scale(domain=[-top, top], nice=False),
+        axis=alt.Axis(labelExpr="format(abs(datum.value), ',.0f')", tickCount=5),
+    )
+    bars = (
+        alt.Chart(bins[bins["count"] > 0])
+        .transform_filter(picked)
+        .transform_calculate(signed="datum.objective == 'helpful' ? datum.count : -datum.count")
+        .mark_bar(opacity=1)
+        .encode(
+            x=alt.X(
+                "left:Q",
+                title="log odds of the harmless objective, given the texts",
+                scale=alt.Scale(
+                    domain=[float(bins.left.min()), float(bins.right.max())], nice=False
+                ),
+            ),
+            x2="right:Q",
+            y=up,
+            y2=alt.datum(0),
+            color=alt.Color("objective:N", legend=None, scale=_scale(names, COLOURS)),
+            tooltip=[
+                "objective",
+                alt.Tooltip("left:Q", format=".2f"),
+                alt.Tooltip("right:Q", format=".2f"),
+                "count",
+            ],
+        )
+    )
+    said = [
+        alt.Chart(pd.DataFrame({"words": [f"judged for being {n}"]}))
+        .mark_text(align="left", fontSize=13, fontWeight="bold")
+        .encode(text="words:N", x=alt.value(8), y=alt.value(y))
+        for n, y in zip(names, (12, 148))
+    ]
     middle = alt.Chart(pd.DataFrame({"signed": [0]})).mark_rule(color="#858585").encode(y=up)
 
     room = alt.Scale(domain=[0.3, 0.9], nice=False)
@@ -63,50 +98,83 @@ def overlap_by_rho(bins: pd.DataFrame, estimates: pd.DataFrame, *, groups: dict[
     here = alt.Chart(estimates).transform_filter(picked)
     there = here.transform_filter("isValid(datum.rate)")
     colour = alt.Color("how:N", legend=None, scale=_scale(ways, colours))
-    coin = alt.Chart(pd.DataFrame({"rate": [0.5]})).mark_rule(
-        strokeDash=[4, 4], color="#858585").encode(x=x)
-    lines = alt.Chart(pd.DataFrame({"words": [*groups, "everyone"],
-                                    "rate": [*groups.values(), truth]}))
+    coin = (
+        alt.Chart(pd.DataFrame({"rate": [0.5]}))
+        .mark_rule(strokeDash=[4, 4], color="#858585")
+        .encode(x=x)
+    )
+    lines = alt.Chart(
+        pd.DataFrame({"words": [*groups, "everyone"], "rate": [*groups.values(), truth]})
+    )
     ticks = lines.mark_rule(color="#858585", strokeWidth=2).encode(x=x)
     told = lines.mark_text(dy=-7, fontSize=12, baseline="bottom").encode(
-        x=x, y=alt.value(0), text="words:N")
+        x=x, y=alt.value(0), text="words:N"
+    )
     spans = there.mark_rule(strokeWidth=2, clip=True).encode(
         x=alt.X("low:Q", scale=room, title="P(the more helpful answer wins), risky prompts"),
-        x2="high:Q", y=y, color=colour)
+        x2="high:Q",
+        y=y,
+        color=colour,
+    )
     dots = there.mark_point(size=150, filled=True, opacity=1).encode(
-        x=x, y=y, color=colour, shape=alt.Shape("how:N", legend=None,
-                                                scale=_scale(ways, shapes)),
-        tooltip=["how", alt.Tooltip("rate:Q", format=".3f"), alt.Tooltip("low:Q", format=".3f"),
-                 alt.Tooltip("high:Q", format=".3f"), "n"])
-    worth = here.transform_filter("datum.how == 'adjusted'").transform_calculate(
-        words="isValid(datum.rate) ? 'rarer objective: ' + datum.rarest + ' pairs;in effect ' + "
-              "format(datum.size, ',.0f') + ' of ' + format(datum.n, ',') : "
-              "'no risky prompt was judged;for helpfulness: no estimate'").mark_text(
-        align="left", fontSize=13, fontWeight="bold", lineBreak=";").encode(
-        text="words:N", x=alt.value(0), y=alt.value(-43))
+        x=x,
+        y=y,
+        color=colour,
+        shape=alt.Shape("how:N", legend=None, scale=_scale(ways, shapes)),
+        tooltip=[
+            "how",
+            alt.Tooltip("rate:Q", format=".3f"),
+            alt.Tooltip("low:Q", format=".3f"),
+            alt.Tooltip("high:Q", format=".3f"),
+            "n",
+        ],
+    )
+    worth = (
+        here.transform_filter("datum.how == 'adjusted'")
+        .transform_calculate(
+            words="isValid(datum.rate) ? 'rarer objective: ' + datum.rarest + ' pairs;in effect ' + "
+            "format(datum.size, ',.0f') + ' of ' + format(datum.n, ',') : "
+            "'no risky prompt was judged;for helpfulness: no estimate'"
+        )
+        .mark_text(align="left", fontSize=13, fontWeight="bold", lineBreak=";")
+        .encode(text="words:N", x=alt.value(0), y=alt.value(-43))
+    )
     cells = "; ".join(
-        f"rho {r.rho:g} {r.how} " + ("impossible" if pd.isna(r.rate) else
-                                     f"{r.rate:.2f} ({r.low:.2f} to {r.high:.2f})")
+        f"rho {r.rho:g} {r.how} "
+        + ("impossible" if pd.isna(r.rate) else f"{r.rate:.2f} ({r.low:.2f} to {r.high:.2f})")
         for r in estimates.itertuples()
-        if min(abs(r.rho - s) for s in (steps[0], 0.9, 0.95, steps[-1])) < 1e-6)
-    return alt.vconcat(
-        alt.layer(bars, middle, *said).properties(
-            width=430, height=160, title=_title("Who judges which prompts", estimates, source)),
-        alt.layer(coin, ticks, told, spans, dots, worth).properties(
-            width=430, height=120),
-        spacing=24).resolve_scale(color="independent", shape="independent").add_params(rho).properties(
-        description="Above, two histograms back to back, prompts judged for being helpful and for "
-                    "being harmless, over the log odds of the latter given the texts. They lie "
-                    "on one another at rho 0.5 and move apart as rho grows to 1. Below, the rate "
-                    "at which the more helpful answer wins on risky prompts, as seen and "
-                    f"adjusted for the objective, with 95 % intervals: {cells}. Vertical lines: a "
-                    "coin toss, " + ", ".join(f"{k} {v:.2f}" for k, v in groups.items())
-                    + f", everyone {truth:.2f}. A slider sets rho.")
+        if min(abs(r.rho - s) for s in (steps[0], 0.9, 0.95, steps[-1])) < 1e-6
+    )
+    return (
+        alt.vconcat(
+            alt.layer(bars, middle, *said).properties(
+                width=430, height=160, title=_title("Who judges which prompts", estimates, source)
+            ),
+            alt.layer(coin, ticks, told, spans, dots, worth).properties(width=430, height=120),
+            spacing=24,
+        )
+        .resolve_scale(color="independent", shape="independent")
+        .add_params(rho)
+        .properties(
+            description="Above, two histograms back to back, prompts judged for being helpful and for "
+            "being harmless, over the log odds of the latter given the texts. They lie "
+            "on one another at rho 0.5 and move apart as rho grows to 1. Below, the rate "
+            "at which the more helpful answer wins on risky prompts, as seen and "
+            f"adjusted for the objective, with 95 % intervals: {cells}. Vertical lines: a "
+            "coin toss, "
+            + ", ".join(f"{k} {v:.2f}" for k, v in groups.items())
+            + f", everyone {truth:.2f}. A slider sets rho."
+        )
+    )
 
 
-def hidden_context(rates: pd.DataFrame, frontier: pd.DataFrame, *,
-                   benchmark: tuple[str, float, float], source: str | None = None
-                   ) -> alt.VConcatChart:
+def hidden_context(
+    rates: pd.DataFrame,
+    frontier: pd.DataFrame,
+    *,
+    benchmark: tuple[str, float, float],
+    source: str | None = None,
+) -> alt.VConcatChart:
     """What a context that nobody recorded could do to a rate, by its two strengths.
 
     The bands are computed in the browser with the formula of
@@ -129,83 +197,141 @@ def hidden_context(rates: pd.DataFrame, frontier: pd.DataFrame, *,
     shapes = dict(zip(names, ["circle", "diamond", "square"]))
     dashes = dict(zip(names, [[1, 0], [8, 4], [2, 3]]))
     most = 16
-    dials = [alt.param(name="gamma", value=2, bind=alt.binding_range(
-                 min=1, max=most, step=0.25, name="Γ, change of odds: ")),
-             alt.param(name="spread", value=0.5, bind=alt.binding_range(
-                 min=0, max=1, step=0.05, name="δ, contexts differ by at most: "))]
+    dials = [
+        alt.param(
+            name="gamma",
+            value=2,
+            bind=alt.binding_range(min=1, max=most, step=0.25, name="Γ, change of odds: "),
+        ),
+        alt.param(
+            name="spread",
+            value=0.5,
+            bind=alt.binding_range(min=0, max=1, step=0.05, name="δ, contexts differ by at most: "),
+        ),
+    ]
 
     def drop(p: str, out: str) -> dict[str, str]:
         """Vega expressions for how far below p the rate of everybody may lie."""
-        s = (f"clamp(sqrt(gamma) / (1 + sqrt(gamma)), max(0, ({p} - 1 + spread) / spread), "
-             f"min(1, {p} / spread))")
-        return {f"s_{out}": f"spread > 0 ? {s} : 0",
-                out: f"spread * (datum.s_{out} - datum.s_{out} / "
-                     f"(datum.s_{out} + gamma * (1 - datum.s_{out})))"}
+        s = (
+            f"clamp(sqrt(gamma) / (1 + sqrt(gamma)), max(0, ({p} - 1 + spread) / spread), "
+            f"min(1, {p} / spread))"
+        )
+        return {
+            f"s_{out}": f"spread > 0 ? {s} : 0",
+            out: f"spread * (datum.s_{out} - datum.s_{out} / "
+            f"(datum.s_{out} + gamma * (1 - datum.s_{out})))",
+        }
 
     fall, rise = drop("datum.low", "fall"), drop("(1 - datum.high)", "rise")
-    here = alt.Chart(rates).transform_calculate(
-        s_fall=fall["s_fall"], s_rise=rise["s_rise"]).transform_calculate(
-        fall=fall["fall"], rise=rise["rise"]).transform_calculate(
-        bottom="datum.low - datum.fall", top="datum.high + datum.rise").transform_calculate(
-        words="datum.bottom > 0.5 ? 'still above one half' : datum.top < 0.5 ? "
-              "'still below one half' : 'overturned'")
+    here = (
+        alt.Chart(rates)
+        .transform_calculate(s_fall=fall["s_fall"], s_rise=rise["s_rise"])
+        .transform_calculate(fall=fall["fall"], rise=rise["rise"])
+        .transform_calculate(bottom="datum.low - datum.fall", top="datum.high + datum.rise")
+        .transform_calculate(
+            words="datum.bottom > 0.5 ? 'still above one half' : datum.top < 0.5 ? "
+            "'still below one half' : 'overturned'"
+        )
+    )
     room = alt.Scale(domain=[0, 1], nice=False)
     title = "P(the answer with more jargon wins)"
     y = alt.Y("what:N", sort=names, title=None, axis=alt.Axis(labelLimit=200))
     colour = alt.Color("what:N", legend=None, scale=_scale(names, colours))
-    coin = alt.Chart(pd.DataFrame({"value": [0.5]})).mark_rule(
-        strokeDash=[4, 4], color="#858585").encode(x=alt.X("value:Q", scale=room, title=title))
+    coin = (
+        alt.Chart(pd.DataFrame({"value": [0.5]}))
+        .mark_rule(strokeDash=[4, 4], color="#858585")
+        .encode(x=alt.X("value:Q", scale=room, title=title))
+    )
     band = here.mark_rule(strokeWidth=12, opacity=0.35).encode(
-        x=alt.X("bottom:Q", scale=room, title=title), x2="top:Q", y=y, color=colour)
+        x=alt.X("bottom:Q", scale=room, title=title), x2="top:Q", y=y, color=colour
+    )
     seen = here.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", scale=room, title=title), x2="high:Q", y=y, color=colour)
+        x=alt.X("low:Q", scale=room, title=title), x2="high:Q", y=y, color=colour
+    )
     dots = here.mark_point(size=110, filled=True, opacity=1).encode(
-        x=alt.X("value:Q", scale=room, title=title), y=y, color=colour,
+        x=alt.X("value:Q", scale=room, title=title),
+        y=y,
+        color=colour,
         shape=alt.Shape("what:N", legend=None, scale=_scale(names, shapes)),
-        tooltip=["what", alt.Tooltip("value:Q", format=".3f"), alt.Tooltip("low:Q", format=".3f"),
-                 alt.Tooltip("high:Q", format=".3f"),
-                 alt.Tooltip("bottom:Q", format=".3f", title="everyone, at least"),
-                 alt.Tooltip("top:Q", format=".3f", title="everyone, at most")])
+        tooltip=[
+            "what",
+            alt.Tooltip("value:Q", format=".3f"),
+            alt.Tooltip("low:Q", format=".3f"),
+            alt.Tooltip("high:Q", format=".3f"),
+            alt.Tooltip("bottom:Q", format=".3f", title="everyone, at least"),
+            alt.Tooltip("top:Q", format=".3f", title="everyone, at most"),
+        ],
+    )
     verdict = here.mark_text(align="right", dy=-17, fontSize=13, fontWeight="bold").encode(
-        x=alt.datum(0.99), y=y, text="words:N")
+        x=alt.datum(0.99), y=y, text="words:N"
+    )
 
     legend = alt.Legend(orient="bottom", symbolSize=600, symbolStrokeWidth=3, labelLimit=240)
-    gx = alt.X("spread:Q", title="δ, contexts differ by at most",
-               scale=alt.Scale(domain=[0, 1], nice=False))
-    gy = alt.Y("strength:Q", title="Γ, change of odds",
-               scale=alt.Scale(type="log", domain=[1, most], nice=False),
-               axis=alt.Axis(values=[1, 2, 4, 8, 16]))
-    curves = alt.Chart(frontier[frontier.strength <= 2 * most]).mark_line(
-        strokeWidth=2.5, clip=True).encode(
-        x=gx, y=gy, color=alt.Color("what:N", title="overturned above", legend=legend,
-                                    scale=_scale(names, colours)),
-        strokeDash=alt.StrokeDash("what:N", title="overturned above", legend=legend,
-                                  scale=alt.Scale(domain=names,
-                                                  range=[dashes[n] for n in names])))
+    gx = alt.X(
+        "spread:Q",
+        title="δ, contexts differ by at most",
+        scale=alt.Scale(domain=[0, 1], nice=False),
+    )
+    gy = alt.Y(
+        "strength:Q",
+        title="Γ, change of odds",
+        scale=alt.Scale(type="log", domain=[1, most], nice=False),
+        axis=alt.Axis(values=[1, 2, 4, 8, 16]),
+    )
+    curves = (
+        alt.Chart(frontier[frontier.strength <= 2 * most])
+        .mark_line(strokeWidth=2.5, clip=True)
+        .encode(
+            x=gx,
+            y=gy,
+            color=alt.Color(
+                "what:N", title="overturned above", legend=legend, scale=_scale(names, colours)
+            ),
+            strokeDash=alt.StrokeDash(
+                "what:N",
+                title="overturned above",
+                legend=legend,
+                scale=alt.Scale(domain=names, range=[dashes[n] for n in names]),
+            ),
+        )
+    )
     name, at_gamma, at_spread = benchmark
-    mark = alt.Chart(pd.DataFrame({"spread": [at_spread], "strength": [at_gamma],
-                                   "words": [name]}))
-    known = mark.mark_point(shape="cross", size=150, filled=True, opacity=1,
-                            color="#858585").encode(x=gx, y=gy)
+    mark = alt.Chart(pd.DataFrame({"spread": [at_spread], "strength": [at_gamma], "words": [name]}))
+    known = mark.mark_point(
+        shape="cross", size=150, filled=True, opacity=1, color="#858585"
+    ).encode(x=gx, y=gy)
     known_text = mark.mark_text(align="left", dx=10, fontSize=13, fontWeight="bold").encode(
-        x=gx, y=gy, text="words:N")
-    dial = alt.Chart(pd.DataFrame({"one": [1]})).transform_calculate(
-        spread="spread", strength="gamma").mark_point(
-        size=200, strokeWidth=3, opacity=1, color="#c2578f").encode(x=gx, y=gy)
+        x=gx, y=gy, text="words:N"
+    )
+    dial = (
+        alt.Chart(pd.DataFrame({"one": [1]}))
+        .transform_calculate(spread="spread", strength="gamma")
+        .mark_point(size=200, strokeWidth=3, opacity=1, color="#c2578f")
+        .encode(x=gx, y=gy)
+    )
     ends = "; ".join(
-        f"{r.what} {r.value:.2f} ({r.low:.2f} to {r.high:.2f})" for r in rates.itertuples())
+        f"{r.what} {r.value:.2f} ({r.low:.2f} to {r.high:.2f})" for r in rates.itertuples()
+    )
     at = frontier[np.isclose(frontier.spread, 1)]
     tips = "; ".join(f"{r.what} at {r.strength:.2f}" for r in at.itertuples())
-    return alt.vconcat(
-        alt.layer(band, coin, seen, dots, verdict).properties(
-            width=430, height=60 * len(names), title=_title("What could an unrecorded context do?", rates, source)),
-        alt.layer(curves, known, known_text, dial).properties(width=430, height=220),
-    ).resolve_scale(color="independent", shape="independent", strokeDash="independent").add_params(
-        *dials).properties(
-        description=f"Above, rates seen with 95 % intervals: {ends}; and around each a band, where "
-                    "the rate of everybody may lie if a hidden context changes odds by at most "
-                    "gamma and contexts differ by at most delta. Two sliders set these; the band "
-                    "widens with both, and a text says whether it holds one half. Below, gamma "
-                    "against delta with one falling curve for each rate, above which it is "
-                    f"overturned; with delta 1 that is {tips}. A cross marks {name}, gamma "
-                    f"{at_gamma:.1f} and delta {at_spread:.2f}; a circle marks the sliders.")
+    return (
+        alt.vconcat(
+            alt.layer(band, coin, seen, dots, verdict).properties(
+                width=430,
+                height=60 * len(names),
+                title=_title("What could an unrecorded context do?", rates, source),
+            ),
+            alt.layer(curves, known, known_text, dial).properties(width=430, height=220),
+        )
+        .resolve_scale(color="independent", shape="independent", strokeDash="independent")
+        .add_params(*dials)
+        .properties(
+            description=f"Above, rates seen with 95 % intervals: {ends}; and around each a band, where "
+            "the rate of everybody may lie if a hidden context changes odds by at most "
+            "gamma and contexts differ by at most delta. Two sliders set these; the band "
+            "widens with both, and a text says whether it holds one half. Below, gamma "
+            "against delta with one falling curve for each rate, above which it is "
+            f"overturned; with delta 1 that is {tips}. A cross marks {name}, gamma "
+            f"{at_gamma:.1f} and delta {at_spread:.2f}; a circle marks the sliders."
+        )
+    )

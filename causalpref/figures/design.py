@@ -19,12 +19,21 @@ def _marks(names: list[str]) -> tuple[alt.Scale, alt.Scale, dict[str, list[int]]
     """Colour, shape and dash for up to five names."""
     if len(names) > len(_INKS):
         raise ValueError(f"{len(names)} kinds to tell apart, at most {len(_INKS)}: {names}")
-    return (_scale(names, dict(zip(names, _INKS))), _scale(names, dict(zip(names, _SHAPES))),
-            dict(zip(names, _DASHES)))
+    return (
+        _scale(names, dict(zip(names, _INKS))),
+        _scale(names, dict(zip(names, _SHAPES))),
+        dict(zip(names, _DASHES)),
+    )
 
 
-def error_by_budget(lines: pd.DataFrame, dots: pd.DataFrame, *, start: float = 0.9,
-                    budget: float = 2000, source: str | None = None) -> alt.LayerChart:
+def error_by_budget(
+    lines: pd.DataFrame,
+    dots: pd.DataFrame,
+    *,
+    start: float = 0.9,
+    budget: float = 2000,
+    source: str | None = None,
+) -> alt.LayerChart:
     """Standard error of a weight's share by budget, one line for each way to spend it.
 
     Parameters
@@ -48,52 +57,96 @@ def error_by_budget(lines: pd.DataFrame, dots: pd.DataFrame, *, start: float = 0
     step = round(float(rhos[1] - rhos[0]), 6)
     if budget not in budgets:
         raise ValueError(f"budget is {budget}, expected one of {budgets}")
-    dials = [alt.param(name="buyrho", value=begin, bind=alt.binding_range(
-                 min=float(rhos[0]), max=float(rhos[-1]), step=step, name="ρ in the log: ")),
-             alt.param(name="buybudget", value=int(budget), bind=alt.binding_select(
-                 options=budgets, name="budget, in labels: "))]
-    curve, points = (alt.Chart(t).transform_filter(f"abs(datum.rho - buyrho) < {step / 2:g}")
-                     for t in (lines[["how", "rho", "budget", "se"]].round({"se": 5, "rho": 6}),
-                               dots[["how", "rho", "budget", "rmse", "low", "high"]].round(5)))
+    dials = [
+        alt.param(
+            name="buyrho",
+            value=begin,
+            bind=alt.binding_range(
+                min=float(rhos[0]), max=float(rhos[-1]), step=step, name="ρ in the log: "
+            ),
+        ),
+        alt.param(
+            name="buybudget",
+            value=int(budget),
+            bind=alt.binding_select(options=budgets, name="budget, in labels: "),
+        ),
+    ]
+    curve, points = (
+        alt.Chart(t).transform_filter(f"abs(datum.rho - buyrho) < {step / 2:g}")
+        for t in (
+            lines[["how", "rho", "budget", "se"]].round({"se": 5, "rho": 6}),
+            dots[["how", "rho", "budget", "rmse", "low", "high"]].round(5),
+        )
+    )
     low, high = lines.se.min() / 1.4, lines.se.max() * 1.2
     y_scale = alt.Scale(type="log", domain=[float(low), float(high)], nice=False)
     ticks = [t for t in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if low <= t <= high]
-    x = alt.X("budget:Q", title="budget, in labels", axis=alt.Axis(values=budgets, format=",.0f"),
-              scale=alt.Scale(type="log", domain=[budgets[0] / 1.15, budgets[-1] * 1.15],
-                              nice=False))
-    y = alt.Y("se:Q", title="standard error of α̂", scale=y_scale,
-              axis=alt.Axis(values=ticks, format="~g"))
-    legend = alt.Legend(orient="bottom", columns=2, symbolSize=110, symbolStrokeWidth=1,
-                        labelLimit=280)
+    x = alt.X(
+        "budget:Q",
+        title="budget, in labels",
+        axis=alt.Axis(values=budgets, format=",.0f"),
+        scale=alt.Scale(type="log", domain=[budgets[0] / 1.15, budgets[-1] * 1.15], nice=False),
+    )
+    y = alt.Y(
+        "se:Q", title="standard error of α̂", scale=y_scale, axis=alt.Axis(values=ticks, format="~g")
+    )
+    legend = alt.Legend(
+        orient="bottom", columns=2, symbolSize=110, symbolStrokeWidth=1, labelLimit=280
+    )
     colour = alt.Color("how:N", title=None, sort=names, legend=legend, scale=colours)
-    path = [curve.transform_filter({"field": "how", "equal": name}).mark_line(
-        strokeWidth=2.5, strokeDash=dash).encode(x=x, y=y, color=colour)
-        for name, dash in dashes.items()]
+    path = [
+        curve.transform_filter({"field": "how", "equal": name})
+        .mark_line(strokeWidth=2.5, strokeDash=dash)
+        .encode(x=x, y=y, color=colour)
+        for name, dash in dashes.items()
+    ]
     bars = points.mark_rule(strokeWidth=1.5).encode(
-        x=x, y=alt.Y("low:Q", scale=y_scale), y2="high:Q", color=colour)
+        x=x, y=alt.Y("low:Q", scale=y_scale), y2="high:Q", color=colour
+    )
     marks = points.mark_point(size=75, filled=True, opacity=1).encode(
-        x=x, y=alt.Y("rmse:Q", scale=y_scale), color=colour,
+        x=x,
+        y=alt.Y("rmse:Q", scale=y_scale),
+        color=colour,
         shape=alt.Shape("how:N", title=None, sort=names, legend=legend, scale=shapes),
-        tooltip=[alt.Tooltip("how:N"), alt.Tooltip("rho:Q", title="ρ"),
-                 alt.Tooltip("budget:Q", format=",.0f"), alt.Tooltip("rmse:Q", format=".3f")])
+        tooltip=[
+            alt.Tooltip("how:N"),
+            alt.Tooltip("rho:Q", title="ρ"),
+            alt.Tooltip("budget:Q", format=",.0f"),
+            alt.Tooltip("rmse:Q", format=".3f"),
+        ],
+    )
     here = curve.transform_filter("datum.budget == buybudget")
-    rule = here.transform_filter({"field": "how", "equal": names[0]}).mark_rule(
-        color="#858585", strokeDash=[2, 3], strokeWidth=1.5).encode(x=x)
-    told = [here.transform_filter({"field": "how", "equal": name}).transform_calculate(
-        words=f"'{name}: ' + format(datum.se, '.3f')").mark_text(
-        align="left", fontSize=12, fontWeight="bold").encode(
-        text="words:N", x=alt.value(0), y=alt.value(-12 - 16 * (len(names) - 1 - i)))
-        for i, name in enumerate(names)]
+    rule = (
+        here.transform_filter({"field": "how", "equal": names[0]})
+        .mark_rule(color="#858585", strokeDash=[2, 3], strokeWidth=1.5)
+        .encode(x=x)
+    )
+    told = [
+        here.transform_filter({"field": "how", "equal": name})
+        .transform_calculate(words=f"'{name}: ' + format(datum.se, '.3f')")
+        .mark_text(align="left", fontSize=12, fontWeight="bold")
+        .encode(text="words:N", x=alt.value(0), y=alt.value(-12 - 16 * (len(names) - 1 - i)))
+        for i, name in enumerate(names)
+    ]
     title = _title("What a budget buys", lines, source)
     title.offset = 24 + 16 * (len(names) - 1)
     at = lines.set_index(["how", "rho", "budget"]).se
-    cells = "; ".join(f"at rho {r:g}: " + ", ".join(f"{n} {at[n, r, budget]:.3f}" for n in names)
-                      for r in (float(rhos[0]), begin, float(rhos[-1])))
-    return alt.layer(*path, bars, marks, rule, *told).add_params(*dials).properties(
-        width=430, height=290, title=title,
-        description="Lines, the standard error of the fitted share of the first weight, falling "
-                    "with the budget, both axes logarithmic; dots with bars are simulated fits. "
-                    f"With {budget:,.0f} labels, {cells}. A slider sets rho, a menu the budget.")
+    cells = "; ".join(
+        f"at rho {r:g}: " + ", ".join(f"{n} {at[n, r, budget]:.3f}" for n in names)
+        for r in (float(rhos[0]), begin, float(rhos[-1]))
+    )
+    return (
+        alt.layer(*path, bars, marks, rule, *told)
+        .add_params(*dials)
+        .properties(
+            width=430,
+            height=290,
+            title=title,
+            description="Lines, the standard error of the fitted share of the first weight, falling "
+            "with the budget, both axes logarithmic; dots with bars are simulated fits. "
+            f"With {budget:,.0f} labels, {cells}. A slider sets rho, a menu the budget.",
+        )
+    )
 
 
 def selection_curves(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -109,43 +162,78 @@ def selection_curves(table: pd.DataFrame, *, source: str | None = None) -> alt.L
     """
     names, worlds = list(dict.fromkeys(table.how)), list(dict.fromkeys(table.world))
     colours, shapes, dashes = _marks(names)
-    dial = alt.param(name="pickworld", value=worlds[0], bind=alt.binding_radio(
-        options=worlds, name="the pool: "))
-    rows = alt.Chart(table[["world", "how", "labels", "accuracy", "low", "high"]].round(4)
-                     ).transform_filter("datum.world == pickworld")
+    dial = alt.param(
+        name="pickworld", value=worlds[0], bind=alt.binding_radio(options=worlds, name="the pool: ")
+    )
+    rows = alt.Chart(
+        table[["world", "how", "labels", "accuracy", "low", "high"]].round(4)
+    ).transform_filter("datum.world == pickworld")
     span = float(table.labels.max() - table.labels.min())
-    x = alt.X("labels:Q", title="labels, the log included", scale=alt.Scale(
-        domain=[float(table.labels.min()) - span / 40, float(table.labels.max()) + span / 40],
-        nice=False), axis=alt.Axis(values=[int(v) for v in np.sort(table.labels.unique())]))
+    x = alt.X(
+        "labels:Q",
+        title="labels, the log included",
+        scale=alt.Scale(
+            domain=[float(table.labels.min()) - span / 40, float(table.labels.max()) + span / 40],
+            nice=False,
+        ),
+        axis=alt.Axis(values=[int(v) for v in np.sort(table.labels.unique())]),
+    )
     y_scale = alt.Scale(domain=[float(table.low.min()) - 0.01, 1.0], nice=False)
-    y = alt.Y("accuracy:Q", title="pairs ordered rightly", scale=y_scale,
-              axis=alt.Axis(format=".0%"))
+    y = alt.Y(
+        "accuracy:Q", title="pairs ordered rightly", scale=y_scale, axis=alt.Axis(format=".0%")
+    )
     legend = alt.Legend(orient="bottom", symbolSize=110, symbolStrokeWidth=1, labelLimit=200)
     colour = alt.Color("how:N", title=None, sort=names, legend=legend, scale=colours)
-    path = [rows.transform_filter({"field": "how", "equal": name}).mark_line(
-        strokeWidth=2.5, strokeDash=dash).encode(x=x, y=y, color=colour)
-        for name, dash in dashes.items()]
-    bars = rows.mark_rule(strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q", scale=y_scale),
-                                                  y2="high:Q", color=colour)
+    path = [
+        rows.transform_filter({"field": "how", "equal": name})
+        .mark_line(strokeWidth=2.5, strokeDash=dash)
+        .encode(x=x, y=y, color=colour)
+        for name, dash in dashes.items()
+    ]
+    bars = rows.mark_rule(strokeWidth=1.5).encode(
+        x=x, y=alt.Y("low:Q", scale=y_scale), y2="high:Q", color=colour
+    )
     marks = rows.mark_point(size=75, filled=True, opacity=1).encode(
-        x=x, y=y, color=colour,
+        x=x,
+        y=y,
+        color=colour,
         shape=alt.Shape("how:N", title=None, sort=names, legend=legend, scale=shapes),
-        tooltip=[alt.Tooltip("how:N"), alt.Tooltip("labels:Q"),
-                 *(alt.Tooltip(f"{c}:Q", format=".1%") for c in ("accuracy", "low", "high"))])
+        tooltip=[
+            alt.Tooltip("how:N"),
+            alt.Tooltip("labels:Q"),
+            *(alt.Tooltip(f"{c}:Q", format=".1%") for c in ("accuracy", "low", "high")),
+        ],
+    )
     last = table[table.labels == table.labels.max()].set_index(["world", "how"]).accuracy
     first = table[table.labels == table.labels.min()].set_index(["world", "how"]).accuracy
-    cells = "; ".join(f"{w}: " + ", ".join(f"{n} from {first[w, n]:.1%} to {last[w, n]:.1%}"
-                                           for n in names) for w in worlds)
-    return alt.layer(*path, bars, marks).add_params(dial).properties(
-        width=430, height=280, title=_title("Who picks the pairs", table, source),
-        description="Accuracy of a fitted reward on fresh pairs by the number of labels, with 95 % "
-                    f"intervals, for pairs picked in different ways. {cells}. Buttons choose the "
-                    "pool.")
+    cells = "; ".join(
+        f"{w}: " + ", ".join(f"{n} from {first[w, n]:.1%} to {last[w, n]:.1%}" for n in names)
+        for w in worlds
+    )
+    return (
+        alt.layer(*path, bars, marks)
+        .add_params(dial)
+        .properties(
+            width=430,
+            height=280,
+            title=_title("Who picks the pairs", table, source),
+            description="Accuracy of a fitted reward on fresh pairs by the number of labels, with 95 % "
+            f"intervals, for pairs picked in different ways. {cells}. Buttons choose the "
+            "pool.",
+        )
+    )
 
 
-def leaking_control(lines: pd.DataFrame, dots: pd.DataFrame, passive: pd.DataFrame, *,
-                    truth: float, half: float, start: float = 0.9, source: str | None = None
-                    ) -> alt.LayerChart:
+def leaking_control(
+    lines: pd.DataFrame,
+    dots: pd.DataFrame,
+    passive: pd.DataFrame,
+    *,
+    truth: float,
+    half: float,
+    start: float = 0.9,
+    source: str | None = None,
+) -> alt.LayerChart:
     """A weight from pairs meant to differ in one feature, by what else they moved.
 
     Parameters
@@ -167,61 +255,105 @@ def leaking_control(lines: pd.DataFrame, dots: pd.DataFrame, passive: pd.DataFra
         What the data are. Default: the column ``source`` of ``lines``.
     """
     names = list(dict.fromkeys(lines.how))
-    colours, shapes = (_scale(names, dict(zip(names, v))) for v in (
-        ["#d1672c", "#2f86c8"], ["diamond", "circle"]))
+    colours, shapes = (
+        _scale(names, dict(zip(names, v))) for v in (["#d1672c", "#2f86c8"], ["diamond", "circle"])
+    )
     rhos = np.sort(passive.rho.unique())
     step = round(float(rhos[1] - rhos[0]), 6)
     begin = float(min(rhos, key=lambda r: abs(r - start)))
-    dial = alt.param(name="leakrho", value=begin, bind=alt.binding_range(
-        min=float(rhos[0]), max=float(rhos[-1]), step=step, name="ρ in the log: "))
+    dial = alt.param(
+        name="leakrho",
+        value=begin,
+        bind=alt.binding_range(
+            min=float(rhos[0]), max=float(rhos[-1]), step=step, name="ρ in the log: "
+        ),
+    )
     values = np.r_[lines.value, dots.low, dots.high, passive.value + half, passive.value - half]
     room = alt.Scale(domain=[float(values.min()) - 0.05, float(values.max()) + 0.05], nice=False)
     edge = float(np.ptp(lines.leak)) / 40
-    x = alt.X("leak:Q", title="γ: what the other feature moves by, for each unit", scale=alt.Scale(
-        domain=[float(lines.leak.min()) - edge, float(lines.leak.max()) + edge], nice=False),
-        axis=alt.Axis(values=[float(v) for v in np.sort(dots.leak.unique())], format=".2~f"))
+    x = alt.X(
+        "leak:Q",
+        title="γ: what the other feature moves by, for each unit",
+        scale=alt.Scale(
+            domain=[float(lines.leak.min()) - edge, float(lines.leak.max()) + edge], nice=False
+        ),
+        axis=alt.Axis(values=[float(v) for v in np.sort(dots.leak.unique())], format=".2~f"),
+    )
     y = alt.Y("value:Q", title="weight of sources", scale=room)
     legend = alt.Legend(orient="bottom", symbolSize=110, symbolStrokeWidth=1, labelLimit=280)
     colour = alt.Color("how:N", title=None, sort=names, legend=legend, scale=colours)
-    path = [alt.Chart(lines[lines.how == name][["how", "leak", "value"]].round(4)).mark_line(
-        strokeWidth=2.5, strokeDash=dash).encode(x=x, y=y, color=colour)
-        for name, dash in zip(names, _DASHES)]
+    path = [
+        alt.Chart(lines[lines.how == name][["how", "leak", "value"]].round(4))
+        .mark_line(strokeWidth=2.5, strokeDash=dash)
+        .encode(x=x, y=y, color=colour)
+        for name, dash in zip(names, _DASHES)
+    ]
     spots = alt.Chart(dots[["how", "leak", "value", "low", "high"]].round(4))
-    bars = spots.mark_rule(strokeWidth=1.5).encode(x=x, y=alt.Y("low:Q", scale=room), y2="high:Q",
-                                                   color=colour)
+    bars = spots.mark_rule(strokeWidth=1.5).encode(
+        x=x, y=alt.Y("low:Q", scale=room), y2="high:Q", color=colour
+    )
     marks = spots.mark_point(size=75, filled=True, opacity=1).encode(
-        x=x, y=y, color=colour,
+        x=x,
+        y=y,
+        color=colour,
         shape=alt.Shape("how:N", title=None, sort=names, legend=legend, scale=shapes),
-        tooltip=[alt.Tooltip("how:N"), alt.Tooltip("leak:Q", title="γ"),
-                 *(alt.Tooltip(f"{c}:Q", format=".2f") for c in ("value", "low", "high"))])
-    log = alt.Chart(passive[["rho", "value"]].round(4)).transform_filter(
-        f"abs(datum.rho - leakrho) < {step / 2:g}").transform_calculate(
-        low=f"datum.value - {half:g}", high=f"datum.value + {half:g}")
+        tooltip=[
+            alt.Tooltip("how:N"),
+            alt.Tooltip("leak:Q", title="γ"),
+            *(alt.Tooltip(f"{c}:Q", format=".2f") for c in ("value", "low", "high")),
+        ],
+    )
+    log = (
+        alt.Chart(passive[["rho", "value"]].round(4))
+        .transform_filter(f"abs(datum.rho - leakrho) < {step / 2:g}")
+        .transform_calculate(low=f"datum.value - {half:g}", high=f"datum.value + {half:g}")
+    )
     band = log.mark_rect(color="#858585", opacity=0.35).encode(
-        y=alt.Y("low:Q", scale=room), y2="high:Q")
+        y=alt.Y("low:Q", scale=room), y2="high:Q"
+    )
     middle = log.mark_rule(color="#858585", strokeWidth=2).encode(y=alt.Y("value:Q", scale=room))
-    flat = alt.Chart(pd.DataFrame({"value": [truth]})).mark_rule(
-        color="#858585", strokeDash=[4, 4], strokeWidth=1.5).encode(y=y)
-    words = alt.Chart(pd.DataFrame({"value": [truth], "words": ["truth"]})).mark_text(
-        align="right", dx=-6, dy=11, fontSize=12, fontStyle="italic").encode(
-        y=y, x=alt.value("width"), text="words:N")
-    told = log.transform_calculate(
-        words="'log without length, ρ = ' + format(datum.rho, '.2f') + ': ' + "
-              f"format(datum.value, '.2f') + ';truth {truth:.2f}'").mark_text(
-        align="left", fontSize=13, fontWeight="bold", lineBreak=";").encode(
-        text="words:N", x=alt.value(0), y=alt.value(-28))
+    flat = (
+        alt.Chart(pd.DataFrame({"value": [truth]}))
+        .mark_rule(color="#858585", strokeDash=[4, 4], strokeWidth=1.5)
+        .encode(y=y)
+    )
+    words = (
+        alt.Chart(pd.DataFrame({"value": [truth], "words": ["truth"]}))
+        .mark_text(align="right", dx=-6, dy=11, fontSize=12, fontStyle="italic")
+        .encode(y=y, x=alt.value("width"), text="words:N")
+    )
+    told = (
+        log.transform_calculate(
+            words="'log without length, ρ = ' + format(datum.rho, '.2f') + ': ' + "
+            f"format(datum.value, '.2f') + ';truth {truth:.2f}'"
+        )
+        .mark_text(align="left", fontSize=13, fontWeight="bold", lineBreak=";")
+        .encode(text="words:N", x=alt.value(0), y=alt.value(-28))
+    )
     title = _title("Control that leaks", lines, source)
     title.offset = 40
     at = passive.set_index("rho").value
-    ends = "; ".join(f"{n}: " + ", ".join(
-        f"{row.value:.2f} at gamma {row.leak:g}" for row in lines[lines.how == n].iloc[[0, -1]]
-        .itertuples()) for n in names)
-    return alt.layer(band, flat, words, *path, bars, marks, middle, told).add_params(
-        dial).properties(
-        width=430, height=280, title=title,
-        description=f"Estimates of a weight whose truth is {truth:.2f}, by the leakage gamma. "
-                    f"Lines are limits, dots with bars simulated fits. {ends}. A grey band is what "
-                    "the log says without the other feature: " + ", ".join(
-                        f"{at[r]:.2f} at rho {r:g}" for r in (float(rhos[0]), begin,
-                                                              float(rhos[-1])))
-                    + ". A slider sets rho.")
+    ends = "; ".join(
+        f"{n}: "
+        + ", ".join(
+            f"{row.value:.2f} at gamma {row.leak:g}"
+            for row in lines[lines.how == n].iloc[[0, -1]].itertuples()
+        )
+        for n in names
+    )
+    return (
+        alt.layer(band, flat, words, *path, bars, marks, middle, told)
+        .add_params(dial)
+        .properties(
+            width=430,
+            height=280,
+            title=title,
+            description=f"Estimates of a weight whose truth is {truth:.2f}, by the leakage gamma. "
+            f"Lines are limits, dots with bars simulated fits. {ends}. A grey band is what "
+            "the log says without the other feature: "
+            + ", ".join(
+                f"{at[r]:.2f} at rho {r:g}" for r in (float(rhos[0]), begin, float(rhos[-1]))
+            )
+            + ". A slider sets rho.",
+        )
+    )

@@ -10,8 +10,16 @@ import pandas as pd
 from causalpref.figures._style import _SHAPES, COLOURS, _scale, _title
 from causalpref.rewards import summarise
 
-__all__ = ["accuracy_beside_the_paper", "accuracy_by_pairs", "accuracy_by_rho", "cell_differences",
-           "lambda_dial", "length_by_objective", "readable_by_rho", "who_asked"]
+__all__ = [
+    "accuracy_beside_the_paper",
+    "accuracy_by_pairs",
+    "accuracy_by_rho",
+    "cell_differences",
+    "lambda_dial",
+    "length_by_objective",
+    "readable_by_rho",
+    "who_asked",
+]
 
 _MODELS = ["base", "multihead", "adversarial"]
 _SPLITS = ["inconsistent", "consistent"]
@@ -29,29 +37,52 @@ def length_by_objective(table: pd.DataFrame, *, source: str | None = None) -> al
         What the data are. Default: the column ``source``.
     """
     names = ["helpful", "harmless"]
-    cells = "; ".join(f"{r.prompts} prompts judged for being {r.objective} {r.rate:.2f} "
-                      f"({r.low:.2f} to {r.high:.2f})" for r in table.itertuples())
+    cells = "; ".join(
+        f"{r.prompts} prompts judged for being {r.objective} {r.rate:.2f} "
+        f"({r.low:.2f} to {r.high:.2f})"
+        for r in table.itertuples()
+    )
     picked = alt.selection_point(fields=["objective"], bind="legend")
     base = alt.Chart(table).encode(
         y=alt.Y("prompts:N", title="type of prompt", sort=names),
         yOffset=alt.YOffset("objective:N", sort=names),
         color=alt.Color("objective:N", title="judged for being", scale=_scale(names, COLOURS)),
         opacity=alt.condition(picked, alt.value(1), alt.value(0.15)),
-        tooltip=["prompts", "objective", alt.Tooltip("rate:Q", format=".3f"),
-                 alt.Tooltip("low:Q", format=".3f"), alt.Tooltip("high:Q", format=".3f"), "pairs"])
+        tooltip=[
+            "prompts",
+            "objective",
+            alt.Tooltip("rate:Q", format=".3f"),
+            alt.Tooltip("low:Q", format=".3f"),
+            alt.Tooltip("high:Q", format=".3f"),
+            "pairs",
+        ],
+    )
     x, title = alt.Scale(domain=[0.35, 0.75]), "P(the longer response is preferred)"
-    coin = alt.Chart(pd.DataFrame({"x": [0.5]})).mark_rule(
-        strokeDash=[4, 4], color="#858585").encode(x=alt.X("x:Q", scale=x, title=title))
-    return alt.layer(
-        coin, base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", scale=x), x2="high:Q"),
-        base.mark_point(size=110, filled=True, opacity=1).encode(
-            x=alt.X("rate:Q", scale=x, title=title), shape=alt.Shape("objective:N", title="judged for being",
-                                 scale=_scale(names, _SHAPES))),
-    ).add_params(picked).properties(
-        width=430, height=170, title=_title("How often the longer response is preferred",
-                                            table, source),
-        description=f"Dots with 95 % intervals, probability that the longer response is "
-                    f"preferred: {cells}. The dashed line is a coin toss.")
+    coin = (
+        alt.Chart(pd.DataFrame({"x": [0.5]}))
+        .mark_rule(strokeDash=[4, 4], color="#858585")
+        .encode(x=alt.X("x:Q", scale=x, title=title))
+    )
+    return (
+        alt.layer(
+            coin,
+            base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", scale=x), x2="high:Q"),
+            base.mark_point(size=110, filled=True, opacity=1).encode(
+                x=alt.X("rate:Q", scale=x, title=title),
+                shape=alt.Shape(
+                    "objective:N", title="judged for being", scale=_scale(names, _SHAPES)
+                ),
+            ),
+        )
+        .add_params(picked)
+        .properties(
+            width=430,
+            height=170,
+            title=_title("How often the longer response is preferred", table, source),
+            description=f"Dots with 95 % intervals, probability that the longer response is "
+            f"preferred: {cells}. The dashed line is a coin toss.",
+        )
+    )
 
 
 def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -66,36 +97,70 @@ def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         What the data are. Default: the column ``source``.
     """
     names = ["base", "multihead", "adversarial"]
-    t = table.assign(percent=100 * table["mean"],
-                     low=100 * (table["mean"] - table["se"]),
-                     high=100 * (table["mean"] + table["se"]))
+    t = table.assign(
+        percent=100 * table["mean"],
+        low=100 * (table["mean"] - table["se"]),
+        high=100 * (table["mean"] + table["se"]),
+    )
     ends = t[t.rho.isin([t.rho.min(), t.rho.max()])]
-    cells = "; ".join(f"{r.model} on {r.split} pairs at rho {r.rho:g} {r.percent:.1f} %"
-                      for r in ends.itertuples())
-    shown = alt.param(name="pairs", value="both", bind=alt.binding_radio(
-        options=["both", "consistent", "inconsistent"], name="pairs shown: "))
+    cells = "; ".join(
+        f"{r.model} on {r.split} pairs at rho {r.rho:g} {r.percent:.1f} %"
+        for r in ends.itertuples()
+    )
+    shown = alt.param(
+        name="pairs",
+        value="both",
+        bind=alt.binding_radio(
+            options=["both", "consistent", "inconsistent"], name="pairs shown: "
+        ),
+    )
     picked = alt.selection_point(fields=["model"], bind="legend")
-    base = alt.Chart(t).transform_filter(
-        "pairs == 'both' || pairs == datum.split").encode(
-        x=alt.X("rho:Q", title="ρ = P(type(X) = C) in training",
-                scale=alt.Scale(domain=[t.rho.min() - 0.02, t.rho.max() + 0.02])),
-        color=alt.Color("model:N", title="model", scale=_scale(names, COLOURS)),
-        opacity=alt.condition(picked, alt.value(1), alt.value(0.12)),
-        tooltip=["model", "split", "rho", alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
-                 alt.Tooltip("low:Q", format=".1f"), alt.Tooltip("high:Q", format=".1f")])
+    base = (
+        alt.Chart(t)
+        .transform_filter("pairs == 'both' || pairs == datum.split")
+        .encode(
+            x=alt.X(
+                "rho:Q",
+                title="ρ = P(type(X) = C) in training",
+                scale=alt.Scale(domain=[t.rho.min() - 0.02, t.rho.max() + 0.02]),
+            ),
+            color=alt.Color("model:N", title="model", scale=_scale(names, COLOURS)),
+            opacity=alt.condition(picked, alt.value(1), alt.value(0.12)),
+            tooltip=[
+                "model",
+                "split",
+                "rho",
+                alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
+                alt.Tooltip("low:Q", format=".1f"),
+                alt.Tooltip("high:Q", format=".1f"),
+            ],
+        )
+    )
     y = alt.Y("percent:Q", title="test accuracy, %", scale=alt.Scale(zero=False))
     dash = alt.StrokeDash(
-        "split:N", title="test pairs", legend=alt.Legend(symbolSize=600, symbolStrokeWidth=2),
-        scale=alt.Scale(domain=["consistent", "inconsistent"], range=[[1, 0], [6, 4]]))
-    return alt.layer(
-        base.mark_rule(strokeWidth=1.5).encode(
-            y=alt.Y("low:Q", scale=alt.Scale(zero=False)), y2="high:Q"),
-        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
-        base.mark_point(size=60, filled=True).encode(
-            y=y, shape=alt.Shape("model:N", title="model", scale=_scale(names, _SHAPES))),
-    ).add_params(shown, picked).properties(
-        width=430, height=280, title=_title("Accuracy on held-out pairs", table, source),
-        description=f"Lines, test accuracy with standard errors over seeds: {cells}.")
+        "split:N",
+        title="test pairs",
+        legend=alt.Legend(symbolSize=600, symbolStrokeWidth=2),
+        scale=alt.Scale(domain=["consistent", "inconsistent"], range=[[1, 0], [6, 4]]),
+    )
+    return (
+        alt.layer(
+            base.mark_rule(strokeWidth=1.5).encode(
+                y=alt.Y("low:Q", scale=alt.Scale(zero=False)), y2="high:Q"
+            ),
+            base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
+            base.mark_point(size=60, filled=True).encode(
+                y=y, shape=alt.Shape("model:N", title="model", scale=_scale(names, _SHAPES))
+            ),
+        )
+        .add_params(shown, picked)
+        .properties(
+            width=430,
+            height=280,
+            title=_title("Accuracy on held-out pairs", table, source),
+            description=f"Lines, test accuracy with standard errors over seeds: {cells}.",
+        )
+    )
 
 
 def who_asked(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -114,40 +179,71 @@ def who_asked(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerCha
     """
     names = ["helpful", "harmless"]
     rate = table.set_index(["prompts", "objective"]).rate
-    wide = pd.DataFrame([{"prompts": p, "matching": rate[p, p],
-                          "other": rate[p, names[1 - names.index(p)]]} for p in names])
-    rho = alt.param(name="rho", value=1.0, bind=alt.binding_range(
-        min=0.5, max=1.0, step=0.01, name="ρ, how often people ask what they judge for: "))
+    wide = pd.DataFrame(
+        [
+            {"prompts": p, "matching": rate[p, p], "other": rate[p, names[1 - names.index(p)]]}
+            for p in names
+        ]
+    )
+    rho = alt.param(
+        name="rho",
+        value=1.0,
+        bind=alt.binding_range(
+            min=0.5, max=1.0, step=0.01, name="ρ, how often people ask what they judge for: "
+        ),
+    )
     x = alt.Scale(domain=[0.35, 0.75])
     title = "P(the longer response is preferred)"
     y = alt.Y("prompts:N", title="type of prompt", sort=names)
-    coin = alt.Chart(pd.DataFrame({"x": [0.5]})).mark_rule(
-        strokeDash=[4, 4], color="#858585").encode(x=alt.X("x:Q", scale=x, title=title))
-    truth = alt.Chart(table).mark_tick(thickness=3, size=40, opacity=1).encode(
-        x=alt.X("rate:Q", scale=x), y=y,
-        color=alt.Color("objective:N", title="judged for being", scale=_scale(names, COLOURS)),
-        tooltip=["prompts", "objective", alt.Tooltip("rate:Q", format=".3f")])
-    pooled = alt.Chart(wide).transform_calculate(
-        pooled="rho * datum.matching + (1 - rho) * datum.other",
-        label="format(datum.pooled, '.2f')").encode(
-        y=y, x=alt.X("pooled:Q", scale=x, title=title))
-    return alt.layer(
-        coin, truth, pooled.mark_point(size=300, strokeWidth=3, opacity=1, color="#858585"),
-        pooled.mark_text(dy=-28, fontSize=13, fontWeight="bold").encode(text="label:N"),
-    ).add_params(rho).properties(
-        width=430, height=190,
-        title=_title("What you would conclude if you did not know who asked", table, source),
-        description="Two rows, helpful and harmless prompts. Ticks: probability that the longer "
-                    "response is preferred when judged for helpfulness "
-                    f"({rate['helpful', 'helpful']:.2f} and {rate['harmless', 'helpful']:.2f}) "
-                    "and for harmlessness "
-                    f"({rate['helpful', 'harmless']:.2f} and {rate['harmless', 'harmless']:.2f}). "
-                    "A slider for rho moves the pooled rate from the tick of the matching "
-                    "objective at rho 1 to halfway between the two ticks at rho 0.5.")
+    coin = (
+        alt.Chart(pd.DataFrame({"x": [0.5]}))
+        .mark_rule(strokeDash=[4, 4], color="#858585")
+        .encode(x=alt.X("x:Q", scale=x, title=title))
+    )
+    truth = (
+        alt.Chart(table)
+        .mark_tick(thickness=3, size=40, opacity=1)
+        .encode(
+            x=alt.X("rate:Q", scale=x),
+            y=y,
+            color=alt.Color("objective:N", title="judged for being", scale=_scale(names, COLOURS)),
+            tooltip=["prompts", "objective", alt.Tooltip("rate:Q", format=".3f")],
+        )
+    )
+    pooled = (
+        alt.Chart(wide)
+        .transform_calculate(
+            pooled="rho * datum.matching + (1 - rho) * datum.other",
+            label="format(datum.pooled, '.2f')",
+        )
+        .encode(y=y, x=alt.X("pooled:Q", scale=x, title=title))
+    )
+    return (
+        alt.layer(
+            coin,
+            truth,
+            pooled.mark_point(size=300, strokeWidth=3, opacity=1, color="#858585"),
+            pooled.mark_text(dy=-28, fontSize=13, fontWeight="bold").encode(text="label:N"),
+        )
+        .add_params(rho)
+        .properties(
+            width=430,
+            height=190,
+            title=_title("What you would conclude if you did not know who asked", table, source),
+            description="Two rows, helpful and harmless prompts. Ticks: probability that the longer "
+            "response is preferred when judged for helpfulness "
+            f"({rate['helpful', 'helpful']:.2f} and {rate['harmless', 'helpful']:.2f}) "
+            "and for harmlessness "
+            f"({rate['helpful', 'harmless']:.2f} and {rate['harmless', 'harmless']:.2f}). "
+            "A slider for rho moves the pooled rate from the tick of the matching "
+            "objective at rho 1 to halfway between the two ticks at rho 0.5.",
+        )
+    )
 
 
-def accuracy_beside_the_paper(table: pd.DataFrame, *, source: str | None = None,
-                              dials: str = "six") -> alt.LayerChart:
+def accuracy_beside_the_paper(
+    table: pd.DataFrame, *, source: str | None = None, dials: str = "six"
+) -> alt.LayerChart:
     """Figure 6: accuracy of the three models over rho, ours and the paper's, or any two tables.
 
     Parameters
@@ -162,56 +258,100 @@ def accuracy_beside_the_paper(table: pd.DataFrame, *, source: str | None = None,
     """
     names = list(dict.fromkeys(table["whose"]))
     t = _percent(table)
-    cells = "; ".join(f"{r.whose}, {r.model} on {r.split} pairs at rho {r.rho:g}: {r.percent:.1f} %"
-                      for r in t[t.rho.isin([t.rho.min(), t.rho.max()])].itertuples())
-    said = {name: " / ".join(dict.fromkeys(table.loc[table["whose"] == name, "source"]))
-            for name in names}
+    cells = "; ".join(
+        f"{r.whose}, {r.model} on {r.split} pairs at rho {r.rho:g}: {r.percent:.1f} %"
+        for r in t[t.rho.isin([t.rho.min(), t.rho.max()])].itertuples()
+    )
+    said = {
+        name: " / ".join(dict.fromkeys(table.loc[table["whose"] == name, "source"]))
+        for name in names
+    }
     if source:
         said[names[0]] = source
-    whose = alt.param(name=f"{dials}whose", value="both", bind=alt.binding_radio(
-        options=["both", *names], name="accuracies of: "))
-    pairs = alt.param(name=f"{dials}pairs", value="inconsistent", bind=alt.binding_radio(
-        options=["both", *_SPLITS], name="test pairs: "))
+    whose = alt.param(
+        name=f"{dials}whose",
+        value="both",
+        bind=alt.binding_radio(options=["both", *names], name="accuracies of: "),
+    )
+    pairs = alt.param(
+        name=f"{dials}pairs",
+        value="inconsistent",
+        bind=alt.binding_radio(options=["both", *_SPLITS], name="test pairs: "),
+    )
     picked = alt.selection_point(fields=["model"], bind="legend")
-    base = alt.Chart(t).transform_filter(
-        f"({dials}whose == 'both' || {dials}whose == datum.whose) && "
-        f"({dials}pairs == 'both' || {dials}pairs == datum.split)").encode(
-        x=_rho_axis(t), detail="split:N",
-        color=alt.Color("model:N", title="model", scale=_scale(_MODELS, COLOURS)),
-        opacity=alt.condition(picked, alt.value(1), alt.value(0.12)),
-        tooltip=["whose", "model", "split", "rho",
-                 alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
-                 alt.Tooltip("low:Q", format=".1f"), alt.Tooltip("high:Q", format=".1f")])
+    base = (
+        alt.Chart(t)
+        .transform_filter(
+            f"({dials}whose == 'both' || {dials}whose == datum.whose) && "
+            f"({dials}pairs == 'both' || {dials}pairs == datum.split)"
+        )
+        .encode(
+            x=_rho_axis(t),
+            detail="split:N",
+            color=alt.Color("model:N", title="model", scale=_scale(_MODELS, COLOURS)),
+            opacity=alt.condition(picked, alt.value(1), alt.value(0.12)),
+            tooltip=[
+                "whose",
+                "model",
+                "split",
+                "rho",
+                alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
+                alt.Tooltip("low:Q", format=".1f"),
+                alt.Tooltip("high:Q", format=".1f"),
+            ],
+        )
+    )
     scale, title = alt.Scale(zero=False), "test accuracy, %"
     y = alt.Y("percent:Q", title=title, scale=scale)
-    dash = alt.StrokeDash("whose:N", title="whose", scale=alt.Scale(
-        domain=names, range=[[1, 0], [6, 4]]))
-    return alt.layer(
-        base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", scale=scale, title=title),
-                                               y2="high:Q"),
-        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
-        base.mark_point(size=60, filled=True).encode(
-            y=y, shape=alt.Shape("model:N", title="model", scale=_scale(_MODELS, _SHAPES))),
-    ).add_params(whose, pairs, picked).properties(
-        width=430, height=300, title=alt.TitleParams(
-            "Test accuracy against confounding", anchor="start",
-            subtitle=[f"{name}: {what}" for name, what in said.items()]),
-        description=f"Lines, test accuracy with standard errors over seeds: {cells}. Radio "
-                    "buttons pick whose accuracies and which test pairs.")
+    dash = alt.StrokeDash(
+        "whose:N", title="whose", scale=alt.Scale(domain=names, range=[[1, 0], [6, 4]])
+    )
+    return (
+        alt.layer(
+            base.mark_rule(strokeWidth=1.5).encode(
+                y=alt.Y("low:Q", scale=scale, title=title), y2="high:Q"
+            ),
+            base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
+            base.mark_point(size=60, filled=True).encode(
+                y=y, shape=alt.Shape("model:N", title="model", scale=_scale(_MODELS, _SHAPES))
+            ),
+        )
+        .add_params(whose, pairs, picked)
+        .properties(
+            width=430,
+            height=300,
+            title=alt.TitleParams(
+                "Test accuracy against confounding",
+                anchor="start",
+                subtitle=[f"{name}: {what}" for name, what in said.items()],
+            ),
+            description=f"Lines, test accuracy with standard errors over seeds: {cells}. Radio "
+            "buttons pick whose accuracies and which test pairs.",
+        )
+    )
 
 
 def _percent(table: pd.DataFrame) -> pd.DataFrame:
     """Percent, with ``low`` and ``high`` one standard error away."""
     se = table["se"].fillna(0)
-    return table.assign(percent=100 * table["mean"], low=100 * (table["mean"] - se),
-                        high=100 * (table["mean"] + se)).drop(
-        columns=["mean", "se", "source"], errors="ignore").round(3)
+    return (
+        table.assign(
+            percent=100 * table["mean"],
+            low=100 * (table["mean"] - se),
+            high=100 * (table["mean"] + se),
+        )
+        .drop(columns=["mean", "se", "source"], errors="ignore")
+        .round(3)
+    )
 
 
 def _rho_axis(t: pd.DataFrame) -> alt.X:
-    return alt.X("rho:Q", title="ρ = P(type(X) = C) in training", axis=alt.Axis(
-        values=sorted(t.rho.unique()), format=".1f"), scale=alt.Scale(
-        domain=[t.rho.min() - 0.02, t.rho.max() + 0.02], nice=False))
+    return alt.X(
+        "rho:Q",
+        title="ρ = P(type(X) = C) in training",
+        axis=alt.Axis(values=sorted(t.rho.unique()), format=".1f"),
+        scale=alt.Scale(domain=[t.rho.min() - 0.02, t.rho.max() + 0.02], nice=False),
+    )
 
 
 def cell_differences(table: pd.DataFrame, *, source: str | None = None) -> alt.HConcatChart:
@@ -227,11 +367,13 @@ def cell_differences(table: pd.DataFrame, *, source: str | None = None) -> alt.H
         What the data are. Default: the column ``source``.
     """
     tables = list(dict.fromkeys(table["table"]))
-    t = table.assign(points=100 * table["difference"], ours=100 * table["mean"],
-                     theirs=100 * table["paper"]).round(2)
+    t = table.assign(
+        points=100 * table["difference"], ours=100 * table["mean"], theirs=100 * table["paper"]
+    ).round(2)
     t = t[["rho", "model", "split", "table", "points", "ours", "theirs"]]
-    dial = alt.param(name="celltable", value=tables[0], bind=alt.binding_radio(
-        options=tables, name="table: "))
+    dial = alt.param(
+        name="celltable", value=tables[0], bind=alt.binding_radio(options=tables, name="table: ")
+    )
     reach = max(4.0, float(t.points.abs().max()) + 1)
     scale, title = alt.Scale(domain=[-reach, reach], nice=False), "ours − the paper's, points"
     x = alt.X("points:Q", title=title, scale=scale)
@@ -239,29 +381,53 @@ def cell_differences(table: pd.DataFrame, *, source: str | None = None) -> alt.H
     for split in _SPLITS:
         shown = alt.Chart(t[t.split == split]).transform_filter("datum.table == celltable")
         y = alt.Y("rho:O", title="ρ" if split == _SPLITS[0] else None, axis=alt.Axis(format=".1f"))
-        band = alt.Chart(pd.DataFrame({"a": [-3], "b": [3]})).mark_rect(
-            opacity=0.15, color="#858585").encode(
-            x=alt.X("a:Q", title=title, scale=scale), x2="b:Q")
-        zero = alt.Chart(pd.DataFrame({"a": [0]})).mark_rule(color="#858585").encode(
-            x=alt.X("a:Q", title=title, scale=scale))
+        band = (
+            alt.Chart(pd.DataFrame({"a": [-3], "b": [3]}))
+            .mark_rect(opacity=0.15, color="#858585")
+            .encode(x=alt.X("a:Q", title=title, scale=scale), x2="b:Q")
+        )
+        zero = (
+            alt.Chart(pd.DataFrame({"a": [0]}))
+            .mark_rule(color="#858585")
+            .encode(x=alt.X("a:Q", title=title, scale=scale))
+        )
         dots = shown.mark_point(size=75, filled=True, opacity=1).encode(
-            x=x, y=y, yOffset=alt.YOffset("model:N", sort=_MODELS),
+            x=x,
+            y=y,
+            yOffset=alt.YOffset("model:N", sort=_MODELS),
             color=alt.Color("model:N", title="model", scale=_scale(_MODELS, COLOURS)),
             shape=alt.Shape("model:N", title="model", scale=_scale(_MODELS, _SHAPES)),
-            tooltip=["model", "rho", alt.Tooltip("ours:Q", format=".1f"),
-                     alt.Tooltip("theirs:Q", format=".1f", title="the paper's"),
-                     alt.Tooltip("points:Q", format="+.1f", title="difference")])
-        panels.append(alt.layer(band, zero, dots).properties(
-            width=190, height=260, title=alt.TitleParams(f"{split} pairs", fontSize=12,
-                                                         fontWeight="normal")))
-    worst = t.loc[t.groupby(["table", "split"], sort=False).points.apply(
-        lambda d: d.abs().idxmax())]
-    said = "; ".join(f"{r.table}, {r.split} pairs: largest {r.points:+.1f} points ({r.model}, rho "
-                     f"{r.rho:g})" for r in worst.itertuples())
-    return alt.hconcat(*panels, spacing=12).add_params(dial).properties(
-        title=_title("Cell by cell, ours minus the paper's", table, source),
-        description=f"Dots, difference of accuracies in points, by rho and model: {said}. A grey "
-                    "band marks three points on either side of zero. Radio buttons pick the table.")
+            tooltip=[
+                "model",
+                "rho",
+                alt.Tooltip("ours:Q", format=".1f"),
+                alt.Tooltip("theirs:Q", format=".1f", title="the paper's"),
+                alt.Tooltip("points:Q", format="+.1f", title="difference"),
+            ],
+        )
+        panels.append(
+            alt.layer(band, zero, dots).properties(
+                width=190,
+                height=260,
+                title=alt.TitleParams(f"{split} pairs", fontSize=12, fontWeight="normal"),
+            )
+        )
+    worst = t.loc[
+        t.groupby(["table", "split"], sort=False).points.apply(lambda d: d.abs().idxmax())
+    ]
+    said = "; ".join(
+        f"{r.table}, {r.split} pairs: largest {r.points:+.1f} points ({r.model}, rho {r.rho:g})"
+        for r in worst.itertuples()
+    )
+    return (
+        alt.hconcat(*panels, spacing=12)
+        .add_params(dial)
+        .properties(
+            title=_title("Cell by cell, ours minus the paper's", table, source),
+            description=f"Dots, difference of accuracies in points, by rho and model: {said}. A grey "
+            "band marks three points on either side of zero. Radio buttons pick the table.",
+        )
+    )
 
 
 def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -278,43 +444,78 @@ def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     by = ["target", "model", "rho"]
     t = summarise(table, by).merge(table.groupby(by)["best"].mean().reset_index())
     se = t["se"].fillna(0)
-    t = t.assign(target=t.target.map(_TARGETS), low=t["mean"] - se, high=t["mean"] + se).drop(
-        columns=["se", "seeds"]).round(4)
-    dial = alt.param(name="readtarget", value=_TARGETS["type"], bind=alt.binding_radio(
-        options=list(_TARGETS.values()), name="to be read: "))
+    t = (
+        t.assign(target=t.target.map(_TARGETS), low=t["mean"] - se, high=t["mean"] + se)
+        .drop(columns=["se", "seeds"])
+        .round(4)
+    )
+    dial = alt.param(
+        name="readtarget",
+        value=_TARGETS["type"],
+        bind=alt.binding_radio(options=list(_TARGETS.values()), name="to be read: "),
+    )
     picked = alt.selection_point(fields=["model"], bind="legend")
     shown = alt.Chart(t).transform_filter("datum.target == readtarget")
     scale = alt.Scale(domain=[min(0.45, float(t.low.min())), 1.0], nice=False)
     title = "accuracy of a linear probe"
     y = alt.Y("mean:Q", title=title, scale=scale)
     base = shown.encode(
-        x=_rho_axis(t), color=alt.Color("model:N", title="read from", scale=alt.Scale(
-            domain=names, range=["#4f9d69", *(COLOURS[m] for m in _MODELS)])),
+        x=_rho_axis(t),
+        color=alt.Color(
+            "model:N",
+            title="read from",
+            scale=alt.Scale(domain=names, range=["#4f9d69", *(COLOURS[m] for m in _MODELS)]),
+        ),
         opacity=alt.condition(picked, alt.value(1), alt.value(0.12)),
-        tooltip=["model", "target", "rho", alt.Tooltip("mean:Q", format=".3f", title="accuracy"),
-                 alt.Tooltip("low:Q", format=".3f"), alt.Tooltip("high:Q", format=".3f")])
-    best = shown.transform_filter("datum.model == 'embedding'").mark_line(
-        strokeDash=[2, 3], color="#858585").encode(
-        x=_rho_axis(t), y=alt.Y("best:Q", title=title, scale=scale))
-    cells = "; ".join(f"{r.target} from {r.model} at rho {r.rho:g} {r.mean:.2f}" for r in
-                      t[t.rho.isin([t.rho.min(), t.rho.max()])].itertuples())
-    return alt.layer(
-        best, base.mark_rule(strokeWidth=1.5).encode(
-            y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q"),
-        base.mark_line(strokeWidth=2).encode(y=y),
-        base.mark_point(size=60, filled=True).encode(y=y, shape=alt.Shape(
-            "model:N", title="read from", scale=alt.Scale(
-                domain=names, range=["cross", *(_SHAPES[m] for m in _MODELS)]))),
-    ).add_params(dial, picked).properties(
-        width=430, height=280, title=_title("What can be read from the representations", table,
-                                            source),
-        description=f"Lines, accuracy of a linear probe with standard errors over seeds: {cells}. "
-                    "The dotted line is what knowing the type would give. Radio buttons pick "
-                    "what is to be read.")
+        tooltip=[
+            "model",
+            "target",
+            "rho",
+            alt.Tooltip("mean:Q", format=".3f", title="accuracy"),
+            alt.Tooltip("low:Q", format=".3f"),
+            alt.Tooltip("high:Q", format=".3f"),
+        ],
+    )
+    best = (
+        shown.transform_filter("datum.model == 'embedding'")
+        .mark_line(strokeDash=[2, 3], color="#858585")
+        .encode(x=_rho_axis(t), y=alt.Y("best:Q", title=title, scale=scale))
+    )
+    cells = "; ".join(
+        f"{r.target} from {r.model} at rho {r.rho:g} {r.mean:.2f}"
+        for r in t[t.rho.isin([t.rho.min(), t.rho.max()])].itertuples()
+    )
+    return (
+        alt.layer(
+            best,
+            base.mark_rule(strokeWidth=1.5).encode(
+                y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q"
+            ),
+            base.mark_line(strokeWidth=2).encode(y=y),
+            base.mark_point(size=60, filled=True).encode(
+                y=y,
+                shape=alt.Shape(
+                    "model:N",
+                    title="read from",
+                    scale=alt.Scale(domain=names, range=["cross", *(_SHAPES[m] for m in _MODELS)]),
+                ),
+            ),
+        )
+        .add_params(dial, picked)
+        .properties(
+            width=430,
+            height=280,
+            title=_title("What can be read from the representations", table, source),
+            description=f"Lines, accuracy of a linear probe with standard errors over seeds: {cells}. "
+            "The dotted line is what knowing the type would give. Radio buttons pick "
+            "what is to be read.",
+        )
+    )
 
 
-def lambda_dial(runs: pd.DataFrame, read: pd.DataFrame, *,
-                source: str | None = None) -> alt.VConcatChart:
+def lambda_dial(
+    runs: pd.DataFrame, read: pd.DataFrame, *, source: str | None = None
+) -> alt.VConcatChart:
     """Accuracy, and what a probe reads of type and objective, over the adversary's weight.
 
     Parameters
@@ -325,49 +526,84 @@ def lambda_dial(runs: pd.DataFrame, read: pd.DataFrame, *,
         What the data are. Default: the column ``source`` of ``runs``.
     """
     rhos = [float(r) for r in sorted(runs["rho"].unique())]
-    parts = [runs.assign(what=runs["split"], value=runs["accuracy"]),
-             read.assign(what=read["target"].map(_TARGETS), value=read["accuracy"])]
+    parts = [
+        runs.assign(what=runs["split"], value=runs["accuracy"]),
+        read.assign(what=read["target"].map(_TARGETS), value=read["accuracy"]),
+    ]
     t = pd.concat([p[["rho", "lambda_", "seed", "what", "value"]] for p in parts]).round(4)
-    dial = alt.param(name="lambdarho", value=rhos[len(rhos) // 2], bind=alt.binding_radio(
-        options=rhos, labels=[f"{r:g}" for r in rhos], name="ρ: "))
-    x = alt.X("lambda_:O", title="λ, weight of the adversary",
-              axis=alt.Axis(labelAngle=0, format="~g"))
+    dial = alt.param(
+        name="lambdarho",
+        value=rhos[len(rhos) // 2],
+        bind=alt.binding_radio(options=rhos, labels=[f"{r:g}" for r in rhos], name="ρ: "),
+    )
+    x = alt.X(
+        "lambda_:O", title="λ, weight of the adversary", axis=alt.Axis(labelAngle=0, format="~g")
+    )
     top = _seeds_and_means(t, _SPLITS, "test accuracy", "test pairs", x, 190)
     bottom = _seeds_and_means(t, list(_TARGETS.values()), "accuracy of a probe", "read", x, 150)
     mean = t.groupby(["rho", "what", "lambda_"], sort=False).value.mean()
     ends = (t.lambda_.min(), t.lambda_.max())
-    cells = "; ".join(f"rho {r:g}: " + ", ".join(
-        f"{w} {mean[r, w, ends[0]]:.2f} at lambda {ends[0]:g} and {mean[r, w, ends[1]]:.2f} at "
-        f"{ends[1]:g}" for w in [*_SPLITS, *_TARGETS.values()]) for r in rhos)
-    return alt.vconcat(top, bottom, spacing=20).resolve_scale(
-        color="independent", shape="independent").add_params(dial).properties(
-        title=_title("What the weight of the adversary does", runs, source),
-        description="Above, test accuracy over lambda; below, accuracy with which a linear probe "
-                    "reads the type of the prompt and the objective from the representation. "
-                    f"Small points are seeds, lines their means: {cells}. Radio buttons pick rho.")
+    cells = "; ".join(
+        f"rho {r:g}: "
+        + ", ".join(
+            f"{w} {mean[r, w, ends[0]]:.2f} at lambda {ends[0]:g} and {mean[r, w, ends[1]]:.2f} at "
+            f"{ends[1]:g}"
+            for w in [*_SPLITS, *_TARGETS.values()]
+        )
+        for r in rhos
+    )
+    return (
+        alt.vconcat(top, bottom, spacing=20)
+        .resolve_scale(color="independent", shape="independent")
+        .add_params(dial)
+        .properties(
+            title=_title("What the weight of the adversary does", runs, source),
+            description="Above, test accuracy over lambda; below, accuracy with which a linear probe "
+            "reads the type of the prompt and the objective from the representation. "
+            f"Small points are seeds, lines their means: {cells}. Radio buttons pick rho.",
+        )
+    )
 
 
-def _seeds_and_means(t: pd.DataFrame, names: Sequence[str], title: str, legend: str, x: alt.X,
-                     height: int) -> alt.LayerChart:
+def _seeds_and_means(
+    t: pd.DataFrame, names: Sequence[str], title: str, legend: str, x: alt.X, height: int
+) -> alt.LayerChart:
     here = t[t.what.isin(names)]
-    room = alt.Scale(domain=[float(here.value.min()) - 0.01, float(here.value.max()) + 0.01],
-                     nice=False)
+    room = alt.Scale(
+        domain=[float(here.value.min()) - 0.01, float(here.value.max()) + 0.01], nice=False
+    )
     key = alt.Legend(orient="bottom", direction="horizontal", symbolOpacity=1)
-    colour = alt.Color("what:N", title=legend, legend=key, scale=alt.Scale(
-        domain=names, range=["#d1672c", "#2f86c8"]))
-    shape = alt.Shape("what:N", title=legend, legend=key, scale=alt.Scale(
-        domain=names, range=["diamond", "circle"]))
+    colour = alt.Color(
+        "what:N",
+        title=legend,
+        legend=key,
+        scale=alt.Scale(domain=names, range=["#d1672c", "#2f86c8"]),
+    )
+    shape = alt.Shape(
+        "what:N",
+        title=legend,
+        legend=key,
+        scale=alt.Scale(domain=names, range=["diamond", "circle"]),
+    )
     rows = alt.Chart(here).transform_filter("datum.rho == lambdarho")
     mean = rows.transform_aggregate(value="mean(value)", groupby=["lambda_", "what"])
     y = alt.Y("value:Q", title=title, scale=room)
     return alt.layer(
         rows.mark_point(size=28, filled=False, strokeWidth=1.2, opacity=1).encode(
-            x=x, y=y, color=colour, shape=shape,
-            tooltip=["rho", "lambda_", "what", "seed", alt.Tooltip("value:Q", format=".3f")]),
+            x=x,
+            y=y,
+            color=colour,
+            shape=shape,
+            tooltip=["rho", "lambda_", "what", "seed", alt.Tooltip("value:Q", format=".3f")],
+        ),
         mean.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour),
         mean.mark_point(size=110, filled=True, opacity=1).encode(
-            x=x, y=y, color=colour, shape=shape,
-            tooltip=["lambda_", "what", alt.Tooltip("value:Q", format=".3f", title="mean")]),
+            x=x,
+            y=y,
+            color=colour,
+            shape=shape,
+            tooltip=["lambda_", "what", alt.Tooltip("value:Q", format=".3f", title="mean")],
+        ),
     ).properties(width=430, height=height)
 
 
@@ -386,41 +622,76 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
     share = t.rho.where(t.split == "consistent", 1 - t.rho)
     t = t.assign(same=(t["size"] * share).round(), rho=t.rho.map("{:g}".format))
     counts = ["all training pairs", "training pairs of the tested kind"]
-    dials = [alt.param(name="pairsmodel", value="multihead", bind=alt.binding_radio(
-                 options=_MODELS, name="model: ")),
-             alt.param(name="pairscount", value=counts[0], bind=alt.binding_radio(
-                 options=counts, name="count: "))]
+    dials = [
+        alt.param(
+            name="pairsmodel",
+            value="multihead",
+            bind=alt.binding_radio(options=_MODELS, name="model: "),
+        ),
+        alt.param(
+            name="pairscount",
+            value=counts[0],
+            bind=alt.binding_radio(options=counts, name="count: "),
+        ),
+    ]
     names = [f"{r:g}" for r in rhos]
-    colours = ["#2f86c8", "#d1672c", "#c2578f", "#4f9d69"][:len(names)]
-    shapes = ["circle", "diamond", "square", "triangle-up"][:len(names)]
+    colours = ["#2f86c8", "#d1672c", "#c2578f", "#4f9d69"][: len(names)]
+    shapes = ["circle", "diamond", "square", "triangle-up"][: len(names)]
     domain = [0.9 * float(t.same.min()), 1.1 * float(t["size"].max())]
     ticks = [v for e in range(8) for v in (10**e, 3 * 10**e) if domain[0] <= v <= domain[1]]
-    base = alt.Chart(t).transform_filter("datum.model == pairsmodel").transform_calculate(
-        n=f"pairscount == '{counts[0]}' ? datum.size : datum.same").encode(
-        x=alt.X("n:Q", title="pairs (logarithmic)", axis=alt.Axis(values=ticks, format=","),
-                scale=alt.Scale(type="log", domain=domain, nice=False)),
-        color=alt.Color("rho:N", title="ρ", scale=alt.Scale(domain=names, range=colours)),
-        detail="split:N",
-        tooltip=["model", "rho", "split", alt.Tooltip("size:Q", format=",", title="pairs"),
-                 alt.Tooltip("same:Q", format=",", title="of the kind"),
-                 alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
-                 alt.Tooltip("low:Q", format=".1f"), alt.Tooltip("high:Q", format=".1f")])
+    base = (
+        alt.Chart(t)
+        .transform_filter("datum.model == pairsmodel")
+        .transform_calculate(n=f"pairscount == '{counts[0]}' ? datum.size : datum.same")
+        .encode(
+            x=alt.X(
+                "n:Q",
+                title="pairs (logarithmic)",
+                axis=alt.Axis(values=ticks, format=","),
+                scale=alt.Scale(type="log", domain=domain, nice=False),
+            ),
+            color=alt.Color("rho:N", title="ρ", scale=alt.Scale(domain=names, range=colours)),
+            detail="split:N",
+            tooltip=[
+                "model",
+                "rho",
+                "split",
+                alt.Tooltip("size:Q", format=",", title="pairs"),
+                alt.Tooltip("same:Q", format=",", title="of the kind"),
+                alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
+                alt.Tooltip("low:Q", format=".1f"),
+                alt.Tooltip("high:Q", format=".1f"),
+            ],
+        )
+    )
     scale, title = alt.Scale(zero=False), "test accuracy, %"
     y = alt.Y("percent:Q", title=title, scale=scale)
-    dash = alt.StrokeDash("split:N", title="test pairs", scale=alt.Scale(
-        domain=_SPLITS[::-1], range=[[1, 0], [6, 4]]))
+    dash = alt.StrokeDash(
+        "split:N", title="test pairs", scale=alt.Scale(domain=_SPLITS[::-1], range=[[1, 0], [6, 4]])
+    )
     last = t[t["size"] == t["size"].max()]
-    cells = "; ".join(f"{r.model}, rho {r.rho}, {r.split} {r.percent:.1f} %"
-                      for r in last.itertuples())
-    return alt.layer(
-        base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", title=title, scale=scale),
-                                               y2="high:Q"),
-        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
-        base.mark_point(size=60, filled=True, opacity=1).encode(y=y, shape=alt.Shape(
-            "rho:N", title="ρ", scale=alt.Scale(domain=names, range=shapes))),
-    ).add_params(*dials).properties(
-        width=430, height=280, title=_title("Accuracy against the number of pairs", table, source),
-        description="Lines, test accuracy with standard errors over seeds against the number of "
-                    f"training pairs. With {t['size'].max():,} pairs: {cells}. Radio buttons pick "
-                    "the model, and whether all training pairs are counted or those of the tested "
-                    "kind.")
+    cells = "; ".join(
+        f"{r.model}, rho {r.rho}, {r.split} {r.percent:.1f} %" for r in last.itertuples()
+    )
+    return (
+        alt.layer(
+            base.mark_rule(strokeWidth=1.5).encode(
+                y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q"
+            ),
+            base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
+            base.mark_point(size=60, filled=True, opacity=1).encode(
+                y=y,
+                shape=alt.Shape("rho:N", title="ρ", scale=alt.Scale(domain=names, range=shapes)),
+            ),
+        )
+        .add_params(*dials)
+        .properties(
+            width=430,
+            height=280,
+            title=_title("Accuracy against the number of pairs", table, source),
+            description="Lines, test accuracy with standard errors over seeds against the number of "
+            f"training pairs. With {t['size'].max():,} pairs: {cells}. Radio buttons pick "
+            "the model, and whether all training pairs are counted or those of the tested "
+            "kind.",
+        )
+    )

@@ -31,94 +31,152 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
     colours = {"cell mean": "#2f86c8", "adjusted for C": "#c2578f"}
     shapes = {"cell mean": "circle", "adjusted for C": "diamond"}
     last, logs = int(table.step.max()), int(table.logs.max())
-    case = alt.param(name="brokencase", value=cases[0], bind=alt.binding_select(
-        options=cases, name="assumption, and what is on record: "))
-    step = alt.param(name="brokenstep", value=min(5, last), bind=alt.binding_range(
-        min=0, max=last, step=1, name=f"how far it is broken, 0 to {last}: "))
-    shown = alt.Chart(table).transform_filter("datum.case == brokencase").transform_calculate(
-        at="datum.step + (datum.estimator == 'cell mean' ? 0 : 0.22)")
+    case = alt.param(
+        name="brokencase",
+        value=cases[0],
+        bind=alt.binding_select(options=cases, name="assumption, and what is on record: "),
+    )
+    step = alt.param(
+        name="brokenstep",
+        value=min(5, last),
+        bind=alt.binding_range(
+            min=0, max=last, step=1, name=f"how far it is broken, 0 to {last}: "
+        ),
+    )
+    shown = (
+        alt.Chart(table)
+        .transform_filter("datum.case == brokencase")
+        .transform_calculate(at="datum.step + (datum.estimator == 'cell mean' ? 0 : 0.22)")
+    )
     here = shown.transform_filter("datum.step == brokenstep")
     there = "isValid(datum.estimate)"
     room = alt.Scale(domain=[-0.5, last + 0.5], nice=False)
     ticks = alt.Axis(values=[*range(last + 1)], labels=False, grid=False)
     x = alt.X("step:Q", scale=room, title=None, axis=ticks)
     y = alt.Y("estimate:Q", scale=alt.Scale(domain=[0, 1]), title="P(L(x; y, y′) = 1)")
-    legend = alt.Legend(symbolSize=90, symbolOpacity=1, orient="bottom",
-                        direction="horizontal")
+    legend = alt.Legend(symbolSize=90, symbolOpacity=1, orient="bottom", direction="horizontal")
     colour = alt.Color("estimator:N", title="estimate", legend=legend, scale=_scale(names, colours))
     shape = alt.Shape("estimator:N", title="estimate", legend=legend, scale=_scale(names, shapes))
     at = alt.X("at:Q", scale=room, title=None, axis=ticks)
-    tips = [alt.Tooltip("dial:N", title="broken"), "estimator:N",
-            *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("estimate", "low", "high", "truth")),
-            alt.Tooltip("pairs:Q", format=".1f"), alt.Tooltip("covered:Q", format=".0%"),
-            alt.Tooltip("alarms:Q", format=".0%")]
+    tips = [
+        alt.Tooltip("dial:N", title="broken"),
+        "estimator:N",
+        *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("estimate", "low", "high", "truth")),
+        alt.Tooltip("pairs:Q", format=".1f"),
+        alt.Tooltip("covered:Q", format=".0%"),
+        alt.Tooltip("alarms:Q", format=".0%"),
+    ]
     truth = shown.mark_line(strokeDash=[6, 4], strokeWidth=2, color="#858585").encode(
-        x=x, y=alt.Y("truth:Q", scale=alt.Scale(domain=[0, 1])))
-    label = here.transform_filter("datum.estimator == 'cell mean'").mark_text(
-        align="right", dx=-4, dy=9, fontSize=12).encode(
-        x=alt.value("width"), y=alt.Y("truth:Q", scale=alt.Scale(domain=[0, 1])),
-        text=alt.value("truth"))
+        x=x, y=alt.Y("truth:Q", scale=alt.Scale(domain=[0, 1]))
+    )
+    label = (
+        here.transform_filter("datum.estimator == 'cell mean'")
+        .mark_text(align="right", dx=-4, dy=9, fontSize=12)
+        .encode(
+            x=alt.value("width"),
+            y=alt.Y("truth:Q", scale=alt.Scale(domain=[0, 1])),
+            text=alt.value("truth"),
+        )
+    )
     found = shown.transform_filter(there)
     bars = found.mark_rule(strokeWidth=1.5, opacity=1).encode(
-        x=at, y=alt.Y("low:Q", scale=alt.Scale(domain=[0, 1])), y2="high:Q",
-        color=colour)
+        x=at, y=alt.Y("low:Q", scale=alt.Scale(domain=[0, 1])), y2="high:Q", color=colour
+    )
     dots = found.mark_point(size=55, filled=True, opacity=1).encode(
-        x=at, y=y, color=colour, shape=shape, tooltip=tips)
-    rule = here.transform_filter("datum.estimator == 'cell mean'").mark_rule(
-        color="#858585", strokeDash=[2, 3], strokeWidth=1.5).encode(x=x)
-    big = here.transform_filter(there).mark_point(size=230, strokeWidth=2.5, opacity=1).encode(
-        x=at, y=y, color=colour, shape=shape)
+        x=at, y=y, color=colour, shape=shape, tooltip=tips
+    )
+    rule = (
+        here.transform_filter("datum.estimator == 'cell mean'")
+        .mark_rule(color="#858585", strokeDash=[2, 3], strokeWidth=1.5)
+        .encode(x=x)
+    )
+    big = (
+        here.transform_filter(there)
+        .mark_point(size=230, strokeWidth=2.5, opacity=1)
+        .encode(x=at, y=y, color=colour, shape=shape)
+    )
 
     def words(text: str, height: int, keep: str = "true") -> alt.Chart:
-        return here.transform_filter(keep).transform_calculate(words=text).mark_text(
-            align="left", fontSize=13, fontWeight="bold", lineBreak=";").encode(
-            text="words:N", x=alt.value(0), y=alt.value(height))
+        return (
+            here.transform_filter(keep)
+            .transform_calculate(words=text)
+            .mark_text(align="left", fontSize=13, fontWeight="bold", lineBreak=";")
+            .encode(text="words:N", x=alt.value(0), y=alt.value(height))
+        )
 
     value = "format(datum.estimate, '.2f')"
     span = "format(datum.low, '.2f') + ' to ' + format(datum.high, '.2f')"
-    told = (f"{there} ? datum.estimator + ' ' + {value} + ' (' + {span} + '),;holds ' + "
-            "format(datum.truth, '.2f') + ' in ' + format(datum.covered, '.0%') + ' of logs' : "
-            "datum.estimator + ': there is nothing to average'")
+    told = (
+        f"{there} ? datum.estimator + ' ' + {value} + ' (' + {span} + '),;holds ' + "
+        "format(datum.truth, '.2f') + ' in ' + format(datum.covered, '.0%') + ' of logs' : "
+        "datum.estimator + ': there is nothing to average'"
+    )
     top = alt.layer(
-        truth, label, rule, bars, dots, big,
+        truth,
+        label,
+        rule,
+        bars,
+        dots,
+        big,
         words("datum.dial", -78, "datum.estimator == 'cell mean'"),
         words(told, -60, "datum.estimator == 'cell mean'"),
-        words(told, -27, "datum.estimator != 'cell mean'"))
+        words(told, -27, "datum.estimator != 'cell mean'"),
+    )
     one = shown.transform_filter("datum.estimator == 'cell mean'")
-    share = alt.Y("alarms:Q", scale=alt.Scale(domain=[0, 1]), title="alarms",
-                  axis=alt.Axis(format="%", values=[0, 0.5, 1]))
-    below = alt.X("step:Q", scale=room, title="how far the assumption is broken",
-                  axis=alt.Axis(values=[*range(last + 1)], grid=False, format="d"))
-    usual = alt.Chart(pd.DataFrame({"alarms": [0.05]})).mark_rule(
-        color="#858585", strokeDash=[6, 4], strokeWidth=1.5).encode(y=share)
+    share = alt.Y(
+        "alarms:Q",
+        scale=alt.Scale(domain=[0, 1]),
+        title="alarms",
+        axis=alt.Axis(format="%", values=[0, 0.5, 1]),
+    )
+    below = alt.X(
+        "step:Q",
+        scale=room,
+        title="how far the assumption is broken",
+        axis=alt.Axis(values=[*range(last + 1)], grid=False, format="d"),
+    )
+    usual = (
+        alt.Chart(pd.DataFrame({"alarms": [0.05]}))
+        .mark_rule(color="#858585", strokeDash=[6, 4], strokeWidth=1.5)
+        .encode(y=share)
+    )
     told_of = one.transform_filter("datum.untestable <= 0.5")
     line = told_of.mark_line(color="#d1672c", strokeWidth=2).encode(x=below, y=share)
     marks = told_of.mark_point(
-        color="#d1672c", shape="square", size=45, filled=True, opacity=1).encode(
-        x=below, y=share, tooltip=tips[:1] + tips[-1:])
+        color="#d1672c", shape="square", size=45, filled=True, opacity=1
+    ).encode(x=below, y=share, tooltip=tips[:1] + tips[-1:])
     verdict = words(
         "datum.untestable > 0.5 ? 'the check says that it cannot test this' : "
-        "'alarms in ' + format(datum.alarms, '.0%') + ' of the logs'", -10,
-        "datum.estimator == 'cell mean'")
+        "'alarms in ' + format(datum.alarms, '.0%') + ' of the logs'",
+        -10,
+        "datum.estimator == 'cell mean'",
+    )
     bottom = alt.layer(usual, line, marks, rule.encode(x=below), verdict)
     mean = table[table.estimator == "cell mean"]
     cells = []
     for name, rows in mean.groupby("case", sort=False):
         rows = rows.set_index("step")
         steps = "; ".join(
-            f"step {s}, {rows.dial[s]}: " + (
-                f"estimate {rows.estimate[s]:.2f}" if pd.notna(rows.estimate[s]) else "no estimate")
+            f"step {s}, {rows.dial[s]}: "
+            + (f"estimate {rows.estimate[s]:.2f}" if pd.notna(rows.estimate[s]) else "no estimate")
             + (", not testable" if rows.untestable[s] > 0.5 else f", alarms {rows.alarms[s]:.0%}")
-            for s in sorted({0, (last + 1) // 2, last}))
+            for s in sorted({0, (last + 1) // 2, last})
+        )
         cells.append(f"{name}: {steps}")
     title = _title("One assumption at a time", table, source)
     title.offset = 14
-    return alt.vconcat(
-        top.properties(width=430, height=230, title=title),
-        bottom.properties(width=430, height=90), spacing=26,
-    ).add_params(case, step).properties(
-        description=f"Above, estimates with 95 % intervals over steps 0 to {last} of breaking an "
-                    f"assumption, means over {logs} simulated logs, with a dashed line at the "
-                    f"truth, {table.truth.iloc[0]:.2f}. Below, the share of logs in which the "
-                    f"check of the assumption raises an alarm, dashed at 5 %. {'. '.join(cells)}. "
-                    "A menu picks the assumption, a slider the step.")
+    return (
+        alt.vconcat(
+            top.properties(width=430, height=230, title=title),
+            bottom.properties(width=430, height=90),
+            spacing=26,
+        )
+        .add_params(case, step)
+        .properties(
+            description=f"Above, estimates with 95 % intervals over steps 0 to {last} of breaking an "
+            f"assumption, means over {logs} simulated logs, with a dashed line at the "
+            f"truth, {table.truth.iloc[0]:.2f}. Below, the share of logs in which the "
+            f"check of the assumption raises an alarm, dashed at 5 %. {'. '.join(cells)}. "
+            "A menu picks the assumption, a slider the step."
+        )
+    )

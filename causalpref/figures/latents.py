@@ -30,28 +30,49 @@ def cells_against_truth(table: pd.DataFrame, *, source: str | None = None) -> al
     inside = ((table.low <= table.truth) & (table.truth <= table.high)).sum()
     scale = alt.Scale(domain=[0, 1])
     picked = alt.selection_point(fields=["task"], bind="legend")
-    line = alt.Chart(pd.DataFrame({"x": [0, 1]})).mark_line(
-        strokeDash=[4, 4], color="#858585").encode(
-        x=alt.X("x:Q", scale=scale, title="truth, P(L(x; y, y') = 1)"),
-        y=alt.Y("x:Q", scale=scale, title="mean label of the cell"))
+    line = (
+        alt.Chart(pd.DataFrame({"x": [0, 1]}))
+        .mark_line(strokeDash=[4, 4], color="#858585")
+        .encode(
+            x=alt.X("x:Q", scale=scale, title="truth, P(L(x; y, y') = 1)"),
+            y=alt.Y("x:Q", scale=scale, title="mean label of the cell"),
+        )
+    )
     base = alt.Chart(table).encode(
         x=alt.X("truth:Q", scale=scale, title="truth, P(L(x; y, y') = 1)"),
         color=alt.Color("task:N", title="task", scale=_TASK_COLOURS),
         opacity=alt.condition(picked, alt.value(1), alt.value(0.12)),
-        tooltip=["task", "first", "second", alt.Tooltip("truth:Q", format=".3f"),
-                 alt.Tooltip("mean:Q", format=".3f"), alt.Tooltip("low:Q", format=".3f"),
-                 alt.Tooltip("high:Q", format=".3f"), "pairs"])
-    return alt.layer(
-        line, base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q"),
-        base.mark_point(size=60, filled=True).encode(
-            y=alt.Y("mean:Q", scale=scale),
-            shape=alt.Shape("task:N", title="task", scale=_TASK_SHAPES)),
-    ).add_params(picked).properties(
-        width=430, height=300, title=_title("Cell means are potential outcomes", table, source),
-        description=f"{len(table)} dots with 95 % intervals, one for each combination of task and "
-                    f"two responses. The mean label lies on the diagonal, at the potential "
-                    f"outcome, give or take at most {worst:.2f}; {inside} intervals of "
-                    f"{len(table)} hold the truth.")
+        tooltip=[
+            "task",
+            "first",
+            "second",
+            alt.Tooltip("truth:Q", format=".3f"),
+            alt.Tooltip("mean:Q", format=".3f"),
+            alt.Tooltip("low:Q", format=".3f"),
+            alt.Tooltip("high:Q", format=".3f"),
+            "pairs",
+        ],
+    )
+    return (
+        alt.layer(
+            line,
+            base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q"),
+            base.mark_point(size=60, filled=True).encode(
+                y=alt.Y("mean:Q", scale=scale),
+                shape=alt.Shape("task:N", title="task", scale=_TASK_SHAPES),
+            ),
+        )
+        .add_params(picked)
+        .properties(
+            width=430,
+            height=300,
+            title=_title("Cell means are potential outcomes", table, source),
+            description=f"{len(table)} dots with 95 % intervals, one for each combination of task and "
+            f"two responses. The mean label lies on the diagonal, at the potential "
+            f"outcome, give or take at most {worst:.2f}; {inside} intervals of "
+            f"{len(table)} hold the truth.",
+        )
+    )
 
 
 def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatChart:
@@ -72,81 +93,136 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         What the data are. Default: the column ``source``.
     """
     steps = {c: sorted(table[c].unique()) for c in ("share", "distance")}
-    start = {c: min(v, key=lambda s, c=c: abs(s - {"share": 0.5, "distance": 2.0}[c]))
-             for c, v in steps.items()}
+    start = {
+        c: min(v, key=lambda s, c=c: abs(s - {"share": 0.5, "distance": 2.0}[c]))
+        for c, v in steps.items()
+    }
 
     def dial(column: str, label: str) -> alt.Parameter:
         values = steps[column]
-        return alt.param(name=f"dial_{column}", value=float(start[column]),
-                         bind=alt.binding_range(min=float(values[0]), max=float(values[-1]),
-                                                step=round(float(values[1] - values[0]), 6),
-                                                name=label))
+        return alt.param(
+            name=f"dial_{column}",
+            value=float(start[column]),
+            bind=alt.binding_range(
+                min=float(values[0]),
+                max=float(values[-1]),
+                step=round(float(values[1] - values[0]), 6),
+                name=label,
+            ),
+        )
 
-    dials = [dial("share", "share of creative prompts: "),
-             dial("distance", "distance of best levels, γ₀ − γ₁: ")]
-    near = ("abs(datum.share - dial_share) < 0.001 && "
-            "abs(datum.distance - dial_distance) < 0.001")
-    here = alt.Chart(table).transform_filter(near).transform_calculate(
-        best="-datum.slope / (2 * datum.bend)")
+    dials = [
+        dial("share", "share of creative prompts: "),
+        dial("distance", "distance of best levels, γ₀ − γ₁: "),
+    ]
+    near = "abs(datum.share - dial_share) < 0.001 && abs(datum.distance - dial_distance) < 0.001"
+    here = (
+        alt.Chart(table)
+        .transform_filter(near)
+        .transform_calculate(best="-datum.slope / (2 * datum.bend)")
+    )
     x = alt.X("z:Q", title="conciseness", scale=alt.Scale(domain=[-3, 3]))
-    y = alt.Y("reward:Q", title="reward, best level at 0",
-              scale=alt.Scale(domain=[-6, 0.9], nice=False))
+    y = alt.Y(
+        "reward:Q", title="reward, best level at 0", scale=alt.Scale(domain=[-6, 0.9], nice=False)
+    )
     names = [*_TASKS, "pooled fit"]
-    dash = alt.StrokeDash("curve:N", title="reward", legend=alt.Legend(
-        symbolSize=600, symbolStrokeWidth=3, columns=2), scale=alt.Scale(
-        domain=names, range=[[1, 0], [8, 4], [2, 3]]))
-    colour = alt.Color("curve:N", title="reward", legend=alt.Legend(
-        symbolSize=600, symbolStrokeWidth=3, columns=2), scale=alt.Scale(
-        domain=names, range=["#2f86c8", "#d1672c", "#858585"]))
-    curves = here.transform_calculate(z="sequence(-3, 3.01, 0.1)").transform_flatten(
-        ["z"]).transform_calculate(
-        s="-pow(datum.z - datum.distance / 2, 2)", c="-pow(datum.z + datum.distance / 2, 2)",
-        p="datum.bend * pow(datum.z - datum.best, 2)").transform_fold(
-        ["s", "c", "p"], as_=["which", "reward"]).transform_calculate(
-        curve="datum.which == 's' ? 'summarisation' : datum.which == 'c' ? "
-              "'creative writing' : 'pooled fit'").mark_line(clip=True, strokeWidth=3).encode(
-        x=x, y=y, color=colour, strokeDash=dash)
+    dash = alt.StrokeDash(
+        "curve:N",
+        title="reward",
+        legend=alt.Legend(symbolSize=600, symbolStrokeWidth=3, columns=2),
+        scale=alt.Scale(domain=names, range=[[1, 0], [8, 4], [2, 3]]),
+    )
+    colour = alt.Color(
+        "curve:N",
+        title="reward",
+        legend=alt.Legend(symbolSize=600, symbolStrokeWidth=3, columns=2),
+        scale=alt.Scale(domain=names, range=["#2f86c8", "#d1672c", "#858585"]),
+    )
+    curves = (
+        here.transform_calculate(z="sequence(-3, 3.01, 0.1)")
+        .transform_flatten(["z"])
+        .transform_calculate(
+            s="-pow(datum.z - datum.distance / 2, 2)",
+            c="-pow(datum.z + datum.distance / 2, 2)",
+            p="datum.bend * pow(datum.z - datum.best, 2)",
+        )
+        .transform_fold(["s", "c", "p"], as_=["which", "reward"])
+        .transform_calculate(
+            curve="datum.which == 's' ? 'summarisation' : datum.which == 'c' ? "
+            "'creative writing' : 'pooled fit'"
+        )
+        .mark_line(clip=True, strokeWidth=3)
+        .encode(x=x, y=y, color=colour, strokeDash=dash)
+    )
     said = here.transform_calculate(
-        z="datum.best", reward="0",
-        words="'pooled: best at ' + replace(format(datum.best, '.2f'), '-', '−')")
+        z="datum.best",
+        reward="0",
+        words="'pooled: best at ' + replace(format(datum.best, '.2f'), '-', '−')",
+    )
     top = alt.layer(
-        curves, said.mark_point(size=130, filled=True, opacity=1, color="#858585").encode(x=x, y=y),
+        curves,
+        said.mark_point(size=130, filled=True, opacity=1, color="#858585").encode(x=x, y=y),
         said.mark_text(dy=-16, fontSize=13, fontWeight="bold").encode(x=x, y=y, text="words:N"),
-    ).properties(width=430, height=250,
-                 title=_title("One reward for two tasks", table, source))
+    ).properties(width=430, height=250, title=_title("One reward for two tasks", table, source))
     groups = ["summarisation", "creative writing", "all pairs"]
-    bars = here.transform_fold(["wrong_summarisation", "wrong_creative", "wrong_all"],
-                               as_=["column", "wrong"]).transform_calculate(
-        group="datum.column == 'wrong_summarisation' ? 'summarisation' : "
-              "datum.column == 'wrong_creative' ? 'creative writing' : 'all pairs'",
-        words="format(datum.wrong, '.0%')").encode(
-        y=alt.Y("group:N", title=None, sort=groups),
-        x=alt.X("wrong:Q", title="share of test pairs in the wrong order",
+    bars = (
+        here.transform_fold(
+            ["wrong_summarisation", "wrong_creative", "wrong_all"], as_=["column", "wrong"]
+        )
+        .transform_calculate(
+            group="datum.column == 'wrong_summarisation' ? 'summarisation' : "
+            "datum.column == 'wrong_creative' ? 'creative writing' : 'all pairs'",
+            words="format(datum.wrong, '.0%')",
+        )
+        .encode(
+            y=alt.Y("group:N", title=None, sort=groups),
+            x=alt.X(
+                "wrong:Q",
+                title="share of test pairs in the wrong order",
                 scale=alt.Scale(domain=[0, 1.12], nice=False),
-                axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1])))
-    coin = alt.Chart(pd.DataFrame({"x": [0.5]})).mark_rule(
-        strokeDash=[4, 4], color="#858585").encode(x="x:Q")
+                axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
+            ),
+        )
+    )
+    coin = (
+        alt.Chart(pd.DataFrame({"x": [0.5]}))
+        .mark_rule(strokeDash=[4, 4], color="#858585")
+        .encode(x="x:Q")
+    )
     bottom = alt.layer(
-        coin, bars.mark_bar(height=16, opacity=1).encode(color=alt.Color(
-            "group:N", legend=None, scale=alt.Scale(
-                domain=groups, range=["#2f86c8", "#d1672c", "#858585"]))),
+        coin,
+        bars.mark_bar(height=16, opacity=1).encode(
+            color=alt.Color(
+                "group:N",
+                legend=None,
+                scale=alt.Scale(domain=groups, range=["#2f86c8", "#d1672c", "#858585"]),
+            )
+        ),
         bars.mark_text(align="left", dx=2, fontSize=13, fontWeight="bold").encode(
-            x=alt.datum(1), text="words:N"),
+            x=alt.datum(1), text="words:N"
+        ),
     ).properties(width=430, height=100)
-    first = table[(table.share - start["share"]).abs().lt(1e-6)
-                  & (table.distance - start["distance"]).abs().lt(1e-6)].iloc[0]
+    first = table[
+        (table.share - start["share"]).abs().lt(1e-6)
+        & (table.distance - start["distance"]).abs().lt(1e-6)
+    ].iloc[0]
     worst = table.loc[table.wrong_creative.idxmax()]
-    return alt.vconcat(top, bottom).resolve_scale(
-        color="independent", strokeDash="independent").add_params(*dials).properties(
-        description="Above, three curves of reward over conciseness: the true ones of the two "
-                    "tasks and one fitted to both. Below, bars: the share of test pairs that the "
-                    f"fitted one puts in the wrong order. With {start['share']:.0%} creative "
-                    f"prompts and best levels {start['distance']:g} apart the fitted curve has its "
-                    f"best level at {-first.slope / (2 * first.bend):.2f} and errs on "
-                    f"{first.wrong_summarisation:.0%} of the summarisation pairs and "
-                    f"{first.wrong_creative:.0%} of the creative ones. At {worst.share:.0%} and "
-                    f"{worst.distance:g} it errs on {worst.wrong_summarisation:.0%} and "
-                    f"{worst.wrong_creative:.0%}. Two sliders set the share and the distance.")
+    return (
+        alt.vconcat(top, bottom)
+        .resolve_scale(color="independent", strokeDash="independent")
+        .add_params(*dials)
+        .properties(
+            description="Above, three curves of reward over conciseness: the true ones of the two "
+            "tasks and one fitted to both. Below, bars: the share of test pairs that the "
+            f"fitted one puts in the wrong order. With {start['share']:.0%} creative "
+            f"prompts and best levels {start['distance']:g} apart the fitted curve has its "
+            f"best level at {-first.slope / (2 * first.bend):.2f} and errs on "
+            f"{first.wrong_summarisation:.0%} of the summarisation pairs and "
+            f"{first.wrong_creative:.0%} of the creative ones. At {worst.share:.0%} and "
+            f"{worst.distance:g} it errs on {worst.wrong_summarisation:.0%} and "
+            f"{worst.wrong_creative:.0%}. Two sliders set the share and the distance."
+        )
+    )
 
 
 def amce_by_density(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -162,29 +238,59 @@ def amce_by_density(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     """
     names = ["uniform", "empirical"]
     ends = table[table.share.isin([table.share.min(), table.share.max()])]
-    cells = "; ".join(f"{r.density} density at {r.share:.0%} creative prompts {r.value:.2f} "
-                      f"({r.low:.2f} to {r.high:.2f})" for r in ends.itertuples())
+    cells = "; ".join(
+        f"{r.density} density at {r.share:.0%} creative prompts {r.value:.2f} "
+        f"({r.low:.2f} to {r.high:.2f})"
+        for r in ends.itertuples()
+    )
     picked = alt.selection_point(fields=["density"], bind="legend")
-    colour = alt.Color("density:N", title="density m", scale=alt.Scale(
-        domain=names, range=["#2f86c8", "#c2578f"]))
+    colour = alt.Color(
+        "density:N", title="density m", scale=alt.Scale(domain=names, range=["#2f86c8", "#c2578f"])
+    )
     y = alt.Scale(domain=[0.2, 0.8])
-    coin = alt.Chart(pd.DataFrame({"y": [0.5]})).mark_rule(
-        strokeDash=[4, 4], color="#858585").encode(
-        y=alt.Y("y:Q", scale=y, title="AMCE of conciseness"))
+    coin = (
+        alt.Chart(pd.DataFrame({"y": [0.5]}))
+        .mark_rule(strokeDash=[4, 4], color="#858585")
+        .encode(y=alt.Y("y:Q", scale=y, title="AMCE of conciseness"))
+    )
     base = alt.Chart(table).encode(
-        x=alt.X("share:Q", title="share of prompts that ask for creative writing",
-                axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0.05, 0.95])),
-        color=colour, opacity=alt.condition(picked, alt.value(1), alt.value(0.12)),
-        tooltip=["density", alt.Tooltip("share:Q", format=".0%"),
-                 alt.Tooltip("value:Q", format=".3f"), alt.Tooltip("low:Q", format=".3f"),
-                 alt.Tooltip("high:Q", format=".3f"), alt.Tooltip("truth:Q", format=".3f")])
-    return alt.layer(
-        coin, base.mark_line(strokeWidth=1.5).encode(y=alt.Y("truth:Q", scale=y)),
-        base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", scale=y), y2="high:Q"),
-        base.mark_point(size=70, filled=True).encode(
-            y=alt.Y("value:Q", scale=y), shape=alt.Shape("density:N", title="density m",
-                scale=alt.Scale(domain=names, range=["circle", "diamond"]))),
-    ).add_params(picked).properties(
-        width=430, height=250, title=_title("Same preferences, two averages", table, source),
-        description=f"Dots with 95 % intervals on lines of the truth, probability that the "
-                    f"concise response is preferred: {cells}. The dashed line is no effect.")
+        x=alt.X(
+            "share:Q",
+            title="share of prompts that ask for creative writing",
+            axis=alt.Axis(format="%"),
+            scale=alt.Scale(domain=[0.05, 0.95]),
+        ),
+        color=colour,
+        opacity=alt.condition(picked, alt.value(1), alt.value(0.12)),
+        tooltip=[
+            "density",
+            alt.Tooltip("share:Q", format=".0%"),
+            alt.Tooltip("value:Q", format=".3f"),
+            alt.Tooltip("low:Q", format=".3f"),
+            alt.Tooltip("high:Q", format=".3f"),
+            alt.Tooltip("truth:Q", format=".3f"),
+        ],
+    )
+    return (
+        alt.layer(
+            coin,
+            base.mark_line(strokeWidth=1.5).encode(y=alt.Y("truth:Q", scale=y)),
+            base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", scale=y), y2="high:Q"),
+            base.mark_point(size=70, filled=True).encode(
+                y=alt.Y("value:Q", scale=y),
+                shape=alt.Shape(
+                    "density:N",
+                    title="density m",
+                    scale=alt.Scale(domain=names, range=["circle", "diamond"]),
+                ),
+            ),
+        )
+        .add_params(picked)
+        .properties(
+            width=430,
+            height=250,
+            title=_title("Same preferences, two averages", table, source),
+            description=f"Dots with 95 % intervals on lines of the truth, probability that the "
+            f"concise response is preferred: {cells}. The dashed line is no effect.",
+        )
+    )

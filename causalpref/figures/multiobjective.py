@@ -11,12 +11,24 @@ from causalpref.figures._style import _scale, _title
 __all__ = ["architectures", "balancing", "two_players"]
 
 _PARTS = {"input": "#858585", "trunk": "#2f86c8", "head": "#d1672c", "adversary": "#c2578f"}
-_LINES = {"consistent": "#2f86c8", "inconsistent": "#d1672c",
-          "its own adversary": "#c2578f", "a fresh probe": "#858585"}
-_DASH = {"consistent": [1, 0], "inconsistent": [6, 4],
-         "its own adversary": [1, 0], "a fresh probe": [6, 4]}
-_POINTS = {"consistent": "circle", "inconsistent": "diamond",
-           "its own adversary": "triangle-up", "a fresh probe": "square"}
+_LINES = {
+    "consistent": "#2f86c8",
+    "inconsistent": "#d1672c",
+    "its own adversary": "#c2578f",
+    "a fresh probe": "#858585",
+}
+_DASH = {
+    "consistent": [1, 0],
+    "inconsistent": [6, 4],
+    "its own adversary": [1, 0],
+    "a fresh probe": [6, 4],
+}
+_POINTS = {
+    "consistent": "circle",
+    "inconsistent": "diamond",
+    "its own adversary": "triangle-up",
+    "a fresh probe": "square",
+}
 
 
 def architectures(layers: pd.DataFrame) -> alt.VConcatChart:
@@ -44,8 +56,15 @@ def architectures(layers: pd.DataFrame) -> alt.VConcatChart:
         boxes = [(0, middle, f"{trunk.n_in.iloc[0]:,}", "e" if branches else "e and c", "input")]
         for x, layer in enumerate(trunk.itertuples(), 1):
             last = x == len(trunk)
-            boxes.append((x, middle, f"{layer.n_out:,}",
-                          ("ẑ" if branches else "reward") if last else "", "trunk"))
+            boxes.append(
+                (
+                    x,
+                    middle,
+                    f"{layer.n_out:,}",
+                    ("ẑ" if branches else "reward") if last else "",
+                    "trunk",
+                )
+            )
         links = [(x, middle, x + 1, middle, False) for x in range(len(trunk))]
         for k, part in enumerate(branches):
             y, x, kind = len(branches) - 1 - k, len(trunk), part.split()[0]
@@ -57,29 +76,42 @@ def architectures(layers: pd.DataFrame) -> alt.VConcatChart:
             told = "log odds of C" if kind == "adversary" else f"reward, C = {part.split()[-1]}"
             boxes[-1] = (*boxes[-1][:3], told, kind)
         parameters = int(rows.parameters.sum())
-        charts.append(_boxes(boxes, links, max(len(branches), 1),
-                             f"{model}: {parameters:,} parameters"))
+        charts.append(
+            _boxes(boxes, links, max(len(branches), 1), f"{model}: {parameters:,} parameters")
+        )
         widths = " to ".join(str(w) for w in [trunk.n_in.iloc[0], *trunk.n_out])
-        said.append(f"{model}, {parameters} parameters: a trunk of widths {widths}"
-                    + ("" if branches else ", which takes e and c and ends in the reward")
-                    + "".join(
-                        f"; {part} of widths " + " to ".join(
-                            str(w) for w in [rows[rows.part == part].n_in.iloc[0],
-                                             *rows[rows.part == part].n_out])
-                        + (", behind a reversal of the gradient" if part == "adversary" else "")
-                        for part in branches))
-    return alt.vconcat(*charts, spacing=14).properties(
-        title=alt.TitleParams("Three reward models", subtitle="A drawing, no data",
-                              anchor="start"),
-        description="Boxes joined by arrows, from the embedding on the left to the reward on the "
-                    "right. " + ". ".join(said) + ".").configure_view(stroke=None)
+        said.append(
+            f"{model}, {parameters} parameters: a trunk of widths {widths}"
+            + ("" if branches else ", which takes e and c and ends in the reward")
+            + "".join(
+                f"; {part} of widths "
+                + " to ".join(
+                    str(w)
+                    for w in [rows[rows.part == part].n_in.iloc[0], *rows[rows.part == part].n_out]
+                )
+                + (", behind a reversal of the gradient" if part == "adversary" else "")
+                for part in branches
+            )
+        )
+    return (
+        alt.vconcat(*charts, spacing=14)
+        .properties(
+            title=alt.TitleParams(
+                "Three reward models", subtitle="A drawing, no data", anchor="start"
+            ),
+            description="Boxes joined by arrows, from the embedding on the left to the reward on the "
+            "right. " + ". ".join(said) + ".",
+        )
+        .configure_view(stroke=None)
+    )
 
 
 def _boxes(boxes: list[tuple], links: list[tuple], lanes: int, title: str) -> alt.LayerChart:
     half, tall = 0.36, 0.22
     nodes = pd.DataFrame(boxes, columns=["x", "y", "width", "words", "part"])
-    nodes = nodes.assign(left=nodes.x - half, right=nodes.x + half, low=nodes.y - tall,
-                         high=nodes.y + tall)
+    nodes = nodes.assign(
+        left=nodes.x - half, right=nodes.x + half, low=nodes.y - tall, high=nodes.y + tall
+    )
     ties = pd.DataFrame(links, columns=["x", "y", "x2", "y2", "reversed"])
     ties = ties.assign(x=ties.x + half, x2=ties.x2 - half - 0.06)
     across = alt.Scale(domain=[-0.5, 5.5], nice=False)
@@ -90,37 +122,58 @@ def _boxes(boxes: list[tuple], links: list[tuple], lanes: int, title: str) -> al
 
     base = alt.Chart(nodes)
     outline = base.mark_rect(filled=False, strokeWidth=2, cornerRadius=4).encode(
-        x=at("left", across), x2="right:Q", y=at("low", up), y2="high:Q",
-        stroke=alt.Stroke("part:N", legend=None, scale=_scale(list(_PARTS), _PARTS)))
+        x=at("left", across),
+        x2="right:Q",
+        y=at("low", up),
+        y2="high:Q",
+        stroke=alt.Stroke("part:N", legend=None, scale=_scale(list(_PARTS), _PARTS)),
+    )
     width = base.mark_text(fontSize=13, fontWeight="bold").encode(
-        x=at("x", across), y=at("y", up), text="width:N")
+        x=at("x", across), y=at("y", up), text="width:N"
+    )
     words = base.mark_text(fontSize=12, baseline="top", dy=4).encode(
-        x=at("x", across), y=at("low", up), text="words:N")
+        x=at("x", across), y=at("low", up), text="words:N"
+    )
     lines = alt.Chart(ties)
     shade = alt.condition("datum.reversed", alt.value(_PARTS["adversary"]), alt.value("#858585"))
     shafts = lines.mark_rule(strokeWidth=2).encode(
-        x=at("x", across), x2="x2:Q", y=at("y", up), y2="y2:Q", color=shade,
-        strokeDash=alt.condition("datum.reversed", alt.value([4, 4]), alt.value([1, 0])))
+        x=at("x", across),
+        x2="x2:Q",
+        y=at("y", up),
+        y2="y2:Q",
+        color=shade,
+        strokeDash=alt.condition("datum.reversed", alt.value([4, 4]), alt.value([1, 0])),
+    )
     heads = lines.mark_point(shape="triangle-right", size=45, filled=True, opacity=1).encode(
-        x=at("x2", across), y=at("y2", up), color=shade)
+        x=at("x2", across), y=at("y2", up), color=shade
+    )
     parts = nodes[nodes.part.isin(["trunk", "head", "adversary"])].drop_duplicates(["part", "y"])
-    named = alt.Chart(parts).mark_text(fontSize=12, fontStyle="italic", baseline="bottom",
-                                       dy=-4).encode(
-        x=at("x", across), y=at("high", up), text="part:N")
+    named = (
+        alt.Chart(parts)
+        .mark_text(fontSize=12, fontStyle="italic", baseline="bottom", dy=-4)
+        .encode(x=at("x", across), y=at("high", up), text="part:N")
+    )
     layers = [shafts, heads, outline, width, words, named]
     if ties.reversed.any():
         turn = ties[ties.reversed]
-        layers.append(alt.Chart(turn).mark_text(
-            align="right", fontSize=12, dx=-8, text="gradient × (−λ)").encode(
-            x=at("x2", across), y=at("y2", up)))
+        layers.append(
+            alt.Chart(turn)
+            .mark_text(align="right", fontSize=12, dx=-8, text="gradient × (−λ)")
+            .encode(x=at("x2", across), y=at("y2", up))
+        )
     return alt.layer(*layers).properties(
-        width=430, height=int(40 + 62 * lanes),
-        title=alt.TitleParams(title, fontSize=12, anchor="start"))
+        width=430,
+        height=int(40 + 62 * lanes),
+        title=alt.TitleParams(title, fontSize=12, anchor="start"),
+    )
 
 
-def two_players(*, start: tuple[float, float] = (1.5, 0.0), steps: int = 60,
-                source: str = "a game with two numbers, computed from its formula"
-                ) -> alt.LayerChart:
+def two_players(
+    *,
+    start: tuple[float, float] = (1.5, 0.0),
+    steps: int = 60,
+    source: str = "a game with two numbers, computed from its formula",
+) -> alt.LayerChart:
     """Simultaneous gradient play of f(u, v) = κ/2 u² + λ u v − κ/2 v², u down and v up.
 
     A step of size η multiplies u + iv by 1 − ηκ + iηλ, so the play is drawn in the browser from
@@ -142,52 +195,95 @@ def two_players(*, start: tuple[float, float] = (1.5, 0.0), steps: int = 60,
     """
     away = float(np.hypot(*start))
     if away == 0 or steps < 1:
-        raise ValueError(f"start is {start} and steps is {steps}: expected a start away from "
-                         "(0, 0) and at least one step")
+        raise ValueError(
+            f"start is {start} and steps is {steps}: expected a start away from "
+            "(0, 0) and at least one step"
+        )
     turned = float(np.arctan2(start[1], start[0]))
-    dials = [alt.param(name="playlambda", value=1.0, bind=alt.binding_range(
-                 min=0, max=3, step=0.1, name="λ, how much the two have to do with each other: ")),
-             alt.param(name="playkappa", value=0.0, bind=alt.binding_range(
-                 min=0, max=1, step=0.05, name="κ, curvature: ")),
-             alt.param(name="playeta", value=0.2, bind=alt.binding_range(
-                 min=0.02, max=0.6, step=0.02, name="η, step: "))]
+    dials = [
+        alt.param(
+            name="playlambda",
+            value=1.0,
+            bind=alt.binding_range(
+                min=0, max=3, step=0.1, name="λ, how much the two have to do with each other: "
+            ),
+        ),
+        alt.param(
+            name="playkappa",
+            value=0.0,
+            bind=alt.binding_range(min=0, max=1, step=0.05, name="κ, curvature: "),
+        ),
+        alt.param(
+            name="playeta",
+            value=0.2,
+            bind=alt.binding_range(min=0.02, max=0.6, step=0.02, name="η, step: "),
+        ),
+    ]
     growth = "sqrt(pow(1 - playeta * playkappa, 2) + pow(playeta * playlambda, 2))"
     turn = "atan2(playeta * playlambda, 1 - playeta * playkappa)"
     room = 1.6 * away
     span = alt.Scale(domain=[-room, room], nice=False)
-    walk = alt.Chart(alt.sequence(0, steps + 1, as_="k")).transform_calculate(
-        r=f"{away} * pow({growth}, datum.k)", a=f"{turned} + datum.k * {turn}").transform_calculate(
-        u="datum.r * cos(datum.a)", v="datum.r * sin(datum.a)").transform_filter(
-        f"datum.r < {2.5 * away}")
+    walk = (
+        alt.Chart(alt.sequence(0, steps + 1, as_="k"))
+        .transform_calculate(r=f"{away} * pow({growth}, datum.k)", a=f"{turned} + datum.k * {turn}")
+        .transform_calculate(u="datum.r * cos(datum.a)", v="datum.r * sin(datum.a)")
+        .transform_filter(f"datum.r < {2.5 * away}")
+    )
     x = alt.X("u:Q", scale=span, title="u, what the representation shows (it descends)")
     y = alt.Y("v:Q", scale=span, title="v, what the adversary bets (it ascends)")
-    path = walk.mark_line(strokeWidth=1.5, color="#858585", clip=True).encode(
-        x=x, y=y, order="k:Q")
+    path = walk.mark_line(strokeWidth=1.5, color="#858585", clip=True).encode(x=x, y=y, order="k:Q")
     dots = walk.mark_point(filled=True, size=35, color="#2f86c8", opacity=1, clip=True).encode(
-        x=x, y=y, tooltip=[alt.Tooltip("k:Q", title="step"), alt.Tooltip("u:Q", format=".3f"),
-                           alt.Tooltip("v:Q", format=".3f")])
-    first = walk.transform_filter("datum.k == 0").mark_point(
-        shape="diamond", size=170, filled=True, color="#d1672c", opacity=1).encode(x=x, y=y)
-    rest = alt.Chart(pd.DataFrame({"u": [0.0], "v": [0.0]})).mark_point(
-        shape="cross", size=130, filled=True, color="#c2578f", opacity=1).encode(x=x, y=y)
-    one = walk.transform_filter("datum.k == 0").transform_calculate(
-        g=growth).transform_calculate(
-        words="'a step multiplies the distance by ' + format(datum.g, '.4f') + (datum.g > 1 + "
-              "1e-12 ? ';it spirals out' : datum.g < 1 - 1e-12 ? ';it comes to rest' : "
-              "';it stays')").mark_text(align="left", fontSize=13, fontWeight="bold",
-                                        lineBreak=";").encode(
-        x=alt.value(0), y=alt.value(-26), text="words:N")
+        x=x,
+        y=y,
+        tooltip=[
+            alt.Tooltip("k:Q", title="step"),
+            alt.Tooltip("u:Q", format=".3f"),
+            alt.Tooltip("v:Q", format=".3f"),
+        ],
+    )
+    first = (
+        walk.transform_filter("datum.k == 0")
+        .mark_point(shape="diamond", size=170, filled=True, color="#d1672c", opacity=1)
+        .encode(x=x, y=y)
+    )
+    rest = (
+        alt.Chart(pd.DataFrame({"u": [0.0], "v": [0.0]}))
+        .mark_point(shape="cross", size=130, filled=True, color="#c2578f", opacity=1)
+        .encode(x=x, y=y)
+    )
+    one = (
+        walk.transform_filter("datum.k == 0")
+        .transform_calculate(g=growth)
+        .transform_calculate(
+            words="'a step multiplies the distance by ' + format(datum.g, '.4f') + (datum.g > 1 + "
+            "1e-12 ? ';it spirals out' : datum.g < 1 - 1e-12 ? ';it comes to rest' : "
+            "';it stays')"
+        )
+        .mark_text(align="left", fontSize=13, fontWeight="bold", lineBreak=";")
+        .encode(x=alt.value(0), y=alt.value(-26), text="words:N")
+    )
     grown = float(np.hypot(1.0, 0.2))
-    title = alt.TitleParams("Two players, one gradient step at a time",
-                            subtitle=f"Data: {source}", anchor="start", offset=36)
-    return alt.layer(path, dots, first, rest, one).add_params(*dials).properties(
-        width=430, height=330, title=title,
-        description=f"The play of two numbers u and v from ({start[0]:g}, {start[1]:g}) around "
-                    "the equilibrium (0, 0). With lambda 1, curvature 0 and step 0.2 every step "
-                    f"multiplies the distance by {grown:.4f} and the path spirals out. With "
-                    "curvature kappa above 0 it spirals in if the step is below "
-                    "2 kappa / (kappa squared + lambda squared). Three dials set lambda, kappa "
-                    "and the step.")
+    title = alt.TitleParams(
+        "Two players, one gradient step at a time",
+        subtitle=f"Data: {source}",
+        anchor="start",
+        offset=36,
+    )
+    return (
+        alt.layer(path, dots, first, rest, one)
+        .add_params(*dials)
+        .properties(
+            width=430,
+            height=330,
+            title=title,
+            description=f"The play of two numbers u and v from ({start[0]:g}, {start[1]:g}) around "
+            "the equilibrium (0, 0). With lambda 1, curvature 0 and step 0.2 every step "
+            f"multiplies the distance by {grown:.4f} and the path spirals out. With "
+            "curvature kappa above 0 it spirals in if the step is below "
+            "2 kappa / (kappa squared + lambda squared). Three dials set lambda, kappa "
+            "and the step.",
+        )
+    )
 
 
 def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatChart:
@@ -206,44 +302,86 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
     worlds = list(dict.fromkeys(table.world))
     values = [float(v) for v in sorted(table.lambda_.unique())]
     slim = table.drop(columns="source").assign(value=table.value.round(4))
-    world = alt.param(name="balanceworld", value=worlds[0], bind=alt.binding_radio(
-        options=worlds, name="the type is: "))
-    dial = alt.param(name="balancelambda", value=values[0], bind=alt.binding_radio(
-        options=values, name="λ: "))
+    world = alt.param(
+        name="balanceworld",
+        value=worlds[0],
+        bind=alt.binding_radio(options=worlds, name="the type is: "),
+    )
+    dial = alt.param(
+        name="balancelambda", value=values[0], bind=alt.binding_radio(options=values, name="λ: ")
+    )
     shown = alt.Chart(slim).transform_filter("datum.world == balanceworld")
-    x = alt.X("lambda_:O", title="λ, weight of the adversary", sort=values,
-              axis=alt.Axis(labelAngle=0, format="~g"))
+    x = alt.X(
+        "lambda_:O",
+        title="λ, weight of the adversary",
+        sort=values,
+        axis=alt.Axis(labelAngle=0, format="~g"),
+    )
 
-    def panel(names: list[str], title: str, domain: list[float], form: str, height: int,
-              line_at: alt.Chart, field: str, dash: list[int], what: str) -> alt.LayerChart:
-        y = alt.Y("value:Q", title=title, scale=alt.Scale(domain=domain, nice=False),
-                  axis=alt.Axis(format=form, tickCount=5))
-        legend = alt.Legend(orient="bottom", symbolSize=90, symbolOpacity=1,
-                            direction="horizontal")
+    def panel(
+        names: list[str],
+        title: str,
+        domain: list[float],
+        form: str,
+        height: int,
+        line_at: alt.Chart,
+        field: str,
+        dash: list[int],
+        what: str,
+    ) -> alt.LayerChart:
+        y = alt.Y(
+            "value:Q",
+            title=title,
+            scale=alt.Scale(domain=domain, nice=False),
+            axis=alt.Axis(format=form, tickCount=5),
+        )
+        legend = alt.Legend(orient="bottom", symbolSize=90, symbolOpacity=1, direction="horizontal")
         keep = " || ".join(f"datum.measure == '{n}'" for n in names)
         rows = shown.transform_filter(keep)
         colour = alt.Color("measure:N", title=what, legend=legend, scale=_scale(names, _LINES))
         shape = alt.Shape("measure:N", title=what, legend=legend, scale=_scale(names, _POINTS))
-        seeds = rows.mark_point(size=28, filled=False, strokeWidth=1.2, opacity=1, clip=True).encode(
-            x=x, y=y, color=colour, shape=shape,
-            tooltip=["world", "lambda_", "measure", "seed", alt.Tooltip("value:Q", format=".3f")])
+        seeds = rows.mark_point(
+            size=28, filled=False, strokeWidth=1.2, opacity=1, clip=True
+        ).encode(
+            x=x,
+            y=y,
+            color=colour,
+            shape=shape,
+            tooltip=["world", "lambda_", "measure", "seed", alt.Tooltip("value:Q", format=".3f")],
+        )
         mean = rows.transform_aggregate(value="mean(value)", groupby=["lambda_", "measure"])
         line = mean.mark_line(strokeWidth=2.5, clip=True).encode(
-            x=x, y=y, color=colour, strokeDash=alt.StrokeDash(
-                "measure:N", title=what, legend=legend,
-                scale=alt.Scale(domain=names, range=[_DASH[n] for n in names])))
-        big = mean.transform_filter("datum.lambda_ == balancelambda").mark_point(
-            size=230, strokeWidth=2.5, opacity=1, clip=True).encode(
-            x=x, y=y, color=colour, shape=shape)
+            x=x,
+            y=y,
+            color=colour,
+            strokeDash=alt.StrokeDash(
+                "measure:N",
+                title=what,
+                legend=legend,
+                scale=alt.Scale(domain=names, range=[_DASH[n] for n in names]),
+            ),
+        )
+        big = (
+            mean.transform_filter("datum.lambda_ == balancelambda")
+            .mark_point(size=230, strokeWidth=2.5, opacity=1, clip=True)
+            .encode(x=x, y=y, color=colour, shape=shape)
+        )
         here = mean.transform_filter("datum.lambda_ == balancelambda")
-        told = [here.transform_filter(f"datum.measure == '{n}'").transform_calculate(
-            words=f"'{n} ' + format(datum.value, '{form}')").mark_text(
-            align="left", fontSize=13, fontWeight="bold").encode(
-            text="words:N", x=alt.value(0), y=alt.value(-12 - 16 * (1 - k)))
-            for k, n in enumerate(names)]
+        told = [
+            here.transform_filter(f"datum.measure == '{n}'")
+            .transform_calculate(words=f"'{n} ' + format(datum.value, '{form}')")
+            .mark_text(align="left", fontSize=13, fontWeight="bold")
+            .encode(text="words:N", x=alt.value(0), y=alt.value(-12 - 16 * (1 - k)))
+            for k, n in enumerate(names)
+        ]
         guide = line_at.mark_rule(strokeDash=dash, color="#858585").encode(
-            y=alt.Y(f"{field}:Q", title=title, scale=alt.Scale(domain=domain, nice=False),
-                    axis=alt.Axis(format=form, tickCount=5)))
+            y=alt.Y(
+                f"{field}:Q",
+                title=title,
+                scale=alt.Scale(domain=domain, nice=False),
+                axis=alt.Axis(format=form, tickCount=5),
+            )
+        )
         return alt.layer(guide, seeds, line, big, *told).properties(width=430, height=height)
 
     coin = alt.Chart(pd.DataFrame({"value": [0.5]}))
@@ -251,21 +389,45 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
     of_pairs = table.value[table.measure.isin(["consistent", "inconsistent"])]
     lowest = min(float(np.floor(10 * of_pairs.min()) / 10), 0.4)
     ceiling = float(table.ceiling.max())
-    above = panel(["consistent", "inconsistent"], "test accuracy", [lowest, 0.9], ".2f", 190,
-                  coin, "value", [4, 4], "test pairs")
-    below = panel(["its own adversary", "a fresh probe"], "nats about C", [-0.2, 1.1 * ceiling],
-                  ".2f", 130, top, "ceiling", [2, 3], "C read by")
+    above = panel(
+        ["consistent", "inconsistent"],
+        "test accuracy",
+        [lowest, 0.9],
+        ".2f",
+        190,
+        coin,
+        "value",
+        [4, 4],
+        "test pairs",
+    )
+    below = panel(
+        ["its own adversary", "a fresh probe"],
+        "nats about C",
+        [-0.2, 1.1 * ceiling],
+        ".2f",
+        130,
+        top,
+        "ceiling",
+        [2, 3],
+        "C read by",
+    )
     title = _title("Hiding who is judging", table, source)
     title.offset = 36
     mean = table.groupby(["world", "lambda_", "measure"], sort=False).value.mean()
     cells = "; ".join(
         f"{w}, lambda {v:g}: " + ", ".join(f"{m} {mean[w, v, m]:.2f}" for m in _LINES)
-        for w in worlds for v in values)
-    return alt.vconcat(above.properties(title=title), below, spacing=50).resolve_scale(
-        color="independent", shape="independent", strokeDash="independent").add_params(
-        world, dial).properties(
-        description="Above, test accuracy on consistent and inconsistent pairs over lambda; "
-                    "below, nats about C that the model's own adversary and a fresh probe read "
-                    "from the representation, with a dotted line at what the type tells. Small "
-                    f"points are seeds, lines their means: {cells}. Two radio buttons pick the "
-                    "world and lambda.")
+        for w in worlds
+        for v in values
+    )
+    return (
+        alt.vconcat(above.properties(title=title), below, spacing=50)
+        .resolve_scale(color="independent", shape="independent", strokeDash="independent")
+        .add_params(world, dial)
+        .properties(
+            description="Above, test accuracy on consistent and inconsistent pairs over lambda; "
+            "below, nats about C that the model's own adversary and a fresh probe read "
+            "from the representation, with a dotted line at what the type tells. Small "
+            f"points are seeds, lines their means: {cells}. Two radio buttons pick the "
+            "world and lambda."
+        )
+    )

@@ -11,8 +11,9 @@ from causalpref.figures._style import _scale, _title
 __all__ = ["imagined_label", "seeing_doing_imagining"]
 
 
-def seeing_doing_imagining(table: pd.DataFrame, *, groups: dict[str, float],
-                           source: str | None = None) -> alt.LayerChart:
+def seeing_doing_imagining(
+    table: pd.DataFrame, *, groups: dict[str, float], source: str | None = None
+) -> alt.LayerChart:
     """Three answers to "do longer answers win?", as rho moves from 0 to 1.
 
     Parameters
@@ -29,45 +30,80 @@ def seeing_doing_imagining(table: pd.DataFrame, *, groups: dict[str, float],
     colours = {"seeing": "#d1672c", "doing": "#2f86c8", "imagining": "#c2578f"}
     shapes = {"seeing": "diamond", "doing": "circle", "imagining": "square"}
     steps = np.sort(table.rho.unique())
-    rho = alt.param(name="who", value=0.9, bind=alt.binding_range(
-        min=float(steps[0]), max=float(steps[-1]), step=round(float(steps[1] - steps[0]), 6),
-        name="ρ, users ask their own type: "))
+    rho = alt.param(
+        name="who",
+        value=0.9,
+        bind=alt.binding_range(
+            min=float(steps[0]),
+            max=float(steps[-1]),
+            step=round(float(steps[1] - steps[0]), 6),
+            name="ρ, users ask their own type: ",
+        ),
+    )
     here = alt.Chart(table).transform_filter("abs(datum.rho - who) < 0.001")
     room = alt.Scale(domain=[0.2, 0.85], nice=False)
     axis = alt.Axis(values=[0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], format=".1f")
     x = alt.X("rate:Q", scale=room, axis=axis, title="P(the longer answer is preferred)")
     y = alt.Y("level:N", sort=names, title=None)
     colour = alt.Color("level:N", legend=None, scale=_scale(names, colours))
-    coin = alt.Chart(pd.DataFrame({"rate": [0.5]})).mark_rule(
-        strokeDash=[4, 4], color="#858585").encode(x=x)
+    coin = (
+        alt.Chart(pd.DataFrame({"rate": [0.5]}))
+        .mark_rule(strokeDash=[4, 4], color="#858585")
+        .encode(x=x)
+    )
     users = alt.Chart(pd.DataFrame({"words": list(groups), "rate": list(groups.values())}))
     ticks = users.mark_rule(color="#858585", strokeWidth=2).encode(x=x)
     told = users.mark_text(dy=-7, fontSize=12, baseline="bottom").encode(
-        x=x, y=alt.value(0), text="words:N")
+        x=x, y=alt.value(0), text="words:N"
+    )
     bars = here.mark_rule(strokeWidth=2).encode(
         x=alt.X("low:Q", scale=room, axis=axis, title="P(the longer answer is preferred)"),
-        x2="high:Q", y=y, color=colour)
+        x2="high:Q",
+        y=y,
+        color=colour,
+    )
     dots = here.mark_point(size=150, filled=True, opacity=1).encode(
-        x=x, y=y, color=colour, shape=alt.Shape("level:N", legend=None,
-                                                scale=_scale(names, shapes)),
-        tooltip=["level", alt.Tooltip("rate:Q", format=".3f"), alt.Tooltip("low:Q", format=".3f"),
-                 alt.Tooltip("high:Q", format=".3f"), "n"])
-    said = here.transform_calculate(
-        words="format(datum.rate, '.2f') + (datum.low > 0.5 ? ': longer wins' : "
-              "datum.high < 0.5 ? ': longer loses' : ': too close to call')").mark_text(
-        dy=-17, fontSize=13, fontWeight="bold").encode(x=x, y=y, text="words:N")
+        x=x,
+        y=y,
+        color=colour,
+        shape=alt.Shape("level:N", legend=None, scale=_scale(names, shapes)),
+        tooltip=[
+            "level",
+            alt.Tooltip("rate:Q", format=".3f"),
+            alt.Tooltip("low:Q", format=".3f"),
+            alt.Tooltip("high:Q", format=".3f"),
+            "n",
+        ],
+    )
+    said = (
+        here.transform_calculate(
+            words="format(datum.rate, '.2f') + (datum.low > 0.5 ? ': longer wins' : "
+            "datum.high < 0.5 ? ': longer loses' : ': too close to call')"
+        )
+        .mark_text(dy=-17, fontSize=13, fontWeight="bold")
+        .encode(x=x, y=y, text="words:N")
+    )
     cells = "; ".join(
-        f"rho {r.rho:g} {r.level} {r.rate:.2f}" for r in table.itertuples()
-        if min(abs(r.rho - s) for s in (0, 0.5, 0.9, 1)) < 1e-6)
+        f"rho {r.rho:g} {r.level} {r.rate:.2f}"
+        for r in table.itertuples()
+        if min(abs(r.rho - s) for s in (0, 0.5, 0.9, 1)) < 1e-6
+    )
     ends = " and ".join(f"{k} {v:.2f}" for k, v in groups.items())
     title = _title("Do longer answers win?", table, source)
     title.offset = 26
-    return alt.layer(coin, ticks, told, bars, dots, said).add_params(rho).properties(
-        width=430, height=210, title=title,
-        description=f"Three dots with 95 % intervals, the rate at which the longer answer is "
-                    f"preferred: {cells}. Vertical lines: a coin toss, and the rates of the two "
-                    f"kinds of user, {ends}. A slider sets rho: seeing moves with it, doing and "
-                    "imagining do not.")
+    return (
+        alt.layer(coin, ticks, told, bars, dots, said)
+        .add_params(rho)
+        .properties(
+            width=430,
+            height=210,
+            title=title,
+            description=f"Three dots with 95 % intervals, the rate at which the longer answer is "
+            f"preferred: {cells}. Vertical lines: a coin toss, and the rates of the two "
+            f"kinds of user, {ends}. A slider sets rho: seeing moves with it, doing and "
+            "imagining do not.",
+        )
+    )
 
 
 def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -89,47 +125,84 @@ def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
     shapes = {"said 1": "circle", "all units": "square", "said 0": "diamond"}
     dashes = {"said 1": [1, 0], "all units": [2, 3], "said 0": [8, 4]}
     old, new = np.sort(table.gap.unique()), np.sort(table.new_gap.unique())
-    gap = alt.param(name="oldgap", value=1.0, bind=alt.binding_range(
-        min=float(old[0]), max=float(old[-1]), step=float(old[1] - old[0]),
-        name="gap g of the pair that was shown: "))
+    gap = alt.param(
+        name="oldgap",
+        value=1.0,
+        bind=alt.binding_range(
+            min=float(old[0]),
+            max=float(old[-1]),
+            step=float(old[1] - old[0]),
+            name="gap g of the pair that was shown: ",
+        ),
+    )
     reach = float(new[-1])
     scale = alt.Scale(domain=[-reach - 0.2, reach + 0.2], nice=False)
     x = alt.X("new_gap:Q", scale=scale, title="gap g′ of the pair that was not shown")
     y = alt.Y("share:Q", scale=alt.Scale(domain=[0, 1]), title="P(it would have said 1)")
     legend = alt.Legend(symbolSize=90, columns=3, orient="bottom")
     colour = alt.Color("units:N", title="units", legend=legend, scale=_scale(names, colours))
-    lines = alt.Chart(alt.sequence(-reach, reach + 1e-9, reach / 60, as_="new_gap"),
-                      ).transform_calculate(
-        f="1 / (1 + exp(-oldgap))", h="1 / (1 + exp(-datum.new_gap))").transform_calculate(
-        a="min(1, datum.h / datum.f)", b="datum.h",
-        c="max(0, (datum.h - datum.f) / (1 - datum.f))").transform_fold(
-        ["a", "b", "c"], as_=["which", "share"]).transform_calculate(
-        units="datum.which == 'a' ? 'said 1' : datum.which == 'b' ? 'all units' : 'said 0'",
-    ).mark_line(strokeWidth=2.5).encode(
-        x=x, y=y, color=colour, strokeDash=alt.StrokeDash(
-            "units:N", title="units", legend=legend, scale=alt.Scale(
-                domain=names, range=[dashes[n] for n in names])))
+    lines = (
+        alt.Chart(alt.sequence(-reach, reach + 1e-9, reach / 60, as_="new_gap"))
+        .transform_calculate(f="1 / (1 + exp(-oldgap))", h="1 / (1 + exp(-datum.new_gap))")
+        .transform_calculate(
+            a="min(1, datum.h / datum.f)",
+            b="datum.h",
+            c="max(0, (datum.h - datum.f) / (1 - datum.f))",
+        )
+        .transform_fold(["a", "b", "c"], as_=["which", "share"])
+        .transform_calculate(
+            units="datum.which == 'a' ? 'said 1' : datum.which == 'b' ? 'all units' : 'said 0'"
+        )
+        .mark_line(strokeWidth=2.5)
+        .encode(
+            x=x,
+            y=y,
+            color=colour,
+            strokeDash=alt.StrokeDash(
+                "units:N",
+                title="units",
+                legend=legend,
+                scale=alt.Scale(domain=names, range=[dashes[n] for n in names]),
+            ),
+        )
+    )
     here = alt.Chart(table).transform_filter("abs(datum.gap - oldgap) < 0.001")
     rule = here.mark_rule(color="#858585", strokeDash=[4, 4]).encode(
-        x=alt.X("gap:Q", scale=scale, title="gap g′ of the pair that was not shown"))
+        x=alt.X("gap:Q", scale=scale, title="gap g′ of the pair that was not shown")
+    )
     dots = here.mark_point(size=70, filled=True, opacity=1).encode(
-        x=x, y=y, color=colour, shape=alt.Shape("units:N", title="units", legend=legend,
-                                                scale=_scale(names, shapes)),
-        tooltip=["units", "new_gap", alt.Tooltip("share:Q", format=".3f"), "n"])
-    told = alt.Chart(pd.DataFrame({"one": [1]})).transform_calculate(
-        words="format(1 / (1 + exp(-oldgap)), '.0%') + ' of units said 1 at g = ' + "
-              "replace(format(oldgap, '.0f'), '-', '−')").mark_text(
-        align="left", fontSize=13, fontWeight="bold").encode(
-        text="words:N", x=alt.value(0), y=alt.value(-10))
+        x=x,
+        y=y,
+        color=colour,
+        shape=alt.Shape("units:N", title="units", legend=legend, scale=_scale(names, shapes)),
+        tooltip=["units", "new_gap", alt.Tooltip("share:Q", format=".3f"), "n"],
+    )
+    told = (
+        alt.Chart(pd.DataFrame({"one": [1]}))
+        .transform_calculate(
+            words="format(1 / (1 + exp(-oldgap)), '.0%') + ' of units said 1 at g = ' + "
+            "replace(format(oldgap, '.0f'), '-', '−')"
+        )
+        .mark_text(align="left", fontSize=13, fontWeight="bold")
+        .encode(text="words:N", x=alt.value(0), y=alt.value(-10))
+    )
     title = _title("What they would have said", table, source)
     title.offset = 24
-    cells = "; ".join(f"shown {r.gap:g}, new {r.new_gap:g}, {r.units} {r.share:.2f}"
-                      for r in table[(table.new_gap == 0) & table.gap.isin(
-                          [old[0], 1, old[-1]])].itertuples())
-    return alt.layer(rule, lines, dots, told).add_params(gap).properties(
-        width=430, height=260, title=title,
-        description="Three curves with dots over the gap of a pair not shown: the probability to "
-                    "say 1 for units that said 1, for those that said 0, and for all. Units that "
-                    "said 1 would say 1 for certain at any larger gap, those that said 0 would say "
-                    "0 for certain at any smaller one; the curve of all units lies between and "
-                    f"does not move with the slider, which sets the gap shown. At gap 0: {cells}.")
+    cells = "; ".join(
+        f"shown {r.gap:g}, new {r.new_gap:g}, {r.units} {r.share:.2f}"
+        for r in table[(table.new_gap == 0) & table.gap.isin([old[0], 1, old[-1]])].itertuples()
+    )
+    return (
+        alt.layer(rule, lines, dots, told)
+        .add_params(gap)
+        .properties(
+            width=430,
+            height=260,
+            title=title,
+            description="Three curves with dots over the gap of a pair not shown: the probability to "
+            "say 1 for units that said 1, for those that said 0, and for all. Units that "
+            "said 1 would say 1 for certain at any larger gap, those that said 0 would say "
+            "0 for certain at any smaller one; the curve of all units lies between and "
+            f"does not move with the slider, which sets the gap shown. At gap 0: {cells}.",
+        )
+    )

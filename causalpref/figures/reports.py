@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SVG", "evidence"]
 
-_WIDTH = 440          # of a figure of a report, in pixels: fits a telephone, nearly unscaled
-_LETTERS = 54         # on one line of it
-_INK = "#010203"      # stands for the colour of the text around the figure
+_WIDTH = 440  # of a figure of a report, in pixels: fits a telephone, nearly unscaled
+_LETTERS = 54  # on one line of it
+_INK = "#010203"  # stands for the colour of the text around the figure
 _MOST_ROWS, _MOST_COLUMNS = 24, 8
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -49,8 +49,12 @@ class SVG:
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a file of its own, dark on white."""
         path = Path(path)
-        path.write_text('<?xml version="1.0" encoding="utf-8"?>\n' + self.svg.replace(
-            'style="', 'style="color:#222832;background:#ffffff;', 1) + "\n", encoding="utf-8")
+        path.write_text(
+            '<?xml version="1.0" encoding="utf-8"?>\n'
+            + self.svg.replace('style="', 'style="color:#222832;background:#ffffff;', 1)
+            + "\n",
+            encoding="utf-8",
+        )
         return path
 
 
@@ -81,42 +85,62 @@ def evidence(report: Report | Picture, *, title: str | None = None) -> SVG:
     if picture.kind not in draw:
         raise ValueError(f"picture.kind is {picture.kind!r}, expected one of {list(draw)}")
     if title is None:
-        title = picture.axis if isinstance(report, Picture) else \
-            f"Assumption {report.assumption}: {report.verdict}"
+        title = (
+            picture.axis
+            if isinstance(report, Picture)
+            else f"Assumption {report.assumption}: {report.verdict}"
+        )
     import matplotlib as mpl
 
     # ids are hashes with this salt: two figures of one page must not share them
     salt = f"{title} {picture.description} {picture.table.to_csv()}"
-    settings = {"svg.fonttype": "none", "svg.hashsalt": salt, "font.family": ["DejaVu Sans"],
-                "font.size": 13, "text.color": _INK, "axes.edgecolor": _INK,
-                "axes.labelcolor": _INK, "xtick.color": _INK, "ytick.color": _INK,
-                "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False,
-                "text.parse_math": False, "axes.unicode_minus": True}
+    settings = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": salt,
+        "font.family": ["DejaVu Sans"],
+        "font.size": 13,
+        "text.color": _INK,
+        "axes.edgecolor": _INK,
+        "axes.labelcolor": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.spines.left": False,
+        "text.parse_math": False,
+        "axes.unicode_minus": True,
+    }
     with mpl.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # letters are the reader's font's business
         figure = draw[picture.kind](picture)
         text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True,
-                       metadata={"Date": None, "Creator": None})
+        figure.savefig(
+            text, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )
     return SVG(_inline(text.getvalue(), title, picture.description))
 
 
 def _inline(svg: str, title: str, description: str) -> str:
     """Matplotlib's file as an element for a page: no styles, links or ids of its own."""
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()
-    body = svg[svg.index(">", svg.index("<svg")) + 1:svg.rindex("</svg>")]
-    body = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", body,
-                  flags=re.DOTALL)
+    body = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
+    body = re.sub(
+        r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL
+    )
     body = re.sub(r'<g id="[^"]*"', "<g", body)
     body = re.sub(r' transform="rotate\(-?0 [^"]*\)"', "", body)
     body = body.replace("'DejaVu Sans'", "sans-serif").replace(_INK, "currentColor")
     body = re.sub(r"\s*\n\s*", " ", body).strip()
-    said = "".join(f"<{tag}>{html.escape(_plain(text))}</{tag}>"
-                   for tag, text in (("title", title), ("desc", description)))
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-            f'class="cp-evidence" role="img" viewBox="0 0 {width} {height}" width="{width}" '
-            f'height="{height}" style="max-width:min(100%,{_WIDTH}px);height:auto">'
-            f"{said}{body}</svg>")
+    said = "".join(
+        f"<{tag}>{html.escape(_plain(text))}</{tag}>"
+        for tag, text in (("title", title), ("desc", description))
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'class="cp-evidence" role="img" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" style="max-width:min(100%,{_WIDTH}px);height:auto">'
+        f"{said}{body}</svg>"
+    )
 
 
 def _plain(text: str) -> str:
@@ -175,8 +199,9 @@ def _intervals(picture: Picture) -> Figure:
         for x in picture.reference:  # not through the words
             axes.plot([x, x], [y - 9, y + 9], color=_INK, alpha=0.7, dashes=(3, 2), linewidth=1.2)
         if _finite(row.low) and _finite(row.high):
-            axes.plot([row.low, row.high], [y, y], color=_BLUE, linewidth=2.5,
-                      solid_capstyle="round")
+            axes.plot(
+                [row.low, row.high], [y, y], color=_BLUE, linewidth=2.5, solid_capstyle="round"
+            )
         if _finite(row.value):
             axes.plot([row.value], [y], "o", color=_BLUE, markersize=9)
         top += height
@@ -200,12 +225,24 @@ def _histograms(picture: Picture) -> Figure:
         edges = np.append(part["left"].to_numpy(), part["right"].to_numpy()[-1])
         axes.stairs(part["count"].to_numpy(), edges, fill=True, color=_BLUE)
         for x in picture.reference:
-            axes.plot([x, x], [0, 1], transform=axes.get_xaxis_transform(), color=_INK,
-                      alpha=0.7, dashes=(3, 2), linewidth=1.2)
+            axes.plot(
+                [x, x],
+                [0, 1],
+                transform=axes.get_xaxis_transform(),
+                color=_INK,
+                alpha=0.7,
+                dashes=(3, 2),
+                linewidth=1.2,
+            )
         axes.set_xlim(picture.table["left"].min(), picture.table["right"].max())
         axes.set_ylim(0, 1.08 * max(part["count"].max(), 1))
-        axes.text(0, 1, _wrapped(f"{name} ({size[name]:,})", _LETTERS, 1), va="bottom",
-                  transform=axes.transAxes)
+        axes.text(
+            0,
+            1,
+            _wrapped(f"{name} ({size[name]:,})", _LETTERS, 1),
+            va="bottom",
+            transform=axes.transAxes,
+        )
         if i + 1 < len(names):
             axes.set_xticks([])
         else:
@@ -219,7 +256,8 @@ def _matrix(picture: Picture) -> Figure:
     """Numbers in cells; the stronger the colour, the further from 0, blue above and red below."""
     wide = picture.table.pivot(index="row", columns="column", values="value").reindex(
         index=picture.table["row"].drop_duplicates(),
-        columns=picture.table["column"].drop_duplicates())
+        columns=picture.table["column"].drop_duplicates(),
+    )
     full = wide.shape
     for axis, most in ((0, _MOST_ROWS), (1, _MOST_COLUMNS)):
         if wide.shape[axis] > most:
@@ -245,20 +283,41 @@ def _matrix(picture: Picture) -> Figure:
     for i, j in np.ndindex(n, m):
         value = values[i, j]
         if np.isfinite(value):
-            axes.fill([j, j + 1, j + 1, j], [i, i, i + 1, i + 1], linewidth=0,
-                      color=_BLUE if value >= 0 else _RED, alpha=0.4 * abs(value) / strongest)
-        axes.text(j + 0.5, i + 0.5, "" if np.isnan(value) else f"{value:.2f}".replace("-", "−"),
-                  ha="center", va="center_baseline", fontsize=small + 1)
+            axes.fill(
+                [j, j + 1, j + 1, j],
+                [i, i, i + 1, i + 1],
+                linewidth=0,
+                color=_BLUE if value >= 0 else _RED,
+                alpha=0.4 * abs(value) / strongest,
+            )
+        axes.text(
+            j + 0.5,
+            i + 0.5,
+            "" if np.isnan(value) else f"{value:.2f}".replace("-", "−"),
+            ha="center",
+            va="center_baseline",
+            fontsize=small + 1,
+        )
     for i, name in enumerate(wide.index):
-        axes.text(-8 / cell, i + 0.5, _wrapped(excerpt(_plain(name), 32), 17, 2), ha="right",
-                  va="center_baseline" if len(_plain(name)) <= 17 else "center", linespacing=1.0,
-                  fontsize=12)
+        axes.text(
+            -8 / cell,
+            i + 0.5,
+            _wrapped(excerpt(_plain(name), 32), 17, 2),
+            ha="right",
+            va="center_baseline" if len(_plain(name)) <= 17 else "center",
+            linespacing=1.0,
+            fontsize=12,
+        )
     for j, name in enumerate(heads):
-        axes.text(j + 0.5, -0.3, name, ha="center", va="baseline", fontsize=small,
-                  linespacing=1.1)
+        axes.text(j + 0.5, -0.3, name, ha="center", va="baseline", fontsize=small, linespacing=1.1)
     height = figure.get_size_inches()[1] * 72
-    figure.text((left + cell * m / 2) / _WIDTH, (10 + 20 * less) / height,
-                _wrapped(picture.axis, _LETTERS, 1), ha="center", va="bottom")
+    figure.text(
+        (left + cell * m / 2) / _WIDTH,
+        (10 + 20 * less) / height,
+        _wrapped(picture.axis, _LETTERS, 1),
+        ha="center",
+        va="bottom",
+    )
     if less:
         _left_out(figure, f"the {n} x {m} with the largest values, of {full[0]} x {full[1]}")
     return figure

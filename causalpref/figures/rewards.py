@@ -29,64 +29,99 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
     shapes = {"easy": "circle", "hard": "diamond"}
     reach = float(np.ceil(table[["first", "second"]].abs().to_numpy().max() + 3))
     scale = alt.Scale(domain=[-reach, reach], nice=False)
-    shift = alt.param(name="shift", value=0, bind=alt.binding_range(
-        min=-3, max=3, step=0.25, name="h, added to every reward on hard prompts: "))
+    shift = alt.param(
+        name="shift",
+        value=0,
+        bind=alt.binding_range(
+            min=-3, max=3, step=0.25, name="h, added to every reward on hard prompts: "
+        ),
+    )
     moved = alt.Chart(table).transform_calculate(
-        h="datum.prompts == 'hard' ? shift : 0", r="datum.first + datum.h",
+        h="datum.prompts == 'hard' ? shift : 0",
+        r="datum.first + datum.h",
         q="datum.second + datum.h",
         chosen="datum.label == 1 ? 'first' : 'second'",
         p="1 / (1 + exp(datum.q - datum.r))",
-        loss="-log(datum.label == 1 ? datum.p : 1 - datum.p)")
+        loss="-log(datum.label == 1 ? datum.p : 1 - datum.p)",
+    )
     colour = alt.Color("prompts:N", title="prompt", scale=_scale(kinds, colours))
     shape = alt.Shape("prompts:N", title="prompt", scale=_scale(kinds, shapes))
-    diagonal = alt.Chart(pd.DataFrame({"r": [-reach, reach]})).mark_line(
-        strokeDash=[4, 4], color="#858585").encode(
-        x=alt.X("r:Q", scale=scale, title="reward of the first answer"),
-        y=alt.Y("r:Q", scale=scale, title="reward of the second answer"))
+    diagonal = (
+        alt.Chart(pd.DataFrame({"r": [-reach, reach]}))
+        .mark_line(strokeDash=[4, 4], color="#858585")
+        .encode(
+            x=alt.X("r:Q", scale=scale, title="reward of the first answer"),
+            y=alt.Y("r:Q", scale=scale, title="reward of the second answer"),
+        )
+    )
     dots = moved.mark_point(size=38, strokeWidth=1.6, opacity=0.9).encode(
-        x="r:Q", y="q:Q", stroke=alt.Stroke("prompts:N", title="prompt",
-                                            scale=_scale(kinds, colours)), shape=shape,
+        x="r:Q",
+        y="q:Q",
+        stroke=alt.Stroke("prompts:N", title="prompt", scale=_scale(kinds, colours)),
+        shape=shape,
         fill=alt.Fill("prompts:N", title="prompt", scale=_scale(kinds, colours)),
         fillOpacity=alt.condition("datum.label == 1", alt.value(0.9), alt.value(0)),
-        tooltip=["prompts:N", alt.Tooltip("r:Q", format=".2f", title="reward of the first"),
-                 alt.Tooltip("q:Q", format=".2f", title="reward of the second"),
-                 alt.Tooltip("p:Q", format=".3f", title="P(L = 1)"),
-                 alt.Tooltip("chosen:N", title="preferred")])
-    loss = moved.transform_aggregate(mean="mean(loss)").transform_calculate(
-        text="'loss: ' + format(datum.mean, '.4f') + ' nats a pair'",
-    ).mark_text(align="left", fontSize=13, fontWeight="bold").encode(
-        text="text:N", x=alt.value(8), y=alt.value(14))
-    means = moved.transform_calculate(both="(datum.r + datum.q) / 2").transform_aggregate(
-        mean="mean(both)", groupby=["prompts"]).transform_calculate(
-        text="format(datum.mean, '+.2f')")
-    near = alt.X("mean:Q", title="mean reward of the answers",
-                 scale=alt.Scale(domain=[-3.75, 3.75], nice=False))
+        tooltip=[
+            "prompts:N",
+            alt.Tooltip("r:Q", format=".2f", title="reward of the first"),
+            alt.Tooltip("q:Q", format=".2f", title="reward of the second"),
+            alt.Tooltip("p:Q", format=".3f", title="P(L = 1)"),
+            alt.Tooltip("chosen:N", title="preferred"),
+        ],
+    )
+    loss = (
+        moved.transform_aggregate(mean="mean(loss)")
+        .transform_calculate(text="'loss: ' + format(datum.mean, '.4f') + ' nats a pair'")
+        .mark_text(align="left", fontSize=13, fontWeight="bold")
+        .encode(text="text:N", x=alt.value(8), y=alt.value(14))
+    )
+    means = (
+        moved.transform_calculate(both="(datum.r + datum.q) / 2")
+        .transform_aggregate(mean="mean(both)", groupby=["prompts"])
+        .transform_calculate(text="format(datum.mean, '+.2f')")
+    )
+    near = alt.X(
+        "mean:Q",
+        title="mean reward of the answers",
+        scale=alt.Scale(domain=[-3.75, 3.75], nice=False),
+    )
     row = alt.Y("prompts:N", title="prompt", sort=kinds)
     mean_dots = means.mark_point(size=150, filled=True, opacity=1).encode(
-        x=near, y=row, color=colour, shape=shape)
+        x=near, y=row, color=colour, shape=shape
+    )
     mean_text = means.mark_text(dy=-15, fontSize=13, fontWeight="bold").encode(
-        x=near, y=row, text="text:N")
-    verdict = moved.transform_calculate(both="(datum.r + datum.q) / 2").transform_aggregate(
-        mean="mean(both)", groupby=["prompts"]).transform_pivot(
-        "prompts", value="mean").transform_calculate(
-        text="'better served: ' + (datum.hard > datum.easy ? 'hard' : 'easy') + ' prompts'",
-    ).mark_text(align="right", dx=-6, fontSize=13, fontWeight="bold").encode(
-        text="text:N", x=alt.value("width"), y=alt.value(98))
+        x=near, y=row, text="text:N"
+    )
+    verdict = (
+        moved.transform_calculate(both="(datum.r + datum.q) / 2")
+        .transform_aggregate(mean="mean(both)", groupby=["prompts"])
+        .transform_pivot("prompts", value="mean")
+        .transform_calculate(
+            text="'better served: ' + (datum.hard > datum.easy ? 'hard' : 'easy') + ' prompts'"
+        )
+        .mark_text(align="right", dx=-6, fontSize=13, fontWeight="bold")
+        .encode(text="text:N", x=alt.value("width"), y=alt.value(98))
+    )
     mean = table.assign(both=(table["first"] + table["second"]) / 2).groupby("prompts").both.mean()
     p = 1 / (1 + np.exp(table["second"] - table["first"]))
     nats = -np.log(p.where(table["label"] == 1, 1 - p)).mean()
     below = mean["easy"] - mean["hard"]
-    return alt.vconcat(
-        alt.layer(diagonal, dots, loss).properties(width=430, height=330),
-        alt.layer(mean_dots, mean_text, verdict).properties(width=430, height=110),
-    ).add_params(shift).properties(
-        title=_title("Same labels, any shift", table, source),
-        description=f"Above, {len(table)} pairs, the reward of the first answer against that of "
-                    "the second, filled where the first is preferred, with the diagonal. Below, the mean reward on easy prompts "
-                    f"({mean['easy']:+.2f}) and on hard prompts ({mean['hard']:+.2f}). A slider "
-                    "adds h to both rewards of every pair on a hard prompt. They slide along the "
-                    f"diagonal, the loss of the labels stays at {nats:.4f} nats a pair, and hard "
-                    f"prompts have the lower mean reward when h is below {below:.2f}.")
+    return (
+        alt.vconcat(
+            alt.layer(diagonal, dots, loss).properties(width=430, height=330),
+            alt.layer(mean_dots, mean_text, verdict).properties(width=430, height=110),
+        )
+        .add_params(shift)
+        .properties(
+            title=_title("Same labels, any shift", table, source),
+            description=f"Above, {len(table)} pairs, the reward of the first answer against that of "
+            "the second, filled where the first is preferred, with the diagonal. Below, the mean reward on easy prompts "
+            f"({mean['easy']:+.2f}) and on hard prompts ({mean['hard']:+.2f}). A slider "
+            "adds h to both rewards of every pair on a hard prompt. They slide along the "
+            f"diagonal, the loss of the labels stays at {nats:.4f} nats a pair, and hard "
+            f"prompts have the lower mean reward when h is below {below:.2f}.",
+        )
+    )
 
 
 def judge_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatChart:
@@ -104,64 +139,128 @@ def judge_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.VConca
     """
     each = table.drop_duplicates("noise")
     step = float(each.noise.diff().min())
-    noise = alt.param(name="noise", value=1, bind=alt.binding_range(
-        min=float(each.noise.min()), max=float(each.noise.max()), step=step,
-        name="s, scale of the judge's noise: "))
+    noise = alt.param(
+        name="noise",
+        value=1,
+        bind=alt.binding_range(
+            min=float(each.noise.min()),
+            max=float(each.noise.max()),
+            step=step,
+            name="s, scale of the judge's noise: ",
+        ),
+    )
     picked = "abs(datum.noise - noise) < 0.001"
     reach = float(table.gap.abs().max()) + 0.4
-    x = alt.X("gap:Q", title="difference of rewards, r − r′",
-              scale=alt.Scale(domain=[-reach, reach], nice=False))
+    x = alt.X(
+        "gap:Q",
+        title="difference of rewards, r − r′",
+        scale=alt.Scale(domain=[-reach, reach], nice=False),
+    )
     y = alt.Scale(domain=[0, 1])
-    curve = alt.Chart(alt.sequence(-reach, reach, reach / 60, as_="gap")).transform_calculate(
-        p="1 / (1 + exp(-datum.gap / noise))").mark_line(
-        color="#858585", strokeDash=[6, 4], strokeWidth=2).encode(
-        x=x, y=alt.Y("p:Q", scale=y, title="share with L = 1"))
-    dots = alt.Chart(table).transform_filter(picked).mark_point(
-        size=70, filled=True, opacity=1, color="#2f86c8").encode(
-        x=x, y=alt.Y("share:Q", scale=y),
-        tooltip=[alt.Tooltip("gap:Q", format=".1f", title="centre of the bin"),
-                 alt.Tooltip("share:Q", format=".3f"), "pairs"])
-    said = alt.Chart(each).transform_filter(picked).transform_calculate(
-        text="'fitted weights: ' + datum.weights").mark_text(
-        align="left", fontSize=13, fontWeight="bold").encode(
-        text="text:N", x=alt.value(8), y=alt.value(14))
+    curve = (
+        alt.Chart(alt.sequence(-reach, reach, reach / 60, as_="gap"))
+        .transform_calculate(p="1 / (1 + exp(-datum.gap / noise))")
+        .mark_line(color="#858585", strokeDash=[6, 4], strokeWidth=2)
+        .encode(x=x, y=alt.Y("p:Q", scale=y, title="share with L = 1"))
+    )
+    dots = (
+        alt.Chart(table)
+        .transform_filter(picked)
+        .mark_point(size=70, filled=True, opacity=1, color="#2f86c8")
+        .encode(
+            x=x,
+            y=alt.Y("share:Q", scale=y),
+            tooltip=[
+                alt.Tooltip("gap:Q", format=".1f", title="centre of the bin"),
+                alt.Tooltip("share:Q", format=".3f"),
+                "pairs",
+            ],
+        )
+    )
+    said = (
+        alt.Chart(each)
+        .transform_filter(picked)
+        .transform_calculate(text="'fitted weights: ' + datum.weights")
+        .mark_text(align="left", fontSize=13, fontWeight="bold")
+        .encode(text="text:N", x=alt.value(8), y=alt.value(14))
+    )
     names = ["best possible", "fitted rewards"]
     long = each.rename(columns={"ceiling": names[0], "accuracy": names[1]}).melt(
-        id_vars="noise", value_vars=names, var_name="rule", value_name="rate")
-    colour = alt.Color("rule:N", title="accuracy", scale=alt.Scale(
-        domain=names, range=["#c2578f", "#2f86c8"]))
-    at = alt.X("noise:Q", title="scale of the judge's noise, s",
-               scale=alt.Scale(domain=[0, float(each.noise.max()) + step], nice=False))
+        id_vars="noise", value_vars=names, var_name="rule", value_name="rate"
+    )
+    colour = alt.Color(
+        "rule:N", title="accuracy", scale=alt.Scale(domain=names, range=["#c2578f", "#2f86c8"])
+    )
+    at = alt.X(
+        "noise:Q",
+        title="scale of the judge's noise, s",
+        scale=alt.Scale(domain=[0, float(each.noise.max()) + step], nice=False),
+    )
     rate = alt.Y("rate:Q", title="expected accuracy", scale=alt.Scale(domain=[0.5, 1]))
-    lines = alt.Chart(long).mark_line(strokeWidth=2).encode(
-        x=at, y=rate, color=colour, strokeDash=alt.StrokeDash(
-            "rule:N", title="accuracy", scale=alt.Scale(domain=names, range=[[1, 0], [5, 3]])))
-    asked = alt.Chart(pd.DataFrame({"rate": [0.7]})).mark_rule(
-        color="#858585", strokeDash=[2, 3]).encode(y=rate)
+    lines = (
+        alt.Chart(long)
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=at,
+            y=rate,
+            color=colour,
+            strokeDash=alt.StrokeDash(
+                "rule:N", title="accuracy", scale=alt.Scale(domain=names, range=[[1, 0], [5, 3]])
+            ),
+        )
+    )
+    asked = (
+        alt.Chart(pd.DataFrame({"rate": [0.7]}))
+        .mark_rule(color="#858585", strokeDash=[2, 3])
+        .encode(y=rate)
+    )
     here = alt.Chart(long).transform_filter(picked)
     rule = here.mark_rule(color="#858585").encode(x=at, y=rate, y2=alt.value(190))
     marks = here.mark_point(size=80, filled=True, opacity=1).encode(
-        x=at, y=rate, color=colour, shape=alt.Shape("rule:N", title="accuracy", scale=alt.Scale(
-            domain=names, range=["square", "circle"])))
-    text = alt.Chart(each).transform_filter(picked).transform_calculate(
-        text="'best possible ' + format(datum.ceiling, '.3f') + ', fitted ' + "
-             "format(datum.accuracy, '.3f')").mark_text(
-        align="right", dx=-6, fontSize=13, fontWeight="bold").encode(
-        text="text:N", x=alt.value("width"), y=alt.value(14))
-    verdict = alt.Chart(each).transform_filter(picked).transform_calculate(
-        text="'0.70 is ' + (datum.ceiling < 0.7 ? 'out of reach' : "
-             "format(datum.ceiling - 0.7, '.3f') + ' below the best')").mark_text(
-        align="right", dx=-6, fontSize=13, fontWeight="bold").encode(
-        text="text:N", x=alt.value("width"), y=alt.value(32))
-    ends = "; ".join(f"at s = {r.noise:g} best possible {r.ceiling:.3f}, fitted {r.accuracy:.3f}, "
-                     f"weights {r.weights}" for r in each.iloc[[0, len(each) // 2, -1]].itertuples())
-    return alt.vconcat(
-        alt.layer(curve, dots, said).properties(width=430, height=200),
-        alt.layer(asked, lines, rule, marks, text, verdict).properties(width=430, height=190),
-    ).add_params(noise).properties(
-        title=_title("What a noisier judge does", table, source),
-        description="Above, the share of pairs whose first answer is preferred, by difference of "
-                    "rewards, with the logistic curve. Below, expected accuracy by noise scale, "
-                    f"best possible and fitted: {ends}. A slider sets the noise scale s: the curve "
-                    "flattens and both accuracies fall towards one half as it grows. A dotted line "
-                    "marks an accuracy of 0.70, out of reach where the best possible is lower.")
+        x=at,
+        y=rate,
+        color=colour,
+        shape=alt.Shape(
+            "rule:N", title="accuracy", scale=alt.Scale(domain=names, range=["square", "circle"])
+        ),
+    )
+    text = (
+        alt.Chart(each)
+        .transform_filter(picked)
+        .transform_calculate(
+            text="'best possible ' + format(datum.ceiling, '.3f') + ', fitted ' + "
+            "format(datum.accuracy, '.3f')"
+        )
+        .mark_text(align="right", dx=-6, fontSize=13, fontWeight="bold")
+        .encode(text="text:N", x=alt.value("width"), y=alt.value(14))
+    )
+    verdict = (
+        alt.Chart(each)
+        .transform_filter(picked)
+        .transform_calculate(
+            text="'0.70 is ' + (datum.ceiling < 0.7 ? 'out of reach' : "
+            "format(datum.ceiling - 0.7, '.3f') + ' below the best')"
+        )
+        .mark_text(align="right", dx=-6, fontSize=13, fontWeight="bold")
+        .encode(text="text:N", x=alt.value("width"), y=alt.value(32))
+    )
+    ends = "; ".join(
+        f"at s = {r.noise:g} best possible {r.ceiling:.3f}, fitted {r.accuracy:.3f}, "
+        f"weights {r.weights}"
+        for r in each.iloc[[0, len(each) // 2, -1]].itertuples()
+    )
+    return (
+        alt.vconcat(
+            alt.layer(curve, dots, said).properties(width=430, height=200),
+            alt.layer(asked, lines, rule, marks, text, verdict).properties(width=430, height=190),
+        )
+        .add_params(noise)
+        .properties(
+            title=_title("What a noisier judge does", table, source),
+            description="Above, the share of pairs whose first answer is preferred, by difference of "
+            "rewards, with the logistic curve. Below, expected accuracy by noise scale, "
+            f"best possible and fitted: {ends}. A slider sets the noise scale s: the curve "
+            "flattens and both accuracies fall towards one half as it grows. A dotted line "
+            "marks an accuracy of 0.70, out of reach where the best possible is lower.",
+        )
+    )

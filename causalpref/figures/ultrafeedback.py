@@ -10,8 +10,13 @@ import pandas as pd
 
 from causalpref.figures._style import _title
 
-__all__ = ["accuracy_by_correlation", "aspect_accuracy", "dialled_pairs", "foretold_falls",
-           "labels_and_noise"]
+__all__ = [
+    "accuracy_by_correlation",
+    "aspect_accuracy",
+    "dialled_pairs",
+    "foretold_falls",
+    "labels_and_noise",
+]
 
 _SPLITS = ["ID", "OOD"]
 _SPLIT_COLOURS = alt.Scale(domain=_SPLITS, range=["#2f86c8", "#d1672c"])
@@ -33,43 +38,84 @@ def accuracy_by_correlation(scores: pd.DataFrame, *, source: str | None = None) 
 
     names = ["ours", "the paper's"]
     kept = ["rho", "split", "mean", "se"]
-    t = pd.concat([scores[kept].assign(whose=names[0]),
-                   PAPER_TABLE_1[kept].assign(whose=names[1])], ignore_index=True)
-    t = t.assign(se=t.se.fillna(0)).assign(
-        percent=lambda u: 100 * u["mean"], low=lambda u: 100 * (u["mean"] - u.se),
-        high=lambda u: 100 * (u["mean"] + u.se)).drop(columns=["mean", "se"]).round(3)
-    shown = alt.param(name="whose", value="both", bind=alt.binding_radio(
-        options=["both", *names], name="accuracies shown: "))
-    base = alt.Chart(t).transform_filter("whose == 'both' || whose == datum.whose").encode(
-        x=alt.X("rho:Q", title="ρ in training, correlation of δ₁ and δ₂",
+    t = pd.concat(
+        [scores[kept].assign(whose=names[0]), PAPER_TABLE_1[kept].assign(whose=names[1])],
+        ignore_index=True,
+    )
+    t = (
+        t.assign(se=t.se.fillna(0))
+        .assign(
+            percent=lambda u: 100 * u["mean"],
+            low=lambda u: 100 * (u["mean"] - u.se),
+            high=lambda u: 100 * (u["mean"] + u.se),
+        )
+        .drop(columns=["mean", "se"])
+        .round(3)
+    )
+    shown = alt.param(
+        name="whose",
+        value="both",
+        bind=alt.binding_radio(options=["both", *names], name="accuracies shown: "),
+    )
+    base = (
+        alt.Chart(t)
+        .transform_filter("whose == 'both' || whose == datum.whose")
+        .encode(
+            x=alt.X(
+                "rho:Q",
+                title="ρ in training, correlation of δ₁ and δ₂",
                 scale=alt.Scale(domain=[t.rho.min() - 0.04, t.rho.max() + 0.04], nice=False),
-                axis=alt.Axis(values=sorted(t.rho.unique()), format=".2~f")),
-        color=alt.Color("split:N", title="test pairs", scale=_SPLIT_COLOURS),
-        tooltip=["whose", "split", "rho",
-                 alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
-                 alt.Tooltip("low:Q", format=".1f"), alt.Tooltip("high:Q", format=".1f")])
+                axis=alt.Axis(values=sorted(t.rho.unique()), format=".2~f"),
+            ),
+            color=alt.Color("split:N", title="test pairs", scale=_SPLIT_COLOURS),
+            tooltip=[
+                "whose",
+                "split",
+                "rho",
+                alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
+                alt.Tooltip("low:Q", format=".1f"),
+                alt.Tooltip("high:Q", format=".1f"),
+            ],
+        )
+    )
     y = alt.Y("percent:Q", title="test accuracy, %", scale=alt.Scale(zero=False))
-    dash = alt.StrokeDash("whose:N", title="whose", scale=alt.Scale(
-        domain=names, range=[[1, 0], [6, 4]]))
-    cells = "; ".join(f"{r.whose}, {r.split}, rho {r.rho:g}: {r.percent:.1f} %"
-                      for r in t.itertuples())
+    dash = alt.StrokeDash(
+        "whose:N", title="whose", scale=alt.Scale(domain=names, range=[[1, 0], [6, 4]])
+    )
+    cells = "; ".join(
+        f"{r.whose}, {r.split}, rho {r.rho:g}: {r.percent:.1f} %" for r in t.itertuples()
+    )
     said = source or " / ".join(dict.fromkeys(scores["source"]))
-    return alt.layer(
-        base.mark_rule(strokeWidth=1.5).encode(
-            y=alt.Y("low:Q", scale=alt.Scale(zero=False), title="test accuracy, %"), y2="high:Q"),
-        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
-        base.mark_point(size=70, filled=True, opacity=1).encode(
-            y=y, shape=alt.Shape("split:N", title="test pairs", scale=_SPLIT_SHAPES)),
-    ).add_params(shown).properties(
-        width=430, height=280, title=alt.TitleParams(
-            "Accuracy when two latents are correlated in training", anchor="start",
-            subtitle=[*textwrap.wrap(f"Ours: {said}", 76),
-                      "The paper's: table 1, UltraFeedback, Llama-3-8B"]),
-        description=f"Lines, test accuracy with standard errors over seeds: {cells}.")
+    return (
+        alt.layer(
+            base.mark_rule(strokeWidth=1.5).encode(
+                y=alt.Y("low:Q", scale=alt.Scale(zero=False), title="test accuracy, %"), y2="high:Q"
+            ),
+            base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
+            base.mark_point(size=70, filled=True, opacity=1).encode(
+                y=y, shape=alt.Shape("split:N", title="test pairs", scale=_SPLIT_SHAPES)
+            ),
+        )
+        .add_params(shown)
+        .properties(
+            width=430,
+            height=280,
+            title=alt.TitleParams(
+                "Accuracy when two latents are correlated in training",
+                anchor="start",
+                subtitle=[
+                    *textwrap.wrap(f"Ours: {said}", 76),
+                    "The paper's: table 1, UltraFeedback, Llama-3-8B",
+                ],
+            ),
+            description=f"Lines, test accuracy with standard errors over seeds: {cells}.",
+        )
+    )
 
 
-def dialled_pairs(cells: pd.DataFrame, scores: pd.DataFrame, *,
-                  source: str | None = None) -> alt.LayerChart:
+def dialled_pairs(
+    cells: pd.DataFrame, scores: pd.DataFrame, *, source: str | None = None
+) -> alt.LayerChart:
     """Which pairs a dial at rho draws, for three ways of drawing them.
 
     Parameters
@@ -86,45 +132,79 @@ def dialled_pairs(cells: pd.DataFrame, scores: pd.DataFrame, *,
     """
     kinds = ["rest", "the latents disagree", "tie"]
     tilts, rhos = list(dict.fromkeys(scores.tilt)), np.sort(scores.rho.unique())
-    dials = [alt.param(name="tilt", value=tilts[0], bind=alt.binding_radio(
-                 options=tilts, name="tilt: ")),
-             alt.param(name="dialrho", value=float(rhos[0]), bind=alt.binding_range(
-                 min=float(rhos[0]), max=float(rhos[-1]),
-                 step=round(float(rhos[1] - rhos[0]), 6), name="ρ: "))]
+    dials = [
+        alt.param(
+            name="tilt", value=tilts[0], bind=alt.binding_radio(options=tilts, name="tilt: ")
+        ),
+        alt.param(
+            name="dialrho",
+            value=float(rhos[0]),
+            bind=alt.binding_range(
+                min=float(rhos[0]),
+                max=float(rhos[-1]),
+                step=round(float(rhos[1] - rhos[0]), 6),
+                name="ρ: ",
+            ),
+        ),
+    ]
     # the words stand on a row of their own with every cell: one table, one filter
     kept = cells[["tilt", "rho", "d1", "d2", "share", "kind"]].round({"share": 4})
     here = alt.Chart(kept[kept.share > 0]).transform_filter(
-        "datum.tilt == tilt && abs(datum.rho - dialrho) < 0.001")
+        "datum.tilt == tilt && abs(datum.rho - dialrho) < 0.001"
+    )
     reach = float(np.abs(cells[["d1", "d2"]]).to_numpy().max()) + 0.6
     room = alt.Scale(domain=[-reach, reach], nice=False)
     legend = alt.Legend(orient="bottom", symbolSize=90, title=None)
     dots = here.mark_point(filled=True, opacity=1).encode(
         x=alt.X("d1:Q", scale=room, title="δ₁", axis=alt.Axis(grid=False)),
         y=alt.Y("d2:Q", scale=room, title="δ₂", axis=alt.Axis(grid=False)),
-        size=alt.Size("share:Q", legend=None, scale=alt.Scale(
-            domain=[0, float(kept.share.max())], range=[0, 1100])),
-        color=alt.Color("kind:N", legend=legend, scale=alt.Scale(
-            domain=kinds, range=["#858585", "#d1672c", "#2f86c8"])),
-        shape=alt.Shape("kind:N", legend=legend, scale=alt.Scale(
-            domain=kinds, range=["circle", "diamond", "square"])),
-        tooltip=["d1", "d2", alt.Tooltip("share:Q", format=".1%", title="share of pairs"), "kind"])
-    told = alt.Chart(scores[["tilt", "rho", "ties", "ID", "OOD"]].round(4)).transform_filter(
-        "datum.tilt == tilt && abs(datum.rho - dialrho) < 0.001").transform_calculate(
-        words="'ρ = ' + format(datum.rho, '.1f') + ': ' + format(datum.ties, '.0%') + "
-              "' ties,;accuracy ' + format(datum.ID, '.1%') + ' ID, ' + "
-              "format(datum.OOD, '.1%') + ' OOD'").mark_text(
-        align="left", fontSize=13, fontWeight="bold", lineBreak=";").encode(
-        text="words:N", x=alt.value(0), y=alt.value(-29))
-    said = "; ".join(f"tilt {r.tilt}, rho {r.rho:g}: {r.ties:.0%} ties, {r.ID:.1%} ID, "
-                     f"{r.OOD:.1%} OOD" for r in scores.itertuples()
-                     if r.rho in (rhos[0], rhos[-1]))
+        size=alt.Size(
+            "share:Q",
+            legend=None,
+            scale=alt.Scale(domain=[0, float(kept.share.max())], range=[0, 1100]),
+        ),
+        color=alt.Color(
+            "kind:N",
+            legend=legend,
+            scale=alt.Scale(domain=kinds, range=["#858585", "#d1672c", "#2f86c8"]),
+        ),
+        shape=alt.Shape(
+            "kind:N",
+            legend=legend,
+            scale=alt.Scale(domain=kinds, range=["circle", "diamond", "square"]),
+        ),
+        tooltip=["d1", "d2", alt.Tooltip("share:Q", format=".1%", title="share of pairs"), "kind"],
+    )
+    told = (
+        alt.Chart(scores[["tilt", "rho", "ties", "ID", "OOD"]].round(4))
+        .transform_filter("datum.tilt == tilt && abs(datum.rho - dialrho) < 0.001")
+        .transform_calculate(
+            words="'ρ = ' + format(datum.rho, '.1f') + ': ' + format(datum.ties, '.0%') + "
+            "' ties,;accuracy ' + format(datum.ID, '.1%') + ' ID, ' + "
+            "format(datum.OOD, '.1%') + ' OOD'"
+        )
+        .mark_text(align="left", fontSize=13, fontWeight="bold", lineBreak=";")
+        .encode(text="words:N", x=alt.value(0), y=alt.value(-29))
+    )
+    said = "; ".join(
+        f"tilt {r.tilt}, rho {r.rho:g}: {r.ties:.0%} ties, {r.ID:.1%} ID, {r.OOD:.1%} OOD"
+        for r in scores.itertuples()
+        if r.rho in (rhos[0], rhos[-1])
+    )
     title = _title("Which pairs the dial draws", scores, source)
     title.offset = 30
-    return alt.layer(dots, told).add_params(*dials).properties(
-        width=430, height=330, title=title,
-        description="Dots on the grid of the differences of two ratings, larger where more pairs "
-                    "are drawn; diamonds where the latents disagree, squares where the rewards "
-                    f"tie. {said}. A slider sets rho, buttons the way of drawing.")
+    return (
+        alt.layer(dots, told)
+        .add_params(*dials)
+        .properties(
+            width=430,
+            height=330,
+            title=title,
+            description="Dots on the grid of the differences of two ratings, larger where more pairs "
+            "are drawn; diamonds where the latents disagree, squares where the rewards "
+            f"tie. {said}. A slider sets rho, buttons the way of drawing.",
+        )
+    )
 
 
 def labels_and_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -140,36 +220,80 @@ def labels_and_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.L
     """
     names = ["exact", "noisy"]
     rhos = np.sort(table.rho.unique())
-    dial = alt.param(name="noiserho", value=float(rhos[-1]), bind=alt.binding_range(
-        min=float(rhos[0]), max=float(rhos[-1]), step=round(float(rhos[1] - rhos[0]), 6),
-        name="ρ in training: "))
+    dial = alt.param(
+        name="noiserho",
+        value=float(rhos[-1]),
+        bind=alt.binding_range(
+            min=float(rhos[0]),
+            max=float(rhos[-1]),
+            step=round(float(rhos[1] - rhos[0]), 6),
+            name="ρ in training: ",
+        ),
+    )
     kept = table[["rho", "reading", "n", "accuracy", "limit"]].round(4)
     here = alt.Chart(kept).transform_filter("abs(datum.rho - noiserho) < 0.001")
-    x = alt.X("n:Q", title="training pairs", scale=alt.Scale(type="log", nice=False),
-              axis=alt.Axis(values=sorted(kept.n.unique()), format="~s"))
-    y = alt.Y("accuracy:Q", title="accuracy on opposed pairs", axis=alt.Axis(format="%"),
-              scale=alt.Scale(domain=[0.45, 1.02], nice=False))
-    colour = alt.Color("reading:N", title="readings", scale=alt.Scale(
-        domain=names, range=["#2f86c8", "#d1672c"]))
+    x = alt.X(
+        "n:Q",
+        title="training pairs",
+        scale=alt.Scale(type="log", nice=False),
+        axis=alt.Axis(values=sorted(kept.n.unique()), format="~s"),
+    )
+    y = alt.Y(
+        "accuracy:Q",
+        title="accuracy on opposed pairs",
+        axis=alt.Axis(format="%"),
+        scale=alt.Scale(domain=[0.45, 1.02], nice=False),
+    )
+    colour = alt.Color(
+        "reading:N", title="readings", scale=alt.Scale(domain=names, range=["#2f86c8", "#d1672c"])
+    )
     limits = here.mark_line(strokeDash=[6, 4], strokeWidth=1.5).encode(
-        x=x, y=alt.Y("limit:Q", scale=alt.Scale(domain=[0.45, 1.02], nice=False),
-                     title="accuracy on opposed pairs"), color=colour)
+        x=x,
+        y=alt.Y(
+            "limit:Q",
+            scale=alt.Scale(domain=[0.45, 1.02], nice=False),
+            title="accuracy on opposed pairs",
+        ),
+        color=colour,
+    )
     lines = here.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour)
     dots = here.mark_point(size=80, filled=True, opacity=1).encode(
-        x=x, y=y, color=colour, shape=alt.Shape("reading:N", title="readings", scale=alt.Scale(
-            domain=names, range=["circle", "diamond"])),
-        tooltip=["reading", "n", alt.Tooltip("accuracy:Q", format=".1%"),
-                 alt.Tooltip("limit:Q", format=".1%")])
-    last = here.transform_filter(f"datum.n == {int(kept.n.max())}").mark_text(
-        dy=-15, dx=-12, fontSize=13, fontWeight="bold").encode(
-        x=x, y=y, text=alt.Text("accuracy:Q", format=".1%"))
+        x=x,
+        y=y,
+        color=colour,
+        shape=alt.Shape(
+            "reading:N",
+            title="readings",
+            scale=alt.Scale(domain=names, range=["circle", "diamond"]),
+        ),
+        tooltip=[
+            "reading",
+            "n",
+            alt.Tooltip("accuracy:Q", format=".1%"),
+            alt.Tooltip("limit:Q", format=".1%"),
+        ],
+    )
+    last = (
+        here.transform_filter(f"datum.n == {int(kept.n.max())}")
+        .mark_text(dy=-15, dx=-12, fontSize=13, fontWeight="bold")
+        .encode(x=x, y=y, text=alt.Text("accuracy:Q", format=".1%"))
+    )
     ends = kept[kept.n == kept.n.max()]
-    said = "; ".join(f"{r.reading} readings, rho {r.rho:g}: {r.accuracy:.1%}, limit {r.limit:.1%}"
-                     for r in ends.itertuples())
-    return alt.layer(limits, lines, dots, last).add_params(dial).properties(
-        width=430, height=260, title=_title("Do more labels help?", table, source),
-        description="Lines, accuracy on opposed pairs by number of training pairs; dashed, the "
-                    f"limit. With {int(kept.n.max()):,} pairs: {said}. A slider sets rho.")
+    said = "; ".join(
+        f"{r.reading} readings, rho {r.rho:g}: {r.accuracy:.1%}, limit {r.limit:.1%}"
+        for r in ends.itertuples()
+    )
+    return (
+        alt.layer(limits, lines, dots, last)
+        .add_params(dial)
+        .properties(
+            width=430,
+            height=260,
+            title=_title("Do more labels help?", table, source),
+            description="Lines, accuracy on opposed pairs by number of training pairs; dashed, the "
+            f"limit. With {int(kept.n.max()):,} pairs: {said}. A slider sets rho.",
+        )
+    )
 
 
 def aspect_accuracy(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -185,45 +309,84 @@ def aspect_accuracy(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     """
     names = list(dict.fromkeys([*table.z1, *table.z2]))
     first = table.iloc[0]
-    menus = [alt.param(name="aspect1", value=first.z1, bind=alt.binding_select(
-                 options=names, name="z₁, weight 1/4: ")),
-             alt.param(name="aspect2", value=first.z2, bind=alt.binding_select(
-                 options=names, name="z₂, weight 3/4: "))]
+    menus = [
+        alt.param(
+            name="aspect1",
+            value=first.z1,
+            bind=alt.binding_select(options=names, name="z₁, weight 1/4: "),
+        ),
+        alt.param(
+            name="aspect2",
+            value=first.z2,
+            bind=alt.binding_select(options=names, name="z₂, weight 3/4: "),
+        ),
+    ]
     kept = table[["z1", "z2", "rho", "split", "mean", "low", "high", "expected"]].round(3)
     here = alt.Chart(kept).transform_filter("datum.z1 == aspect1 && datum.z2 == aspect2")
     room = alt.Scale(domain=[0.35, 0.85], nice=False)
     axis = alt.Axis(format="%")
-    x = alt.X("rho:Q", title="ρ in training, correlation of δ₁ and δ₂",
-              scale=alt.Scale(domain=[-0.06, 0.96], nice=False),
-              axis=alt.Axis(values=sorted(table.rho.unique()), format=".2~f"))
+    x = alt.X(
+        "rho:Q",
+        title="ρ in training, correlation of δ₁ and δ₂",
+        scale=alt.Scale(domain=[-0.06, 0.96], nice=False),
+        axis=alt.Axis(values=sorted(table.rho.unique()), format=".2~f"),
+    )
     y = alt.Y("mean:Q", scale=room, axis=axis, title="test accuracy")
     colour = alt.Color("split:N", title="test pairs", scale=_SPLIT_COLOURS)
-    coin = alt.Chart(pd.DataFrame({"mean": [0.5]})).mark_rule(
-        strokeDash=[2, 3], color="#858585").encode(y=y)
+    coin = (
+        alt.Chart(pd.DataFrame({"mean": [0.5]}))
+        .mark_rule(strokeDash=[2, 3], color="#858585")
+        .encode(y=y)
+    )
     bars = here.mark_rule(strokeWidth=2).encode(
-        x=x, y=alt.Y("low:Q", scale=room, axis=axis, title="test accuracy"), y2="high:Q",
-        color=colour)
+        x=x,
+        y=alt.Y("low:Q", scale=room, axis=axis, title="test accuracy"),
+        y2="high:Q",
+        color=colour,
+    )
     lines = here.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour)
-    foretold = here.transform_filter("datum.split == 'OOD'").mark_line(
-        strokeWidth=2, strokeDash=[6, 4], color="#858585").encode(
-        x=x, y=alt.Y("expected:Q", scale=room, axis=axis, title="test accuracy"))
+    foretold = (
+        here.transform_filter("datum.split == 'OOD'")
+        .mark_line(strokeWidth=2, strokeDash=[6, 4], color="#858585")
+        .encode(x=x, y=alt.Y("expected:Q", scale=room, axis=axis, title="test accuracy"))
+    )
     dots = here.mark_point(size=80, filled=True, opacity=1).encode(
-        x=x, y=y, color=colour, shape=alt.Shape("split:N", title="test pairs", scale=_SPLIT_SHAPES),
-        tooltip=["z1", "z2", "split", "rho", *(alt.Tooltip(f"{c}:Q", format=".1%")
-                                             for c in ("mean", "low", "high", "expected"))])
-    same = alt.Chart(pd.DataFrame({"words": ["choose two different aspects"]})).transform_filter(
-        "aspect1 == aspect2").mark_text(fontSize=14, fontWeight="bold").encode(
-        text="words:N", x=alt.value(alt.expr("width / 2")), y=alt.value(60))
+        x=x,
+        y=y,
+        color=colour,
+        shape=alt.Shape("split:N", title="test pairs", scale=_SPLIT_SHAPES),
+        tooltip=[
+            "z1",
+            "z2",
+            "split",
+            "rho",
+            *(alt.Tooltip(f"{c}:Q", format=".1%") for c in ("mean", "low", "high", "expected")),
+        ],
+    )
+    same = (
+        alt.Chart(pd.DataFrame({"words": ["choose two different aspects"]}))
+        .transform_filter("aspect1 == aspect2")
+        .mark_text(fontSize=14, fontWeight="bold")
+        .encode(text="words:N", x=alt.value(alt.expr("width / 2")), y=alt.value(60))
+    )
     wide = table[table.split == "OOD"].pivot_table(index=["z1", "z2"], columns="rho", values="mean")
     low, high = wide.columns.min(), wide.columns.max()
-    ends = [f"{a} and {b}: {r[low]:.0%} at rho {low:g}, {r[high]:.0%} at rho {high:g}"
-            for (a, b), r in wide.loc[(wide[high] - wide[low]).sort_values().index[
-                [0, -1]]].iterrows()]
-    return alt.layer(coin, foretold, bars, lines, dots, same).add_params(*menus).properties(
-        width=430, height=280, title=_title("The same question, any two aspects", table, source),
-        description=f"Lines, accuracy on pairs drawn alike and on opposed ones over rho, for "
-                    f"{len(wide)} ordered pairs of aspects chosen by menus. Opposed pairs, largest "
-                    f"fall and least: {'; '.join(ends)}.")
+    ends = [
+        f"{a} and {b}: {r[low]:.0%} at rho {low:g}, {r[high]:.0%} at rho {high:g}"
+        for (a, b), r in wide.loc[(wide[high] - wide[low]).sort_values().index[[0, -1]]].iterrows()
+    ]
+    return (
+        alt.layer(coin, foretold, bars, lines, dots, same)
+        .add_params(*menus)
+        .properties(
+            width=430,
+            height=280,
+            title=_title("The same question, any two aspects", table, source),
+            description=f"Lines, accuracy on pairs drawn alike and on opposed ones over rho, for "
+            f"{len(wide)} ordered pairs of aspects chosen by menus. Opposed pairs, largest "
+            f"fall and least: {'; '.join(ends)}.",
+        )
+    )
 
 
 def foretold_falls(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -238,30 +401,62 @@ def foretold_falls(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         What the data are. Default: the column ``source``.
     """
     names = list(dict.fromkeys(table.z2))
-    picked = alt.param(name="fallaspect", value="any", bind=alt.binding_select(
-        options=["any", *names], name="z₂, the aspect that weighs 3/4: "))
+    picked = alt.param(
+        name="fallaspect",
+        value="any",
+        bind=alt.binding_select(options=["any", *names], name="z₂, the aspect that weighs 3/4: "),
+    )
     t = table[["z1", "z2", "fall", "low", "high", "expected"]].round(2)
-    ends = [float(t[["low", "expected"]].min().min()) - 0.5,
-            float(t[["high", "expected"]].max().max()) + 0.5]
+    ends = [
+        float(t[["low", "expected"]].min().min()) - 0.5,
+        float(t[["high", "expected"]].max().max()) + 0.5,
+    ]
     room = alt.Scale(domain=ends, nice=False)
     x = alt.X("expected:Q", scale=room, title="foretold fall, points")
     y = alt.Y("fall:Q", scale=room, title="measured fall, points")
-    line = alt.Chart(pd.DataFrame({"expected": ends, "fall": ends})).mark_line(
-        strokeDash=[4, 4], color="#858585").encode(x=x, y=y)
-    base = alt.Chart(t).transform_calculate(
-        shown="fallaspect == 'any' || fallaspect == datum.z2 ? 1 : 0").encode(
-        x=x, opacity=alt.condition("datum.shown == 1", alt.value(1), alt.value(0.12)))
-    shape = alt.Shape("z2:N", title="z₂", sort=names, scale=alt.Scale(domain=names, range=[
-        "circle", "diamond", "square", "triangle-up", "triangle-down", "cross"]))
-    colour = alt.Color("z2:N", title="z₂", sort=names, scale=alt.Scale(domain=names, range=[
-        "#2f86c8", "#d1672c", "#c2578f", "#858585", "#3a9a6a", "#9a7d20"]))
+    line = (
+        alt.Chart(pd.DataFrame({"expected": ends, "fall": ends}))
+        .mark_line(strokeDash=[4, 4], color="#858585")
+        .encode(x=x, y=y)
+    )
+    base = (
+        alt.Chart(t)
+        .transform_calculate(shown="fallaspect == 'any' || fallaspect == datum.z2 ? 1 : 0")
+        .encode(x=x, opacity=alt.condition("datum.shown == 1", alt.value(1), alt.value(0.12)))
+    )
+    shape = alt.Shape(
+        "z2:N",
+        title="z₂",
+        sort=names,
+        scale=alt.Scale(
+            domain=names,
+            range=["circle", "diamond", "square", "triangle-up", "triangle-down", "cross"],
+        ),
+    )
+    colour = alt.Color(
+        "z2:N",
+        title="z₂",
+        sort=names,
+        scale=alt.Scale(
+            domain=names, range=["#2f86c8", "#d1672c", "#c2578f", "#858585", "#3a9a6a", "#9a7d20"]
+        ),
+    )
     bars = base.mark_rule(strokeWidth=1).encode(
-        y=alt.Y("low:Q", scale=room, title="measured fall, points"), y2="high:Q", color=colour)
+        y=alt.Y("low:Q", scale=room, title="measured fall, points"), y2="high:Q", color=colour
+    )
     dots = base.mark_point(size=75, filled=True).encode(
-        y=y, color=colour, shape=shape, tooltip=["z1", "z2", "fall", "low", "high", "expected"])
+        y=y, color=colour, shape=shape, tooltip=["z1", "z2", "fall", "low", "high", "expected"]
+    )
     r = float(np.corrcoef(t.expected, t.fall)[0, 1])
-    return alt.layer(line, bars, dots).add_params(picked).properties(
-        width=430, height=300, title=_title("Which pairs of aspects lose accuracy", table, source),
-        description=f"{len(t)} dots, one an ordered pair of aspects: measured fall of accuracy on "
-                    f"opposed pairs from {t.fall.min():.1f} to {t.fall.max():.1f} points against "
-                    f"the foretold one, correlation {r:.2f}. The dashed line is equality.")
+    return (
+        alt.layer(line, bars, dots)
+        .add_params(picked)
+        .properties(
+            width=430,
+            height=300,
+            title=_title("Which pairs of aspects lose accuracy", table, source),
+            description=f"{len(t)} dots, one an ordered pair of aspects: measured fall of accuracy on "
+            f"opposed pairs from {t.fall.min():.1f} to {t.fall.max():.1f} points against "
+            f"the foretold one, correlation {r:.2f}. The dashed line is equality.",
+        )
+    )

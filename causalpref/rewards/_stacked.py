@@ -34,21 +34,24 @@ class Stack:
         # weights lie (R, in, out): so their gradients come out of a product as they are stored
         self.parameters = {
             name: torch.stack([_turned(s[name]) for s in states]).to(device).requires_grad_()
-            for name in states[0]}
+            for name in states[0]
+        }
         self.lambda_ = torch.tensor([m.config.lambda_ for m in models], device=device)
 
     def keep(self, runs: Tensor) -> None:
         """Drop all runs but these."""
-        self.parameters = {name: p.detach()[runs].requires_grad_()
-                           for name, p in self.parameters.items()}
+        self.parameters = {
+            name: p.detach()[runs].requires_grad_() for name, p in self.parameters.items()
+        }
         self.lambda_ = self.lambda_[runs]
 
     def weights(self, run: int) -> dict[str, Tensor]:
         """Views of one run's parameters, as its model holds them."""
         return {name: _turned(p.detach()[run]) for name, p in self.parameters.items()}
 
-    def losses(self, e: Tensor, c: Tensor, label: Tensor, spans: Spans,
-               weight: Tensor | None = None) -> tuple[Tensor, Tensor | None, Tensor]:
+    def losses(
+        self, e: Tensor, c: Tensor, label: Tensor, spans: Spans, weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
         """Bradley-Terry loss, adversary's loss (or None) and margins, one row a run.
 
         Parameters
@@ -97,15 +100,16 @@ class Stack:
         r, _, n, width = sides.shape
         z = sides[:, :, low:high].reshape(r, -1, width)
         reward = self._apply(f"heads.{k}", z).view(r, 2, high - low)
-        mine = (c[:, None, low:high] == k)
+        mine = c[:, None, low:high] == k
         return F.pad(torch.where(mine, reward, 0.0), (low, n - high))
 
     def _apply(self, name: str, x: Tensor) -> Tensor:
         """One of the template's networks, each run with its own weights; x is (R, rows, in)."""
         for place, layer in self.template.get_submodule(name).named_children():
             if isinstance(layer, nn.Linear):
-                weight, bias = (self.parameters[f"{name}.{place}.{part}"]
-                                for part in ("weight", "bias"))
+                weight, bias = (
+                    self.parameters[f"{name}.{place}.{part}"] for part in ("weight", "bias")
+                )
                 x = torch.baddbmm(bias[:, None], x, weight)
             else:
                 x = layer(x)

@@ -34,14 +34,18 @@ def predict(model: RewardModel, data: PreferenceData, *, batch_size: int = 8192)
     for start in range(0, len(data), batch_size):
         rows = slice(start, start + batch_size)
         c = torch.tensor(objective[rows], device=device)
-        first, second = (model(torch.tensor(data.embeddings[side], device=device), c)
-                         for side in data.pairs[rows].T)
+        first, second = (
+            model(torch.tensor(data.embeddings[side], device=device), c)
+            for side in data.pairs[rows].T
+        )
         margins.append((first - second).double().cpu())
     margin = torch.cat(margins).numpy()
     if not np.isfinite(margin).all():
         row = int(np.flatnonzero(~np.isfinite(margin))[0])
-        raise ValueError(f"the reward difference of pair {row} is {margin[row]}: the model's "
-                         "weights are broken or its embeddings are out of scale")
+        raise ValueError(
+            f"the reward difference of pair {row} is {margin[row]}: the model's "
+            "weights are broken or its embeddings are out of scale"
+        )
     return margin
 
 
@@ -64,8 +68,7 @@ def accuracy(model: RewardModel, data: PreferenceData) -> dict[str, float]:
     if data.objective is not None and data.prompt_type is not None:
         consistent = data.consistent
         parts |= {"consistent": right[consistent], "inconsistent": right[~consistent]}
-    return {name: float(part.mean()) if len(part) else float("nan")
-            for name, part in parts.items()}
+    return {name: float(part.mean()) if len(part) else float("nan") for name, part in parts.items()}
 
 
 def summarise(runs: pd.DataFrame, by: Sequence[str], value: str = "accuracy") -> pd.DataFrame:

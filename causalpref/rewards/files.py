@@ -23,16 +23,20 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str,
 
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.part")
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary,
-              metadata=metadata)
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, metadata=metadata
+    )
     os.replace(temporary, path)
 
 
 def save_model(model: RewardModel, path: str | os.PathLike[str]) -> Path:
     """Write weights as safetensors, the configuration in the file's header."""
     path = Path(path)
-    write_tensors(model.state_dict(), path, {
-        "format": _FORMAT, "config": json.dumps(dataclasses.asdict(model.config))})
+    write_tensors(
+        model.state_dict(),
+        path,
+        {"format": _FORMAT, "config": json.dumps(dataclasses.asdict(model.config))},
+    )
     return path
 
 

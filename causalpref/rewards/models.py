@@ -9,8 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["KINDS", "RewardConfig", "RewardModel", "adversary_loss", "bradley_terry_loss",
-           "reverse_gradient"]
+__all__ = [
+    "KINDS",
+    "RewardConfig",
+    "RewardModel",
+    "adversary_loss",
+    "bradley_terry_loss",
+    "reverse_gradient",
+]
 
 Kind = Literal["base", "multihead", "adversarial"]
 KINDS: tuple[Kind, ...] = ("base", "multihead", "adversarial")
@@ -61,7 +67,9 @@ class RewardConfig:
         if self.lambda_ < 0:
             raise ValueError(f"lambda_ is {self.lambda_}, expected 0 or more")
         if self.latent is not None and (self.kind != "base" or self.latent < 1):
-            raise ValueError(f"latent is {self.latent} for {self.kind!r}: it is a width, for 'base'")
+            raise ValueError(
+                f"latent is {self.latent} for {self.kind!r}: it is a width, for 'base'"
+            )
 
 
 def _mlp(n_in: int, hidden: int, depth: int, n_out: int) -> nn.Sequential:
@@ -118,8 +126,10 @@ class RewardModel(nn.Module):
             For ``base``, which has none that the objective has not entered.
         """
         if self.config.kind == "base":
-            raise ValueError("the base model mixes in the objective at its first layer: "
-                             "it has no representation of the text alone")
+            raise ValueError(
+                "the base model mixes in the objective at its first layer: "
+                "it has no representation of the text alone"
+            )
         return self.trunk(e)
 
     def forward(self, e: Tensor, c: Tensor) -> Tensor:
@@ -145,8 +155,9 @@ class RewardModel(nn.Module):
         rewards = torch.cat([head(z) for head in self.heads], dim=-1)
         return rewards.gather(-1, c.unsqueeze(-1)).squeeze(-1)
 
-    def losses(self, e: Tensor, e_prime: Tensor, label: Tensor, c: Tensor
-               ) -> tuple[Tensor, Tensor | None, Tensor]:
+    def losses(
+        self, e: Tensor, e_prime: Tensor, label: Tensor, c: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
         """Bradley-Terry loss, adversary's loss (or None) and reward differences of a batch.
 
         Both losses are means over the pairs; the adversary's adds up the two

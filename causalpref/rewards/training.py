@@ -95,9 +95,17 @@ class Fit:
     diverged: str = ""
 
 
-def fit(config: RewardConfig, train: PreferenceData, validation: PreferenceData, *, seed: int,
-        epochs: int = 10, learning_rate: float = 1e-4, batch_size: int = 64,
-        device: str | None = None) -> Fit:
+def fit(
+    config: RewardConfig,
+    train: PreferenceData,
+    validation: PreferenceData,
+    *,
+    seed: int,
+    epochs: int = 10,
+    learning_rate: float = 1e-4,
+    batch_size: int = 64,
+    device: str | None = None,
+) -> Fit:
     """Train one model with Adam and keep the weights of the best validation accuracy.
 
     As in appendix E.1. The whole validation set is scored after every epoch. One run of
@@ -122,15 +130,23 @@ def fit(config: RewardConfig, train: PreferenceData, validation: PreferenceData,
     run = Run(config, train, validation, seed, learning_rate)
     fitted = fit_runs([run], epochs=epochs, batch_size=batch_size, device=device)[0]
     if fitted.diverged:
-        raise ValueError(f"{fitted.diverged}: lower the learning rate, or look at the "
-                         "embeddings' scale")
+        raise ValueError(
+            f"{fitted.diverged}: lower the learning rate, or look at the embeddings' scale"
+        )
     return fitted
 
 
-def fit_runs(runs: Sequence[Run], *, epochs: int = 10, batch_size: int = 64,
-             device: str | None = None, precision: Precision = "float32",
-             checkpoint: str | os.PathLike[str] | None = None, together: int | None = None,
-             progress: bool = False) -> list[Fit]:
+def fit_runs(
+    runs: Sequence[Run],
+    *,
+    epochs: int = 10,
+    batch_size: int = 64,
+    device: str | None = None,
+    precision: Precision = "float32",
+    checkpoint: str | os.PathLike[str] | None = None,
+    together: int | None = None,
+    progress: bool = False,
+) -> list[Fit]:
     """Train many models at once; each comes out as if it had been trained alone.
 
     Runs of one shape (configuration but for lambda, number of training pairs, embeddings) are
@@ -172,8 +188,10 @@ def fit_runs(runs: Sequence[Run], *, epochs: int = 10, batch_size: int = 64,
     if len(runs) == 0:
         raise ValueError("runs is empty: there is nothing to fit")
     if epochs < 1 or batch_size < 1 or (together is not None and together < 1):
-        raise ValueError(f"epochs ({epochs}), batch_size ({batch_size}) and together ({together}) "
-                         "must be positive")
+        raise ValueError(
+            f"epochs ({epochs}), batch_size ({batch_size}) and together ({together}) "
+            "must be positive"
+        )
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"precision is {precision!r}, expected 'float32' or 'bfloat16'")
     for place, run in enumerate(runs):
@@ -193,16 +211,27 @@ def fit_runs(runs: Sequence[Run], *, epochs: int = 10, batch_size: int = 64,
         plan = _agree(plan, checkpoint, _fingerprint(runs, epochs, batch_size, precision))
 
     cost = [len(run.train) * _count(run.config) for run in runs]
-    bar = tqdm(total=epochs * sum(cost), desc=f"{len(runs)} reward models", disable=not progress,
-               bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left")
+    bar = tqdm(
+        total=epochs * sum(cost),
+        desc=f"{len(runs)} reward models",
+        disable=not progress,
+        bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left",
+    )
     lock, stop = threading.Lock(), threading.Event()
     fits: dict[int, Fit] = {}
 
     def train(number: int) -> None:
         members = plan[number]
         file = None if checkpoint is None else checkpoint / f"{number}.safetensors"
-        program = _Program([runs[i] for i in members], shared, epochs=epochs, device=device,
-                           batch_size=batch_size, precision=precision, file=file)
+        program = _Program(
+            [runs[i] for i in members],
+            shared,
+            epochs=epochs,
+            device=device,
+            batch_size=batch_size,
+            precision=precision,
+            file=file,
+        )
 
         def tick(run: int, n_epochs: int) -> None:
             with lock:
@@ -218,8 +247,9 @@ def fit_runs(runs: Sequence[Run], *, epochs: int = 10, batch_size: int = 64,
                 train(number)
         else:
             # a core each: several small products side by side beat one that is shared out
-            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads,
-                                    initargs=(1,)) as pool:
+            with ThreadPoolExecutor(
+                workers, initializer=torch.set_num_threads, initargs=(1,)
+            ) as pool:
                 try:
                     for future in as_completed([pool.submit(train, k) for k in range(len(plan))]):
                         future.result()
@@ -235,8 +265,10 @@ def fit_runs(runs: Sequence[Run], *, epochs: int = 10, batch_size: int = 64,
 
 def curves(fits: Sequence[Fit]) -> pd.DataFrame:
     """Training curves of many fits, one row a run and epoch: tags, ``seed``, and the history."""
-    return pd.concat([fitted.history.assign(**{**fitted.tags, "seed": fitted.seed})
-                      for fitted in fits], ignore_index=True)
+    return pd.concat(
+        [fitted.history.assign(**{**fitted.tags, "seed": fitted.seed}) for fitted in fits],
+        ignore_index=True,
+    )
 
 
 def ordered(margin: Tensor, label: Tensor) -> Tensor:
@@ -249,8 +281,9 @@ def ordered(margin: Tensor, label: Tensor) -> Tensor:
 
 def _check(run: Run) -> None:
     if run.learning_rate <= 0 or (run.patience is not None and run.patience < 1):
-        raise ValueError(f"learning_rate ({run.learning_rate}) and patience ({run.patience}) "
-                         "must be positive")
+        raise ValueError(
+            f"learning_rate ({run.learning_rate}) and patience ({run.patience}) must be positive"
+        )
     sides = run.train, run.validation
     if sides[0].prompts is sides[1].prompts:
         both = np.intersect1d(*(side.pair_prompt for side in sides))
@@ -258,19 +291,23 @@ def _check(run: Run) -> None:
     else:
         shared = np.intersect1d(*(side.prompts[np.unique(side.pair_prompt)] for side in sides))
     if len(shared):
-        raise ValueError(f"train and validation share {len(shared)} prompts, {shared[0][:60]!r} "
-                         "among them: split by prompt")
+        raise ValueError(
+            f"train and validation share {len(shared)} prompts, {shared[0][:60]!r} "
+            "among them: split by prompt"
+        )
     for side in sides:
         objectives(side, run.config)
     if run.weight is not None:
         weight = np.asarray(run.weight, dtype=float)
         if weight.shape != (len(run.train),):
-            raise ValueError(f"weight has shape {weight.shape}, there are {len(run.train)} "
-                             "training pairs")
+            raise ValueError(
+                f"weight has shape {weight.shape}, there are {len(run.train)} training pairs"
+            )
         bad = np.flatnonzero(~(weight >= 0) | ~np.isfinite(weight))
         if len(bad) or weight.sum() == 0:
-            raise ValueError(f"weight[{bad[0]}] = {weight[bad[0]]}" if len(bad) else
-                             "all weights are 0")
+            raise ValueError(
+                f"weight[{bad[0]}] = {weight[bad[0]]}" if len(bad) else "all weights are 0"
+            )
 
 
 def objectives(data: PreferenceData, config: RewardConfig) -> np.ndarray:
@@ -284,17 +321,21 @@ def objectives(data: PreferenceData, config: RewardConfig) -> np.ndarray:
     if data.embeddings is None:
         raise ValueError("the data have no embeddings: make them with causalpref.text.embedding")
     if data.embeddings.shape[1] != config.d:
-        raise ValueError(f"the embeddings are {data.embeddings.shape[1]} wide, "
-                         f"config.d is {config.d}")
+        raise ValueError(
+            f"the embeddings are {data.embeddings.shape[1]} wide, config.d is {config.d}"
+        )
     if data.objective is None:
         if config.n_objectives > 1:
-            raise ValueError("the data have no objective, config.n_objectives is "
-                             f"{config.n_objectives}")
+            raise ValueError(
+                f"the data have no objective, config.n_objectives is {config.n_objectives}"
+            )
         return np.zeros(len(data), dtype=np.int64)
     bad = np.flatnonzero((data.objective < 0) | (data.objective >= config.n_objectives))
     if len(bad):
-        raise ValueError(f"objective[{bad[0]}] = {data.objective[bad[0]]}, expected 0 to "
-                         f"{config.n_objectives - 1}")
+        raise ValueError(
+            f"objective[{bad[0]}] = {data.objective[bad[0]]}, expected 0 to "
+            f"{config.n_objectives - 1}"
+        )
     return data.objective
 
 
@@ -328,13 +369,18 @@ def _count(config: RewardConfig) -> int:
         return sum(p.numel() for p in RewardModel(config).parameters())
 
 
-def _plan(runs: Sequence[Run], epochs: int, batch_size: int, device: str, cores: int,
-          together: int | None) -> list[list[int]]:
+def _plan(
+    runs: Sequence[Run], epochs: int, batch_size: int, device: str, cores: int, together: int | None
+) -> list[list[int]]:
     """Runs by program, the longest first."""
     shapes: dict[Any, list[int]] = {}
     for i, run in enumerate(runs):
-        key = (dataclasses.replace(run.config, lambda_=0.0), len(run.train), run.weight is None,
-               _where(run.train.embeddings))
+        key = (
+            dataclasses.replace(run.config, lambda_=0.0),
+            len(run.train),
+            run.weight is None,
+            _where(run.train.embeddings),
+        )
         shapes.setdefault(key, []).append(i)
     plan = []
     for members in shapes.values():
@@ -381,8 +427,11 @@ def _fingerprint(runs: Sequence[Run], epochs: int, batch_size: int, precision: s
         digest.update(seen[key])
 
     for run in runs:
-        digest.update(json.dumps([dataclasses.asdict(run.config), run.seed, run.learning_rate,
-                                  run.patience]).encode())
+        digest.update(
+            json.dumps(
+                [dataclasses.asdict(run.config), run.seed, run.learning_rate, run.patience]
+            ).encode()
+        )
         for side in (run.train, run.validation):
             for array in (side.pairs, side.label, side.objective, side.embeddings):
                 add(array)
@@ -396,8 +445,10 @@ def _agree(plan: list[list[int]], folder: Path, fingerprint: str) -> list[list[i
     if file.is_file():
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept["fingerprint"] != fingerprint:
-            raise ValueError(f"checkpoint {folder} belongs to other runs or settings: delete it, "
-                             "or name another folder")
+            raise ValueError(
+                f"checkpoint {folder} belongs to other runs or settings: delete it, "
+                "or name another folder"
+            )
         return kept["plan"]
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / ".plan.json.part"
@@ -426,8 +477,17 @@ def forget(folder: str | os.PathLike[str]) -> None:
 class _Program:
     """Runs of one shape, trained step by step together."""
 
-    def __init__(self, runs: Sequence[Run], shared: _Shared, *, epochs: int, batch_size: int,
-                 device: str, precision: Precision, file: Path | None):
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        shared: _Shared,
+        *,
+        epochs: int,
+        batch_size: int,
+        device: str,
+        precision: Precision,
+        file: Path | None,
+    ):
         self.runs, self.shared, self.epochs, self.device = runs, shared, epochs, device
         self.batch_size, self.precision, self.file = batch_size, precision, file
         self.history: list[list[dict[str, Any]]] = [[] for _ in runs]
@@ -447,10 +507,19 @@ class _Program:
                 tick(k, self.epoch if k in self.alive else self.epochs)
         if self.alive and self.epoch < self.epochs:
             self._train(tick, stop)
-        return [Fit(model=model.to("cpu").eval(), history=_table(history), best_epoch=best[0],
-                    seed=run.seed, tags=run.tags, diverged=diverged)
-                for model, history, best, run, diverged in
-                zip(self.models, self.history, self.best, self.runs, self.diverged)]
+        return [
+            Fit(
+                model=model.to("cpu").eval(),
+                history=_table(history),
+                best_epoch=best[0],
+                seed=run.seed,
+                tags=run.tags,
+                diverged=diverged,
+            )
+            for model, history, best, run, diverged in zip(
+                self.models, self.history, self.best, self.runs, self.diverged
+            )
+        ]
 
     def _train(self, tick: Callable[[int, int], None], stop: threading.Event) -> None:
         config = self.runs[0].config
@@ -459,8 +528,13 @@ class _Program:
         label = self._stacked(lambda run: run.train.label)
         c_host = torch.stack([torch.tensor(objectives(run.train, config)) for run in self.runs])
         c_all = c_host.to(self.device)
-        weight = None if self.runs[0].weight is None else self._stacked(
-            lambda run: (np.asarray(run.weight) / np.mean(run.weight)).astype(np.float32))
+        weight = (
+            None
+            if self.runs[0].weight is None
+            else self._stacked(
+                lambda run: (np.asarray(run.weight) / np.mean(run.weight)).astype(np.float32)
+            )
+        )
         orders = [torch.Generator().manual_seed(run.seed) for run in self.runs]
         n = len(self.runs[0].train)
         for order in orders:  # batches of the epochs that are done
@@ -481,16 +555,22 @@ class _Program:
                 y = label[at]
                 with self._cast():
                     loss, adversary, margin = self.stack.losses(
-                        embeddings[pairs[at].transpose(1, 2)], c_all[at], y, spans,
-                        None if weight is None else weight[at])
+                        embeddings[pairs[at].transpose(1, 2)],
+                        c_all[at],
+                        y,
+                        spans,
+                        None if weight is None else weight[at],
+                    )
                 total = loss if adversary is None else loss + adversary
-                broke = torch.where(torch.isfinite(broke) & ~torch.isfinite(total),
-                                    total.detach(), broke)
+                broke = torch.where(
+                    torch.isfinite(broke) & ~torch.isfinite(total), total.detach(), broke
+                )
                 self._step(optimiser, total)
                 with torch.no_grad():
                     extra = torch.full_like(loss, torch.nan) if adversary is None else adversary
                     sums += batch.shape[1] * torch.stack(
-                        [loss.double(), extra.double(), ordered(margin, y).mean(1)], dim=1)
+                        [loss.double(), extra.double(), ordered(margin, y).mean(1)], dim=1
+                    )
             self._close_epoch((sums / n).tolist(), broke.tolist())
             before, here = self.alive, [k for k in self.alive if not self._stops(k)]
             self.alive = here if self.epoch < self.epochs else []
@@ -509,8 +589,9 @@ class _Program:
         return torch.stack([torch.tensor(of(run)) for run in self.runs]).to(self.device)
 
     def _cast(self) -> torch.autocast:
-        return torch.autocast(self.device.split(":")[0], torch.bfloat16,
-                              enabled=self.precision == "bfloat16")
+        return torch.autocast(
+            self.device.split(":")[0], torch.bfloat16, enabled=self.precision == "bfloat16"
+        )
 
     def _close_epoch(self, sums: list[list[float]], broke: list[float]) -> None:
         """Validation, history and best weights of every run."""
@@ -522,10 +603,16 @@ class _Program:
             if not math.isfinite(bad):
                 self.diverged[k] = f"the loss is {bad} in epoch {self.epoch}"
                 continue
-            self.history[k].append({
-                "epoch": self.epoch, "train_loss": sums[place][0],
-                "train_accuracy": sums[place][2], "adversary_loss": sums[place][1],
-                "validation_loss": loss, "validation_accuracy": accuracy})
+            self.history[k].append(
+                {
+                    "epoch": self.epoch,
+                    "train_loss": sums[place][0],
+                    "train_accuracy": sums[place][2],
+                    "adversary_loss": sums[place][1],
+                    "validation_loss": loss,
+                    "validation_accuracy": accuracy,
+                }
+            )
             if accuracy > self.best[k][1]:
                 self.best[k] = self.epoch, accuracy
                 self.models[k].load_state_dict(self.stack.weights(place))
@@ -542,8 +629,10 @@ class _Program:
         for rows in torch.arange(len(data), device=self.device).split(8192):
             with self._cast():
                 a, _, margin = torch.func.functional_call(
-                    _Losses(self.stack.template), {f"model.{k}": v for k, v in weights.items()},
-                    (embeddings[pairs[rows, 0]], embeddings[pairs[rows, 1]], label[rows], c[rows]))
+                    _Losses(self.stack.template),
+                    {f"model.{k}": v for k, v in weights.items()},
+                    (embeddings[pairs[rows, 0]], embeddings[pairs[rows, 1]], label[rows], c[rows]),
+                )
             loss += a.item() * len(rows)
             right += ordered(margin, label[rows]).sum().item()
         return loss / len(data), right / len(data)
@@ -551,27 +640,38 @@ class _Program:
     def _stops(self, k: int) -> bool:
         patience = self.runs[k].patience
         return bool(self.diverged[k]) or (
-            patience is not None and self.epoch - self.best[k][0] >= patience)
+            patience is not None and self.epoch - self.best[k][0] >= patience
+        )
 
     # Adam, one block of runs a learning rate
 
     def _blocks(self) -> list[tuple[float, slice]]:
         rates = [self.runs[k].learning_rate for k in self.alive]
-        return [(rate, slice(rates.index(rate), rates.index(rate) + rates.count(rate)))
-                for rate in dict.fromkeys(rates)]
+        return [
+            (rate, slice(rates.index(rate), rates.index(rate) + rates.count(rate)))
+            for rate in dict.fromkeys(rates)
+        ]
 
     def _optimiser(self) -> torch.optim.Optimizer:
         parameters = self.stack.parameters
-        groups = [{"params": [torch.nn.Parameter(p.detach()[block]) for p in parameters.values()],
-                   "lr": rate} for rate, block in self._blocks()]
+        groups = [
+            {
+                "params": [torch.nn.Parameter(p.detach()[block]) for p in parameters.values()],
+                "lr": rate,
+            }
+            for rate, block in self._blocks()
+        ]
         optimiser = torch.optim.Adam(groups, fused=True)
         if self.moments:
             for group, (_, block) in zip(optimiser.param_groups, self._blocks()):
                 for name, p in zip(parameters, group["params"]):
                     optimiser.state[p] = {
                         "step": self.moments["step"].clone(),
-                        **{m: self.moments[f"{m}.{name}"][block].clone()
-                           for m in ("exp_avg", "exp_avg_sq")}}
+                        **{
+                            m: self.moments[f"{m}.{name}"][block].clone()
+                            for m in ("exp_avg", "exp_avg_sq")
+                        },
+                    }
         return optimiser
 
     def _step(self, optimiser: torch.optim.Optimizer, total: Tensor) -> None:
@@ -598,20 +698,35 @@ class _Program:
         self._remember(optimiser)
         rows = torch.tensor([before.index(k) for k in self.alive], device=self.device)
         self.stack.keep(rows)
-        self.moments = {name: m if name == "step" else m[rows]
-                        for name, m in self.moments.items()}
+        self.moments = {name: m if name == "step" else m[rows] for name, m in self.moments.items()}
 
     # checkpoints
 
     def _save(self) -> None:
-        tensors = {f"best.{k}.{name}": p for k, model in enumerate(self.models)
-                   for name, p in model.state_dict().items()}
+        tensors = {
+            f"best.{k}.{name}": p
+            for k, model in enumerate(self.models)
+            for name, p in model.state_dict().items()
+        }
         if self.alive:
             tensors |= {f"now.{name}": p for name, p in self.stack.parameters.items()}
             tensors |= {f"adam.{name}": m for name, m in self.moments.items()}
-        write_tensors(tensors, self.file, {"format": _FORMAT, "state": json.dumps({
-            "epoch": self.epoch, "alive": self.alive, "best": self.best,
-            "diverged": self.diverged, "history": self.history})})
+        write_tensors(
+            tensors,
+            self.file,
+            {
+                "format": _FORMAT,
+                "state": json.dumps(
+                    {
+                        "epoch": self.epoch,
+                        "alive": self.alive,
+                        "best": self.best,
+                        "diverged": self.diverged,
+                        "history": self.history,
+                    }
+                ),
+            },
+        )
 
     def _load(self) -> None:
         from safetensors import safe_open
@@ -624,15 +739,23 @@ class _Program:
         self.diverged, self.history = state["diverged"], state["history"]
         for k, model in enumerate(self.models):
             prefix = f"best.{k}."
-            model.load_state_dict({name.removeprefix(prefix): t for name, t in tensors.items()
-                                   if name.startswith(prefix)})
+            model.load_state_dict(
+                {
+                    name.removeprefix(prefix): t
+                    for name, t in tensors.items()
+                    if name.startswith(prefix)
+                }
+            )
         if self.alive:
             self.stack.keep(torch.tensor(self.alive, device=self.device))
             with torch.no_grad():
                 for name, p in self.stack.parameters.items():
                     p.copy_(tensors[f"now.{name}"])
-            self.moments = {name.removeprefix("adam."): t for name, t in tensors.items()
-                            if name.startswith("adam.")}
+            self.moments = {
+                name.removeprefix("adam."): t
+                for name, t in tensors.items()
+                if name.startswith("adam.")
+            }
 
 
 class _Losses(torch.nn.Module):
@@ -673,6 +796,12 @@ def _batches(rows: Tensor, c: Tensor, config: RewardConfig, size: int) -> Any:
 
 
 def _table(history: list[dict[str, Any]]) -> pd.DataFrame:
-    columns = ("epoch", "train_loss", "train_accuracy", "adversary_loss", "validation_loss",
-               "validation_accuracy")
+    columns = (
+        "epoch",
+        "train_loss",
+        "train_accuracy",
+        "adversary_loss",
+        "validation_loss",
+        "validation_accuracy",
+    )
     return pd.DataFrame(history, columns=columns)

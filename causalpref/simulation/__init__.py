@@ -23,8 +23,15 @@ from scipy import optimize, special, stats
 
 from causalpref.data import PreferenceData
 
-__all__ = ["EXAMPLES", "Embedding", "Example", "Latent", "Simulator", "linear_reward",
-           "quadratic_reward"]
+__all__ = [
+    "EXAMPLES",
+    "Embedding",
+    "Example",
+    "Latent",
+    "Simulator",
+    "linear_reward",
+    "quadratic_reward",
+]
 
 Reward = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """r(z_x, z_t, c): rewards (n,) from latents (n, k), (n, m) and contexts (n,)."""
@@ -57,8 +64,10 @@ class Latent:
 
     def __post_init__(self) -> None:
         if self.kind not in ("gaussian", "binary", "ordinal"):
-            raise ValueError(f"latent {self.name!r}: kind is {self.kind!r}, expected "
-                             "'gaussian', 'binary' or 'ordinal'")
+            raise ValueError(
+                f"latent {self.name!r}: kind is {self.kind!r}, expected "
+                "'gaussian', 'binary' or 'ordinal'"
+            )
         if self.kind == "gaussian":
             if self.shares is not None:
                 raise ValueError(f"latent {self.name!r}: a Gaussian one has no shares")
@@ -71,8 +80,7 @@ class Latent:
             shares = (0.2,) * 5
         shares = tuple(float(s) for s in np.atleast_1d(shares))
         if len(shares) < 2 or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
-            raise ValueError(f"latent {self.name!r}: shares {shares} must be positive and "
-                             "sum to 1")
+            raise ValueError(f"latent {self.name!r}: shares {shares} must be positive and sum to 1")
         object.__setattr__(self, "shares", shares)
 
     @property
@@ -112,13 +120,15 @@ def _correlation_of_latents(a: Latent, b: Latent, underlying: float) -> float:
         cuts = b.cuts if a.kind == "gaussian" else a.cuts
         return float(underlying * stats.norm.pdf(cuts).sum() / (a.sd * b.sd))
     if abs(underlying) > 1 - 1e-12:
-        both = (np.minimum if underlying > 0 else lambda s, t: np.maximum(0, s + t - 1))
+        both = np.minimum if underlying > 0 else lambda s, t: np.maximum(0, s + t - 1)
         joint = both(stats.norm.cdf(a.cuts)[:, None], stats.norm.cdf(b.cuts)[None, :])
     else:
         grid = np.stack(np.meshgrid(a.cuts, b.cuts, indexing="ij"), axis=-1)
-        joint = np.atleast_1d(stats.multivariate_normal.cdf(
-            grid.reshape(-1, 2), cov=[[1, underlying], [underlying, 1]])).reshape(
-                len(a.cuts), len(b.cuts))
+        joint = np.atleast_1d(
+            stats.multivariate_normal.cdf(
+                grid.reshape(-1, 2), cov=[[1, underlying], [underlying, 1]]
+            )
+        ).reshape(len(a.cuts), len(b.cuts))
     product = stats.norm.cdf(a.cuts)[:, None] * stats.norm.cdf(b.cuts)[None, :]
     return float((joint - product).sum() / (a.sd * b.sd))
 
@@ -132,13 +142,16 @@ def _underlying_correlation(latents: Sequence[Latent], wanted: np.ndarray) -> np
             a, b, target = latents[i], latents[j], wanted[i, j]
             low, high = (_correlation_of_latents(a, b, r) for r in (-1.0, 1.0))
             if not low <= target <= high:
-                raise ValueError(f"correlation {target:g} of {a.name!r} and {b.name!r} is out of "
-                                 f"reach: with these marginals it lies in [{low:.3f}, {high:.3f}]")
+                raise ValueError(
+                    f"correlation {target:g} of {a.name!r} and {b.name!r} is out of "
+                    f"reach: with these marginals it lies in [{low:.3f}, {high:.3f}]"
+                )
             if a.kind == b.kind == "gaussian" or target == 0:
                 r = target
             else:
-                r = optimize.brentq(lambda u: _correlation_of_latents(a, b, u) - target, -1, 1,
-                                    xtol=1e-10)
+                r = optimize.brentq(
+                    lambda u: _correlation_of_latents(a, b, u) - target, -1, 1, xtol=1e-10
+                )
             out[i, j] = out[j, i] = r
     return out
 
@@ -209,13 +222,16 @@ class Embedding:
 
     def __post_init__(self) -> None:
         if self.d < 1 or self.nuisance < 0 or self.noise < 0:
-            raise ValueError(f"d ({self.d}) must be positive, nuisance ({self.nuisance}) and noise "
-                             f"({self.noise}) not negative")
+            raise ValueError(
+                f"d ({self.d}) must be positive, nuisance ({self.nuisance}) and noise "
+                f"({self.noise}) not negative"
+            )
         if np.min(self.blur) < 0:
             raise ValueError(f"blur is {self.blur}, expected no negative number")
 
-    def draw(self, z: np.ndarray, prompt: np.ndarray, prompt_type: np.ndarray,
-             rng: np.random.Generator) -> np.ndarray:
+    def draw(
+        self, z: np.ndarray, prompt: np.ndarray, prompt_type: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
         """Embeddings (n, d), float32, of responses with latents z (n, q).
 
         Parameters
@@ -235,7 +251,9 @@ class Embedding:
         kind = prompt_type[prompt]
         if np.any(self.blur):
             if np.ndim(self.blur) and len(self.blur) != z.shape[1]:
-                raise ValueError(f"blur has {len(self.blur)} values, there are {z.shape[1]} latents")
+                raise ValueError(
+                    f"blur has {len(self.blur)} values, there are {z.shape[1]} latents"
+                )
             z = z + self.blur * rng.standard_normal(z.shape)
         for t in range(n_types):
             own = each.standard_normal((z.shape[1], self.d))
@@ -319,7 +337,7 @@ class Simulator:
     _set: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        put = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        put = lambda name, value: object.__setattr__(self, name, value)
         put("response_latents", tuple(self.response_latents))
         put("prompt_latents", tuple(self.prompt_latents))
         m, k = len(self.response_latents), len(self.prompt_latents)
@@ -342,35 +360,48 @@ class Simulator:
         correlation = np.asarray(self.correlation, dtype=float)
         if correlation.ndim == 0:
             if m > 2 and correlation != 0:
-                raise ValueError(f"correlation is one number, there are {m} response latents: "
-                                 "give a matrix")
+                raise ValueError(
+                    f"correlation is one number, there are {m} response latents: give a matrix"
+                )
             correlation = np.where(np.eye(m, dtype=bool), 1.0, correlation)
-        if correlation.shape != (m, m) or not np.allclose(correlation, correlation.T) \
-                or not np.allclose(np.diag(correlation), 1):
-            raise ValueError(f"correlation must be a symmetric ({m}, {m}) matrix with a diagonal "
-                             "of ones")
+        if (
+            correlation.shape != (m, m)
+            or not np.allclose(correlation, correlation.T)
+            or not np.allclose(np.diag(correlation), 1)
+        ):
+            raise ValueError(
+                f"correlation must be a symmetric ({m}, {m}) matrix with a diagonal of ones"
+            )
         _root("correlation", correlation)
         put("correlation", _read_only(correlation))
 
-        effect = np.zeros((m, k)) if self.prompt_effect is None else \
-            np.asarray(self.prompt_effect, dtype=float)
+        effect = (
+            np.zeros((m, k))
+            if self.prompt_effect is None
+            else np.asarray(self.prompt_effect, dtype=float)
+        )
         if effect.shape != (m, k):
             raise ValueError(f"prompt_effect has shape {effect.shape}, expected ({m}, {k})")
         left = 1 - (effect**2).sum(1)
         if (left < 0).any():
             j = int(np.argmin(left))
-            raise ValueError(f"prompt_effect of {self.response_latents[j].name!r} has squares that "
-                             f"add up to {1 - left[j]:g}, more than the variance of 1 there is")
+            raise ValueError(
+                f"prompt_effect of {self.response_latents[j].name!r} has squares that "
+                f"add up to {1 - left[j]:g}, more than the variance of 1 there is"
+            )
         put("prompt_effect", _read_only(effect))
-        shift = np.zeros((self.n_types, k)) if self.type_effect is None else \
-            np.asarray(self.type_effect, dtype=float)
+        shift = (
+            np.zeros((self.n_types, k))
+            if self.type_effect is None
+            else np.asarray(self.type_effect, dtype=float)
+        )
         if shift.shape != (self.n_types, k):
-            raise ValueError(f"type_effect has shape {shift.shape}, expected "
-                             f"({self.n_types}, {k})")
+            raise ValueError(f"type_effect has shape {shift.shape}, expected ({self.n_types}, {k})")
         put("type_effect", _read_only(shift))
         plain = not effect.any()
-        within = (_underlying_correlation(self.response_latents, correlation) if plain
-                  else correlation)
+        within = (
+            _underlying_correlation(self.response_latents, correlation) if plain else correlation
+        )
         scale = np.sqrt(left)
         put("_root", _root("correlation, for the underlying normals,", within) * scale[:, None])
 
@@ -383,11 +414,16 @@ class Simulator:
         """The same model with some dials turned."""
         return dataclasses.replace(self, **dials)
 
-    def do(self, *, context: int | None = None, prompt_type: int | None = None,
-           prompt: Mapping[int, float] | None = None,
-           response: Mapping[int, float] | None = None,
-           first: Mapping[int, float] | None = None,
-           second: Mapping[int, float] | None = None) -> Simulator:
+    def do(
+        self,
+        *,
+        context: int | None = None,
+        prompt_type: int | None = None,
+        prompt: Mapping[int, float] | None = None,
+        response: Mapping[int, float] | None = None,
+        first: Mapping[int, float] | None = None,
+        second: Mapping[int, float] | None = None,
+    ) -> Simulator:
         """The model under an intervention; everything upstream of it stays as it is.
 
         Parameters
@@ -413,17 +449,21 @@ class Simulator:
             A context, type or latent that does not exist.
         """
         new = dict(self._set)
-        for name, value, n in (("context", context, len(self.contexts)),
-                               ("prompt_type", prompt_type, self.n_types)):
+        for name, value, n in (
+            ("context", context, len(self.contexts)),
+            ("prompt_type", prompt_type, self.n_types),
+        ):
             if value is not None:
                 if not 0 <= value < n:
                     raise ValueError(f"{name} is {value}, expected 0 to {n - 1}")
                 new[name] = value
-        for name, values, latents in (("prompt", prompt, self.prompt_latents),
-                                      ("first", response, self.response_latents),
-                                      ("second", response, self.response_latents),
-                                      ("first", first, self.response_latents),
-                                      ("second", second, self.response_latents)):
+        for name, values, latents in (
+            ("prompt", prompt, self.prompt_latents),
+            ("first", response, self.response_latents),
+            ("second", response, self.response_latents),
+            ("first", first, self.response_latents),
+            ("second", second, self.response_latents),
+        ):
             for j, v in (values or {}).items():
                 if not 0 <= j < len(latents):
                     raise ValueError(f"there is no latent {j} to set: there are {len(latents)}")
@@ -432,8 +472,9 @@ class Simulator:
 
     # -- level 1 and 2: sampling, observational or after `do` ---------------
 
-    def sample(self, n_prompts: int, *, seed: int | np.random.Generator, responses: int = 2
-               ) -> PreferenceData:
+    def sample(
+        self, n_prompts: int, *, seed: int | np.random.Generator, responses: int = 2
+    ) -> PreferenceData:
         """Draw users, prompts, responses and labels.
 
         One user a prompt; every pair of its responses is judged once, in an order
@@ -480,8 +521,10 @@ class Simulator:
             kept += int(ok.sum())
             tried += size
             if tried >= 20_000 and kept < tried / 1000:
-                raise ValueError(f"the hole swallows {1 - kept / tried:.2%} of the prompts: "
-                                 "nothing is left to draw")
+                raise ValueError(
+                    f"the hole swallows {1 - kept / tried:.2%} of the prompts: "
+                    "nothing is left to draw"
+                )
         c, kind, z_x, z = (np.concatenate(p)[:n_prompts] for p in zip(*parts))
 
         flip = rng.random((n_prompts, len(left))) < 0.5
@@ -498,18 +541,28 @@ class Simulator:
         embeddings = None
         if self.embedding is not None:
             latents = self.prompt_latents + self.response_latents
-            scaled = ((np.concatenate([z_x[prompt], z], axis=1) - [g.mean for g in latents])
-                      / [g.sd for g in latents])
+            scaled = (np.concatenate([z_x[prompt], z], axis=1) - [g.mean for g in latents]) / [
+                g.sd for g in latents
+            ]
             embeddings = self.embedding.draw(scaled, prompt, kind, rng)
         return PreferenceData(
             prompts=[f"prompt {i}" for i in range(n_prompts)],
-            responses=[f"response {i}" for i in range(len(z))], response_prompt=prompt,
-            pairs=pairs, label=label.astype(np.int64), objective=objective, prompt_type=kind,
-            prompt_latents=z_x if z_x.shape[1] else None, response_latents=z,
-            embeddings=embeddings, source=self.name, simulated=True)
+            responses=[f"response {i}" for i in range(len(z))],
+            response_prompt=prompt,
+            pairs=pairs,
+            label=label.astype(np.int64),
+            objective=objective,
+            prompt_type=kind,
+            prompt_latents=z_x if z_x.shape[1] else None,
+            response_latents=z,
+            embeddings=embeddings,
+            source=self.name,
+            simulated=True,
+        )
 
-    def _draw(self, n: int, responses: int, rng: np.random.Generator
-              ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _draw(
+        self, n: int, responses: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Contexts (n,), types (n,), Z^X (n, k) and Z^T (n, responses, m)."""
         m, k = len(self.response_latents), len(self.prompt_latents)
         c = rng.choice(len(self.contexts), size=n, p=self.contexts)
@@ -524,8 +577,11 @@ class Simulator:
         if "prompt_type" in self._set:
             kind[:] = self._set["prompt_type"]
         u_x = rng.standard_normal((n, k)) + self.type_effect[kind]
-        z_x = np.stack([g.read(u_x[:, j]) for j, g in enumerate(self.prompt_latents)],
-                       axis=1) if k else u_x
+        z_x = (
+            np.stack([g.read(u_x[:, j]) for j, g in enumerate(self.prompt_latents)], axis=1)
+            if k
+            else u_x
+        )
         u_t = rng.standard_normal((n, responses, m)) @ self._root.T
         if k:
             u_t += (u_x @ self.prompt_effect.T)[:, None]
@@ -539,8 +595,9 @@ class Simulator:
 
     # -- potential outcomes -------------------------------------------------
 
-    def _gap(self, z_x: np.ndarray, z: np.ndarray, z_prime: np.ndarray, c: np.ndarray
-             ) -> np.ndarray:
+    def _gap(
+        self, z_x: np.ndarray, z: np.ndarray, z_prime: np.ndarray, c: np.ndarray
+    ) -> np.ndarray:
         return self.reward(z_x, z, c) - self.reward(z_x, z_prime, c) + self.position_bias
 
     def _win(self, gap: np.ndarray) -> np.ndarray:
@@ -552,8 +609,9 @@ class Simulator:
             return np.select([gap > 0, gap == 0], [0.0, np.log(0.5)], -np.inf)
         return special.log_expit(gap / self.noise)
 
-    def potential_outcome(self, z_x: np.ndarray, z_t: np.ndarray, z_t_prime: np.ndarray,
-                          c: np.ndarray | int = 0) -> np.ndarray:
+    def potential_outcome(
+        self, z_x: np.ndarray, z_t: np.ndarray, z_t_prime: np.ndarray, c: np.ndarray | int = 0
+    ) -> np.ndarray:
         """P(L(x; y, y') = 1), exactly, for any pair (equation 3).
 
         Parameters
@@ -569,11 +627,15 @@ class Simulator:
         """
         z_t, z_t_prime = np.atleast_2d(z_t), np.atleast_2d(z_t_prime)
         n = max(len(z_t), len(z_t_prime))
-        z_x = np.broadcast_to(np.asarray(z_x, dtype=float).reshape(-1, len(self.prompt_latents))
-                              if len(self.prompt_latents) else np.empty((n, 0)),
-                              (n, len(self.prompt_latents)))
-        z_t, z_t_prime = (np.broadcast_to(v, (n, v.shape[1])).astype(float)
-                          for v in (z_t, z_t_prime))
+        z_x = np.broadcast_to(
+            np.asarray(z_x, dtype=float).reshape(-1, len(self.prompt_latents))
+            if len(self.prompt_latents)
+            else np.empty((n, 0)),
+            (n, len(self.prompt_latents)),
+        )
+        z_t, z_t_prime = (
+            np.broadcast_to(v, (n, v.shape[1])).astype(float) for v in (z_t, z_t_prime)
+        )
         return self._win(self._gap(z_x, z_t, z_t_prime, np.broadcast_to(c, (n,))))
 
     def outcomes(self, data: PreferenceData, *, context: int | None = None) -> np.ndarray:
@@ -588,22 +650,34 @@ class Simulator:
         """
         return self._win(self._gap(*self._of_pairs(data, context)))
 
-    def _of_pairs(self, data: PreferenceData, context: int | None = None
-                  ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _of_pairs(
+        self, data: PreferenceData, context: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         m, k = len(self.response_latents), len(self.prompt_latents)
         z = data.response_latents
-        if z is None or z.shape[1] != m or (k and (data.prompt_latents is None or
-                                                   data.prompt_latents.shape[1] != k)):
-            raise ValueError(f"the data lack the latents of this model: {m} of responses and "
-                             f"{k} of prompts")
+        if (
+            z is None
+            or z.shape[1] != m
+            or (k and (data.prompt_latents is None or data.prompt_latents.shape[1] != k))
+        ):
+            raise ValueError(
+                f"the data lack the latents of this model: {m} of responses and {k} of prompts"
+            )
         z_x = data.prompt_latents[data.pair_prompt] if k else np.empty((len(data), 0))
         c = data.objective if context is None else np.full(len(data), context)
         if c is None:
             c = np.zeros(len(data), dtype=np.int64)
         return z_x, z[data.pairs[:, 0]], z[data.pairs[:, 1]], c
 
-    def unit_table(self, z_x: np.ndarray, z_t: np.ndarray, *, c: int = 0, n_units: int = 1,
-                   seed: int | np.random.Generator) -> np.ndarray:
+    def unit_table(
+        self,
+        z_x: np.ndarray,
+        z_t: np.ndarray,
+        *,
+        c: int = 0,
+        n_units: int = 1,
+        seed: int | np.random.Generator,
+    ) -> np.ndarray:
         """What units would have said to every ordered pair of some responses.
 
         A unit carries one noise U into whatever pair it is shown, so its answers
@@ -628,19 +702,25 @@ class Simulator:
         z_t = np.atleast_2d(np.asarray(z_t, dtype=float))
         n = len(z_t)
         i, j = np.divmod(np.arange(n * n), n)
-        z_x = np.broadcast_to(np.asarray(z_x, dtype=float).reshape(1, -1),
-                              (n * n, len(self.prompt_latents)))
+        z_x = np.broadcast_to(
+            np.asarray(z_x, dtype=float).reshape(1, -1), (n * n, len(self.prompt_latents))
+        )
         p = self._win(self._gap(z_x, z_t[i], z_t[j], np.full(n * n, c)))
         u = np.random.default_rng(seed).random((n_units, 1))
         return (u < p).astype(np.int64).reshape(n_units, n, n)
 
     # -- level 3: counterfactuals -------------------------------------------
 
-    def counterfactual(self, data: PreferenceData, *, context: int | None = None,
-                       prompt: Mapping[int, float] | None = None,
-                       response: Mapping[int, float] | None = None,
-                       first: Mapping[int, float] | None = None,
-                       second: Mapping[int, float] | None = None) -> np.ndarray:
+    def counterfactual(
+        self,
+        data: PreferenceData,
+        *,
+        context: int | None = None,
+        prompt: Mapping[int, float] | None = None,
+        response: Mapping[int, float] | None = None,
+        first: Mapping[int, float] | None = None,
+        second: Mapping[int, float] | None = None,
+    ) -> np.ndarray:
         """P(L would have been 1), given what was seen and said, for each pair.
 
         Abduction: the label says where the unit's noise U lies. Action: the change below.
@@ -666,8 +746,13 @@ class Simulator:
         z_x, z, z_prime, c = (v.copy() for v in (z_x, z, z_prime, c))
         if context is not None:
             c[:] = context
-        for target, values in ((z_x, prompt), (z, response), (z_prime, response), (z, first),
-                               (z_prime, second)):
+        for target, values in (
+            (z_x, prompt),
+            (z, response),
+            (z_prime, response),
+            (z, first),
+            (z_prime, second),
+        ):
             for j, v in (values or {}).items():
                 target[:, j] = v
         after = self._gap(z_x, z, z_prime, c)
@@ -693,8 +778,10 @@ def _root(name: str, correlation: np.ndarray) -> np.ndarray:
     """A with A A^T = correlation; perfect correlations are allowed."""
     values, vectors = np.linalg.eigh(correlation)
     if values.min() < -1e-9:
-        raise ValueError(f"{name} is not positive semi-definite (smallest eigenvalue "
-                         f"{values.min():.3g}): no variables have these correlations")
+        raise ValueError(
+            f"{name} is not positive semi-definite (smallest eigenvalue "
+            f"{values.min():.3g}): no variables have these correlations"
+        )
     return vectors * np.sqrt(np.maximum(values, 0))
 
 
@@ -730,58 +817,97 @@ class Example:
     goes_wrong: str
 
 
-_PATHS = (("X", "Y"), ("X", "Y'"), ("X", "Z^X"), ("X", "Z^T"), ("Y", "Z^T"), ("X", "Z'^T"),
-          ("Y'", "Z'^T"), ("Z^X", "R"), ("Z^T", "R"), ("Z^X", "R'"), ("Z'^T", "R'"), ("R", "L"),
-          ("R'", "L"))
+_PATHS = (
+    ("X", "Y"),
+    ("X", "Y'"),
+    ("X", "Z^X"),
+    ("X", "Z^T"),
+    ("Y", "Z^T"),
+    ("X", "Z'^T"),
+    ("Y'", "Z'^T"),
+    ("Z^X", "R"),
+    ("Z^T", "R"),
+    ("Z^X", "R'"),
+    ("Z'^T", "R'"),
+    ("R", "L"),
+    ("R'", "L"),
+)
 _BY_USER = (("C", "X"), ("C", "R"), ("C", "R'"))
 
 EXAMPLES: dict[str, Example] = {
     "1": Example(
-        "Experts and laypeople", Simulator(
+        "Experts and laypeople",
+        Simulator(
             reward=linear_reward([[-1.0, 1.0], [1.5, 1.0]]),
             response_latents=(Latent("jargon"), Latent("correct")),
-            prompt_latents=(Latent("niche topic"),), prompt_effect=np.array([[0.8], [0.0]]),
-            type_effect=np.array([[-0.8], [0.8]]), contexts=(0.7, 0.3), rho=0.9,
-            name="simulated: example 1, experts and laypeople"),
-        _PATHS + _BY_USER, "2, unconfoundedness",
+            prompt_latents=(Latent("niche topic"),),
+            prompt_effect=np.array([[0.8], [0.0]]),
+            type_effect=np.array([[-0.8], [0.8]]),
+            contexts=(0.7, 0.3),
+            rho=0.9,
+            name="simulated: example 1, experts and laypeople",
+        ),
+        _PATHS + _BY_USER,
+        "2, unconfoundedness",
         "Jargon looks welcome on niche topics and unwelcome elsewhere, when it is the expert who "
-        "likes it on any topic."),
+        "likes it on any topic.",
+    ),
     "2": Example(
-        "How concise is best depends on the task", Simulator(
+        "How concise is best depends on the task",
+        Simulator(
             reward=quadratic_reward((-1.0, -1.0), (1.0, -1.0)),
             response_latents=(Latent("conciseness"),),
             prompt_latents=(Latent("creative writing", "binary"),),
-            name="simulated: example 2, conciseness by task"),
-        _PATHS, "none, unless Z^X is left out",
+            name="simulated: example 2, conciseness by task",
+        ),
+        _PATHS,
+        "none, unless Z^X is left out",
         "Averaged over tasks, conciseness seems to matter little, when it matters for every task, "
-        "the other way round."),
+        "the other way round.",
+    ),
     "3a": Example(
-        "Topic and tone", Simulator(
+        "Topic and tone",
+        Simulator(
             reward=linear_reward([0.0, 1.0]),
             response_latents=(Latent("formal", "binary"), Latent("helpful")),
             prompt_latents=(Latent("professional", "binary"),),
             prompt_effect=np.array([[0.99], [0.0]]),
-            name="simulated: example 3a, topic and tone"),
-        _PATHS, "5, latent positivity",
+            name="simulated: example 3a, topic and tone",
+        ),
+        _PATHS,
+        "5, latent positivity",
         "Formal answers to casual prompts are hardly ever seen, so what tone does apart from the "
-        "topic rests on a handful of pairs."),
+        "topic rests on a handful of pairs.",
+    ),
     "3b": Example(
-        "Completeness and conciseness", Simulator(
+        "Completeness and conciseness",
+        Simulator(
             reward=linear_reward([1.0, 1.0]),
             response_latents=(Latent("complete", "binary"), Latent("concise", "binary")),
-            correlation=-0.9, name="simulated: example 3b, completeness and conciseness"),
-        _PATHS, "5, latent positivity",
+            correlation=-0.9,
+            name="simulated: example 3b, completeness and conciseness",
+        ),
+        _PATHS,
+        "5, latent positivity",
         "Complete and concise answers are rare, so the two effects cannot be told apart and are "
-        "easily traded for one another."),
+        "easily traded for one another.",
+    ),
     "4": Example(
-        "Helpful and harmless", Simulator(
+        "Helpful and harmless",
+        Simulator(
             reward=linear_reward([[1.0, 0.2], [-0.3, 1.0]]),
             response_latents=(Latent("helpfulness"), Latent("harmlessness")),
-            prompt_latents=(Latent("risk"),), prompt_effect=np.array([[0.0], [0.0]]),
-            type_effect=np.array([[-1.5], [1.5]]), contexts=(0.5, 0.5), rho=0.95,
-            name="simulated: example 4, helpful and harmless"),
-        _PATHS + _BY_USER, "2 and overlap, 3 given C",
+            prompt_latents=(Latent("risk"),),
+            prompt_effect=np.array([[0.0], [0.0]]),
+            type_effect=np.array([[-1.5], [1.5]]),
+            contexts=(0.5, 0.5),
+            rho=0.95,
+            name="simulated: example 4, helpful and harmless",
+        ),
+        _PATHS + _BY_USER,
+        "2 and overlap, 3 given C",
         "Helpfulness looks rewarded on safe prompts and punished on risky ones, when the "
-        "objective of whoever wrote them decides."),
+        "objective of whoever wrote them decides.",
+    ),
 }
 """The paper's examples 1 to 4 by number. To add one, add an entry."""

@@ -13,8 +13,13 @@ from scipy import optimize
 
 from causalpref.collection import gaussian_information
 
-__all__ = ["accuracy_between", "alpha_variance", "expected_accuracy", "labels_needed",
-           "opposed_probability"]
+__all__ = [
+    "accuracy_between",
+    "alpha_variance",
+    "expected_accuracy",
+    "labels_needed",
+    "opposed_probability",
+]
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(200)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
@@ -33,8 +38,13 @@ def opposed_probability(rho: float | np.ndarray) -> float | np.ndarray:
     return (0.5 - np.arcsin(_correlation(rho)) / np.pi)[()]
 
 
-def accuracy_between(alpha: float | np.ndarray, alpha_hat: float | np.ndarray,
-                     rho: float | np.ndarray, *, opposed: bool = False) -> float | np.ndarray:
+def accuracy_between(
+    alpha: float | np.ndarray,
+    alpha_hat: float | np.ndarray,
+    rho: float | np.ndarray,
+    *,
+    opposed: bool = False,
+) -> float | np.ndarray:
     """Share of pairs that the weight alpha-hat orders as alpha does, no noise in the labels.
 
     One minus the angle between the two boundaries over pi, measured in the metric of the
@@ -65,13 +75,17 @@ def accuracy_between(alpha: float | np.ndarray, alpha_hat: float | np.ndarray,
     if opposed:
         for name, v in (("alpha", a), ("alpha_hat", b)):
             if not ((v >= 0) & (v <= 1)).all():
-                raise ValueError(f"{name} = {v[(v < 0) | (v > 1)].flat[0]:g} is outside [0, 1]: errors are "
-                                 "then not confined to the opposed quadrants")
+                raise ValueError(
+                    f"{name} = {v[(v < 0) | (v > 1)].flat[0]:g} is outside [0, 1]: errors are "
+                    "then not confined to the opposed quadrants"
+                )
     # in coordinates in which delta is standard normal, w becomes S^(1/2) w; with the triangular
     # root the angle is a difference of two arc tangents, exact for small angles too
     slope = np.sqrt(np.maximum(1 - rho**2, 0))
-    angle = np.abs(np.arctan2((1 - a) * slope, a + (1 - a) * rho)
-                   - np.arctan2((1 - b) * slope, b + (1 - b) * rho))
+    angle = np.abs(
+        np.arctan2((1 - a) * slope, a + (1 - a) * rho)
+        - np.arctan2((1 - b) * slope, b + (1 - b) * rho)
+    )
     angle = np.minimum(angle, 2 * np.pi - angle)
     wrong = angle / np.pi
     if opposed:
@@ -116,8 +130,15 @@ def alpha_variance(alpha: float, rho: float, *, scale: float = 1.0) -> float:
     return float(gradient @ np.linalg.solve(gaussian_information(s, w), gradient))
 
 
-def expected_accuracy(n: float, alpha: float, rho: float, *, rho_test: float | None = None,
-                      scale: float = 1.0, opposed: bool = False) -> float:
+def expected_accuracy(
+    n: float,
+    alpha: float,
+    rho: float,
+    *,
+    rho_test: float | None = None,
+    scale: float = 1.0,
+    opposed: bool = False,
+) -> float:
     """Accuracy to expect of alpha-hat from n training pairs, against the noiseless order.
 
     The mean of :func:`accuracy_between` over alpha-hat normal with the variance of
@@ -143,8 +164,15 @@ def expected_accuracy(n: float, alpha: float, rho: float, *, rho_test: float | N
     return float(_WEIGHTS @ accuracy_between(alpha, guess, rho_test, opposed=opposed))
 
 
-def labels_needed(accuracy: float, alpha: float, rho: float, *, rho_test: float | None = None,
-                  scale: float = 1.0, opposed: bool = False) -> float:
+def labels_needed(
+    accuracy: float,
+    alpha: float,
+    rho: float,
+    *,
+    rho_test: float | None = None,
+    scale: float = 1.0,
+    opposed: bool = False,
+) -> float:
     """Training pairs until :func:`expected_accuracy` reaches ``accuracy``.
 
     Raises
@@ -156,8 +184,12 @@ def labels_needed(accuracy: float, alpha: float, rho: float, *, rho_test: float 
         raise ValueError(f"accuracy is {accuracy:g}, expected a number between 1/2 and 1")
 
     def short(log_n: float) -> float:
-        return expected_accuracy(np.exp(log_n), alpha, rho, rho_test=rho_test, scale=scale,
-                                 opposed=opposed) - accuracy
+        return (
+            expected_accuracy(
+                np.exp(log_n), alpha, rho, rho_test=rho_test, scale=scale, opposed=opposed
+            )
+            - accuracy
+        )
 
     if short(0.0) >= 0:
         return 1.0

@@ -20,5 +20,11 @@ from causalpref.sources.hanna import load_hanna
 from causalpref.sources.hh_rlhf import first_turn, load_hh_rlhf
 from causalpref.sources.ultrafeedback import load_ultrafeedback
 
-__all__ = ["LoadedPreferences", "first_turn", "load_hanna", "load_hh_rlhf", "load_preferences",
-           "load_ultrafeedback"]
+__all__ = [
+    "LoadedPreferences",
+    "first_turn",
+    "load_hanna",
+    "load_hh_rlhf",
+    "load_preferences",
+    "load_ultrafeedback",
+]

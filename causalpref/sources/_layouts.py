@@ -56,8 +56,7 @@ Row = Mapping[str, Any]
 Rows = Iterator[tuple[_Where, Row | _Bad]]
 
 
-def _guarded(read: Callable[[Row], list[_Judged | _Bad]], raw: Row | _Bad
-             ) -> list[_Judged | _Bad]:
+def _guarded(read: Callable[[Row], list[_Judged | _Bad]], raw: Row | _Bad) -> list[_Judged | _Bad]:
     """What ``read`` finds in a row; a row that is bad as a whole becomes a list of one."""
     if isinstance(raw, _Bad):
         return [raw]
@@ -98,9 +97,10 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 def _string(value: Any, name: str) -> str:
     if not isinstance(value, str):
         raise _Bad(f"is {_show(value)}, expected a string", name)
-    if (found := _NO_TEXT.search(value) if "\0" in value or not value.isascii() else None):
-        what = ("NUL" if found[0] == "\0" else
-                "half of a surrogate pair, or bytes that are not UTF-8")
+    if found := _NO_TEXT.search(value) if "\0" in value or not value.isascii() else None:
+        what = (
+            "NUL" if found[0] == "\0" else "half of a surrogate pair, or bytes that are not UTF-8"
+        )
         raise _Bad(f"holds {found[0]!r} at character {found.start() + 1}: {what}", name)
     return value
 
@@ -177,8 +177,13 @@ def _category(row: Row, name: str) -> int | str:
 Turns = list[tuple[str, str]]
 """Speaker and words. The speaker of a system message is ``""``."""
 
-_SPEAKER = {"user": "Human", "human": "Human", "assistant": "Assistant", "gpt": "Assistant",
-            "system": ""}
+_SPEAKER = {
+    "user": "Human",
+    "human": "Human",
+    "assistant": "Assistant",
+    "gpt": "Assistant",
+    "system": "",
+}
 _TURN = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
 
 
@@ -187,10 +192,14 @@ def _messages(row: Row, name: str) -> Turns:
     turns = []
     for i, message in enumerate(_list(_value(row, name), name)):
         if not isinstance(message, Mapping):
-            raise _Bad(f"is {_show(message)}, expected an object with role and content",
-                       f"{name}[{i}]")
-        keys = ("from", "value") if "role" not in message and "from" in message else \
-            ("role", "content")
+            raise _Bad(
+                f"is {_show(message)}, expected an object with role and content", f"{name}[{i}]"
+            )
+        keys = (
+            ("from", "value")
+            if "role" not in message and "from" in message
+            else ("role", "content")
+        )
         role, words = (_string(message.get(key), f"{name}[{i}].{key}") for key in keys)
         turns.append((_SPEAKER.get(role.lower(), role.capitalize()), words.strip()))
     return turns
@@ -203,14 +212,16 @@ def _parsed(row: Row, name: str) -> Turns:
     if not marks:
         raise _Bad("has no turn that begins with Human: or Assistant:", name)
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    before = text[:marks[0].start()].strip()
+    before = text[: marks[0].start()].strip()
     return [("", before)] * bool(before) + [
-        (mark[1], text[mark.end():end].strip()) for mark, end in zip(marks, ends)]
+        (mark[1], text[mark.end() : end].strip()) for mark, end in zip(marks, ends)
+    ]
 
 
 def _transcript(turns: Turns) -> str:
-    return "\n\n".join(f"{speaker}: {words}" if speaker else words
-                       for speaker, words in turns if speaker or words)
+    return "\n\n".join(
+        f"{speaker}: {words}" if speaker else words for speaker, words in turns if speaker or words
+    )
 
 
 def _prompt_of(turns: Turns) -> str:
@@ -222,22 +233,28 @@ def _parted(first: Turns, second: Turns, names: tuple[str, str]) -> tuple[Turns,
     k, most = 0, min(len(first), len(second)) - 1
     while k < most and first[k] == second[k]:
         k += 1
-    while k > 0 and not (first[k - 1][0] == "Human"
-                         and first[k][0] == second[k][0] == "Assistant"):
+    while k > 0 and not (first[k - 1][0] == "Human" and first[k][0] == second[k][0] == "Assistant"):
         k -= 1
     if k <= 0:
-        raise _Bad(f"{names[0]} and {names[1]} share no prompt: no human turn that both begin "
-                   "with and the assistant answers")
-    a, b = (_filled(_transcript([("", turns[k][1]), *turns[k + 1:]]), name)
-            for turns, name in zip((first, second), names))
+        raise _Bad(
+            f"{names[0]} and {names[1]} share no prompt: no human turn that both begin "
+            "with and the assistant answers"
+        )
+    a, b = (
+        _filled(_transcript([("", turns[k][1]), *turns[k + 1 :]]), name)
+        for turns, name in zip((first, second), names)
+    )
     return first[:k], a, b
 
 
 def _prompt(row: Row, name: str) -> str:
     """A prompt: a string or a list of messages."""
     value = _value(row, name)
-    return _text(row, name) if not isinstance(value, list) else \
-        _filled(_prompt_of(_messages(row, name)), name)
+    return (
+        _text(row, name)
+        if not isinstance(value, list)
+        else _filled(_prompt_of(_messages(row, name)), name)
+    )
 
 
 # -- layouts: one row in, its judgements out ---------------------------------
@@ -245,8 +262,9 @@ def _prompt(row: Row, name: str) -> str:
 
 def _read_pairs(row: Row) -> list[_Judged | _Bad]:
     label = _choice(row, "label", {"1": 1, "0": 0, "true": 1, "false": 0, "0.5": None})
-    return [_Judged(_prompt(row, "prompt"), _text(row, "response_a"), _text(row, "response_b"),
-                    label)]
+    return [
+        _Judged(_prompt(row, "prompt"), _text(row, "response_a"), _text(row, "response_b"), label)
+    ]
 
 
 def _read_chosen_rejected(row: Row) -> list[_Judged | _Bad]:
@@ -260,16 +278,20 @@ def _read_messages(row: Row) -> list[_Judged | _Bad]:
         prompt = _value(row, "prompt")
         if isinstance(row["chosen"], str):
             prompt = _cell(prompt)
-        before = _messages(row, "prompt") if isinstance(prompt, list) else \
-            [("Human", _text(row, "prompt"))]
+        before = (
+            _messages(row, "prompt")
+            if isinstance(prompt, list)
+            else [("Human", _text(row, "prompt"))]
+        )
         chosen, rejected = before + chosen, before + rejected
     turns, first, second = _parted(chosen, rejected, ("chosen", "rejected"))
     return [_Judged(_filled(_prompt_of(turns), "prompt"), first, second, 1)]
 
 
 def _read_transcripts(row: Row) -> list[_Judged | _Bad]:
-    turns, first, second = _parted(_parsed(row, "chosen"), _parsed(row, "rejected"),
-                                   ("chosen", "rejected"))
+    turns, first, second = _parted(
+        _parsed(row, "chosen"), _parsed(row, "rejected"), ("chosen", "rejected")
+    )
     return [_Judged(_transcript(turns), first, second, 1)]
 
 
@@ -281,21 +303,24 @@ def _read_hh_rlhf(row: Row) -> list[_Judged | _Bad]:
     for name in ("objective", "prompt_type"):
         if _value(row, name) not in OBJECTIVES:
             raise _Bad(f"is {_show(row[name])}, expected one of {', '.join(OBJECTIVES)}", name)
-    return [_Judged(_text(row, "prompt"), first, second,
-                    _choice(row, "label", {"0": 1, "1": 0}))]
+    return [_Judged(_text(row, "prompt"), first, second, _choice(row, "label", {"0": 1, "1": 0}))]
 
 
 def _read_safe_rlhf(row: Row) -> list[_Judged | _Bad]:
     prompt = _prompt(row, "prompt")
     texts = _text(row, "response_0"), _text(row, "response_1")
-    return [_Judged(prompt, *texts, _choice(row, column, {"0": 1, "1": 0}), objective)
-            for objective, column in (("helpful", "better_response_id"),
-                                      ("safe", "safer_response_id"))]
+    return [
+        _Judged(prompt, *texts, _choice(row, column, {"0": 1, "1": 0}), objective)
+        for objective, column in (("helpful", "better_response_id"), ("safe", "safer_response_id"))
+    ]
 
 
 def _read_arena(row: Row) -> list[_Judged | _Bad]:
-    label = _choice(row, "winner", {
-        "model_a": 1, "model_b": 0, "tie": None, "tie (bothbad)": None, "both_bad": None})
+    label = _choice(
+        row,
+        "winner",
+        {"model_a": 1, "model_b": 0, "tie": None, "tie (bothbad)": None, "both_bad": None},
+    )
     names = ("conversation_a", "conversation_b")
     turns, first, second = _parted(_messages(row, names[0]), _messages(row, names[1]), names)
     return [_Judged(_filled(_prompt_of(turns), "the prompt"), first, second, label)]
@@ -311,8 +336,14 @@ def _read_alpaca_farm(row: Row) -> list[_Judged | _Bad]:
 
 def _read_helpsteer(row: Row) -> list[_Judged | _Bad]:
     strength = _number(_value(row, "preference_strength"), "preference_strength")
-    return [_Judged(_prompt(row, "prompt"), _text(row, "response_1"), _text(row, "response_2"),
-                    None if strength == 0 else int(strength < 0))]
+    return [
+        _Judged(
+            _prompt(row, "prompt"),
+            _text(row, "response_1"),
+            _text(row, "response_2"),
+            None if strength == 0 else int(strength < 0),
+        )
+    ]
 
 
 def _read_ultrafeedback(row: Row, needed: tuple[str, ...] = ()) -> list[_Judged | _Bad]:
@@ -328,14 +359,20 @@ def _read_ultrafeedback(row: Row, needed: tuple[str, ...] = ()) -> list[_Judged 
             text, ratings = _completion(completion, f"completions[{i}]", needed)
             k, earlier = seen.setdefault(text, (i, ratings))
             if earlier != ratings:
-                raise _Bad(f"has the text of completions[{k}] and other ratings",
-                           f"completions[{i}]")
+                raise _Bad(
+                    f"has the text of completions[{k}] and other ratings", f"completions[{i}]"
+                )
         except _Bad as bad:
             found.append(bad)
             continue
         given = [r for r in ratings if r is not _NA]
-        rated.append((text, tuple(ratings[_ASPECTS.index(a)] for a in needed or _ASPECTS),
-                      sum(given) / len(given)))
+        rated.append(
+            (
+                text,
+                tuple(ratings[_ASPECTS.index(a)] for a in needed or _ASPECTS),
+                sum(given) / len(given),
+            )
+        )
     for (a, z_a, mean_a), (b, z_b, mean_b) in itertools.combinations(rated, 2):
         label = None if mean_a == mean_b else int(mean_a > mean_b)
         found.append(_Judged(prompt, a, b, label, latents=(z_a, z_b)))
@@ -378,37 +415,58 @@ _EXTRAS = ("objective", "annotator", "prompt_type")
 
 _LAYOUTS: dict[str, _Layout] = {
     "hh_rlhf": _Layout(
-        _read_hh_rlhf, ("prompt", "responses", "label", "objective", "prompt_type"),
-        (_01, _12, _AB), aliases={"prompt_type": "data_subset"},
-        names={"objective": OBJECTIVES, "prompt_type": OBJECTIVES}),
-    "pairs": _Layout(_read_pairs, ("prompt", "response_a", "response_b", "label"),
-                     (_AB, _12, _01), optional=_LISTS),
+        _read_hh_rlhf,
+        ("prompt", "responses", "label", "objective", "prompt_type"),
+        (_01, _12, _AB),
+        aliases={"prompt_type": "data_subset"},
+        names={"objective": OBJECTIVES, "prompt_type": OBJECTIVES},
+    ),
+    "pairs": _Layout(
+        _read_pairs,
+        ("prompt", "response_a", "response_b", "label"),
+        (_AB, _12, _01),
+        optional=_LISTS,
+    ),
     "ultrafeedback": _Layout(_read_ultrafeedback, ("instruction", "completions"), ()),
     "safe_rlhf": _Layout(
-        _read_safe_rlhf, ("prompt", "response_0", "response_1", "better_response_id",
-                          "safer_response_id"), (_01, _12, _AB),
-        names={"objective": ("helpful", "safe")}, says_objective=True),
-    "arena": _Layout(_read_arena, ("conversation_a", "conversation_b", "winner"), (_AB, _12, _01),
-                     aliases={"annotator": "judge"}),
-    "alpaca_farm": _Layout(_read_alpaca_farm, ("instruction", "output_1", "output_2",
-                                               "preference"), (_12, _01, _AB),
-                           optional=("input",)),
+        _read_safe_rlhf,
+        ("prompt", "response_0", "response_1", "better_response_id", "safer_response_id"),
+        (_01, _12, _AB),
+        names={"objective": ("helpful", "safe")},
+        says_objective=True,
+    ),
+    "arena": _Layout(
+        _read_arena,
+        ("conversation_a", "conversation_b", "winner"),
+        (_AB, _12, _01),
+        aliases={"annotator": "judge"},
+    ),
+    "alpaca_farm": _Layout(
+        _read_alpaca_farm,
+        ("instruction", "output_1", "output_2", "preference"),
+        (_12, _01, _AB),
+        optional=("input",),
+    ),
     "helpsteer": _Layout(
-        _read_helpsteer, ("prompt", "response_1", "response_2", "preference_strength"),
-        (_12, _01, _AB), aliases={"preference_strength": "overall_preference",
-                                  "prompt": "context"}),
-    "messages": _Layout(_read_messages, ("chosen", "rejected"), _CHOSEN, optional=("prompt",),
-                        order_known=False),
-    "chosen_rejected": _Layout(_read_chosen_rejected, ("prompt", "chosen", "rejected"), _CHOSEN,
-                               order_known=False),
+        _read_helpsteer,
+        ("prompt", "response_1", "response_2", "preference_strength"),
+        (_12, _01, _AB),
+        aliases={"preference_strength": "overall_preference", "prompt": "context"},
+    ),
+    "messages": _Layout(
+        _read_messages, ("chosen", "rejected"), _CHOSEN, optional=("prompt",), order_known=False
+    ),
+    "chosen_rejected": _Layout(
+        _read_chosen_rejected, ("prompt", "chosen", "rejected"), _CHOSEN, order_known=False
+    ),
     "transcripts": _Layout(_read_transcripts, ("chosen", "rejected"), _CHOSEN, order_known=False),
 }
 
 LAYOUTS: dict[str, tuple[str, ...]] = {
     name: tuple(" or ".join((c, spec.aliases[c])) if c in spec.aliases else c for c in spec.needs)
-    for name, spec in _LAYOUTS.items()}
+    for name, spec in _LAYOUTS.items()
+}
 """Name of each layout and the columns it needs."""
-
 
 
 def _listed(names: Iterable[str], most: int = 40) -> str:

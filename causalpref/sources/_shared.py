@@ -60,8 +60,9 @@ def json_lines(path: Path, name: str) -> Iterator[tuple[int, Any]]:
                     except json.JSONDecodeError as error:
                         raise ValueError(f"{name}, line {number}: not JSON ({error})") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{name}: damaged gzip after line {number} ({error}); "
-                         "nothing was loaded") from None
+        raise ValueError(
+            f"{name}: damaged gzip after line {number} ({error}); nothing was loaded"
+        ) from None
     except UnicodeDecodeError as error:
         raise ValueError(f"{name}, after line {number}: not UTF-8 ({error})") from None
 
@@ -79,15 +80,17 @@ def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict
         raise ValueError(f"{path.name} is no Parquet file, or damaged ({error})") from None
 
 
-def dataset_rows(dataset: datasets.Dataset, columns: Sequence[str]
-                 ) -> Iterator[tuple[int, dict[str, Any]]]:
+def dataset_rows(
+    dataset: datasets.Dataset, columns: Sequence[str]
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Row number, counted from 1, and those columns of a ``datasets.Dataset`` that are there."""
     here = dataset.select_columns([c for c in columns if c in dataset.column_names])
     return _arrow_rows(here.with_format("arrow").iter(batch_size=_BATCH))
 
 
-def _arrow_rows(batches: Iterable[pa.RecordBatch | pa.Table]
-                ) -> Iterator[tuple[int, dict[str, Any]]]:
+def _arrow_rows(
+    batches: Iterable[pa.RecordBatch | pa.Table],
+) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
     for batch in batches:
         for row in batch.to_pylist():

@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from causalpref.sources._layouts import (Row, Rows, _Bad, _count, _listed, _show, _Where)
+from causalpref.sources._layouts import Row, Rows, _Bad, _count, _listed, _show, _Where
 
 if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
-
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,14 @@ class _Table:
     typed: bool = True
 
 
-_KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv",
-          ".parquet": "parquet"}
+_KINDS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -57,14 +62,16 @@ def _is_saved(source: str | os.PathLike[str]) -> bool:
     return all((folder / f"{t}.parquet").is_file() for t in ("pairs", "prompts", "responses"))
 
 
-def _open(source: str | os.PathLike[str], split: str | None, config: str | None,
-          revision: str | None) -> _Table:
+def _open(
+    source: str | os.PathLike[str], split: str | None, config: str | None, revision: str | None
+) -> _Table:
     path = Path(source)
     if not path.exists():
         if isinstance(source, str) and _HUB_ID.fullmatch(source) and not _kind(path):
             return _hub(source, split, config, revision)
-        raise FileNotFoundError(f"source {str(source)!r} is neither an existing file or folder "
-                                "nor a hub id owner/name")
+        raise FileNotFoundError(
+            f"source {str(source)!r} is neither an existing file or folder nor a hub id owner/name"
+        )
     for option, value in (("config", config), ("revision", revision)):
         if value is not None:
             raise ValueError(f"{option}={value!r} goes with a hub id; {path} is on this disk")
@@ -75,37 +82,51 @@ def _open(source: str | os.PathLike[str], split: str | None, config: str | None,
     if split is not None:
         raise ValueError(f"{path} is one file: split={split!r} goes with a folder or a hub id")
     if _kind(path) is None:
-        raise ValueError(f"{path} is no kind of file known here: expected a name that ends with "
-                         f"{', '.join(_KINDS)}, the text ones with or without .gz")
+        raise ValueError(
+            f"{path} is no kind of file known here: expected a name that ends with "
+            f"{', '.join(_KINDS)}, the text ones with or without .gz"
+        )
     return _file(path)
 
 
 def _files(folder: Path, split: str | None) -> list[Path]:
     """The data files of a folder, those of the training split first."""
-    files = sorted(f for f in folder.iterdir()
-                   if f.is_file() and _kind(f) and not f.name.startswith("."))
+    files = sorted(
+        f for f in folder.iterdir() if f.is_file() and _kind(f) and not f.name.startswith(".")
+    )
     kinds = Counter(_kind(f) for f in files)
     if not kinds:
-        raise ValueError(f"{folder} holds no data files ({', '.join(_KINDS)}); it holds "
-                         f"{_listed(sorted(f.name for f in folder.iterdir()), 10) or 'nothing'}")
+        raise ValueError(
+            f"{folder} holds no data files ({', '.join(_KINDS)}); it holds "
+            f"{_listed(sorted(f.name for f in folder.iterdir()), 10) or 'nothing'}"
+        )
     if len(kinds) > 1:
-        raise ValueError(f"{folder} holds data files of several kinds, {dict(kinds)}: "
-                         "name one file")
+        raise ValueError(
+            f"{folder} holds data files of several kinds, {dict(kinds)}: name one file"
+        )
     if split is not None:
         named = [f for f in files if re.match(re.escape(split) + r"(\W|_|$)", f.name)]
         if not named:
-            raise ValueError(f"{folder} has no file named after the split {split!r}; it has "
-                             f"{_listed((f.name for f in files), 10)}")
+            raise ValueError(
+                f"{folder} has no file named after the split {split!r}; it has "
+                f"{_listed((f.name for f in files), 10)}"
+            )
         files = named
     return sorted(files, key=lambda f: not f.name.startswith("train"))
 
 
 def _joined(folder: Path, files: list[Path]) -> _Table:
     tables = [_file(f) for f in files]
-    name = " + ".join(f.name for f in files) if len(files) <= 3 else \
-        f"{folder.name} ({len(files)} files)"
-    columns = None if tables[0].columns is None else \
-        list(dict.fromkeys(c for t in tables for c in t.columns or ()))
+    name = (
+        " + ".join(f.name for f in files)
+        if len(files) <= 3
+        else f"{folder.name} ({len(files)} files)"
+    )
+    columns = (
+        None
+        if tables[0].columns is None
+        else list(dict.fromkeys(c for t in tables for c in t.columns or ()))
+    )
 
     def rows(wanted: Collection[str] | None) -> Rows:
         for table in tables:
@@ -121,7 +142,7 @@ def _file(path: Path) -> _Table:
     with _opened(path) as stream:
         start = ""
         for line in stream:
-            if (start := line.lstrip()[:1]):
+            if start := line.lstrip()[:1]:
                 break
     if not start:
         raise ValueError(f"{path.name} is empty")
@@ -149,8 +170,9 @@ def _opened(path: Path, newline: str | None = None) -> Iterator[io.TextIOWrapper
         with (gzip.open if zipped else open)(path, "rb") as raw:
             if raw.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
                 raise ValueError(f"{name} is UTF-16: save it as UTF-8")
-            yield io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape",
-                                   newline=newline)
+            yield io.TextIOWrapper(
+                raw, encoding="utf-8-sig", errors="surrogateescape", newline=newline
+            )
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{name}: damaged gzip ({error})") from None
 
@@ -179,29 +201,36 @@ def _json_array(path: Path) -> Rows:
     with _opened(path) as stream:
         text = stream.read()
     name, decode = path.name, json.JSONDecoder().raw_decode
-    skip = lambda at: _BLANK.match(text, at).end()  # type: ignore[union-attr]  # noqa: E731
+    skip = lambda at: _BLANK.match(text, at).end()  # type: ignore[union-attr]
     at = skip(skip(0) + 1)
     line, counted = 1, 0
-    more = text[at:at + 1] != "]"
+    more = text[at : at + 1] != "]"
     while more:
         line, counted = line + text.count("\n", counted, at), at
         try:
             value, end = decode(text, at)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{name}, line {error.lineno}: not JSON ({error.msg}); the rest of "
-                             "the array cannot be read") from None
+            raise ValueError(
+                f"{name}, line {error.lineno}: not JSON ({error.msg}); the rest of "
+                "the array cannot be read"
+            ) from None
         except (ValueError, RecursionError) as error:
             what = "nested too deep" if isinstance(error, RecursionError) else error
             raise ValueError(f"{name}, line {line}: not JSON ({what})") from None
-        yield (_Where(name, "line", line), value if isinstance(value, dict) else
-               _Bad(f"is {_show(value)}, expected an object"))
+        yield (
+            _Where(name, "line", line),
+            value if isinstance(value, dict) else _Bad(f"is {_show(value)}, expected an object"),
+        )
         at = skip(end)
-        if (more := text[at:at + 1] == ","):
+        if more := text[at : at + 1] == ",":
             at = skip(at + 1)
     end = skip(at + 1)
-    if text[at:at + 1] != "]" or end < len(text):
-        at, what = (end, "something follows the array") if text[at:at + 1] == "]" else \
-            (at, "expected a comma or ]" if at < len(text) else "the array is not closed")
+    if text[at : at + 1] != "]" or end < len(text):
+        at, what = (
+            (end, "something follows the array")
+            if text[at : at + 1] == "]"
+            else (at, "expected a comma or ]" if at < len(text) else "the array is not closed")
+        )
         line += text.count("\n", counted, at)
         raise ValueError(f"{name}, line {line}: not JSON ({what})")
 
@@ -222,8 +251,9 @@ def _csv(path: Path, delimiter: str) -> _Table:
         if delimiter == "," and "," not in first and max(";\t", key=first.count) in first:
             delimiter = max(";\t", key=first.count)
         try:
-            header = next(csv.reader(itertools.chain([first], stream), delimiter=delimiter,
-                                     strict=True))
+            header = next(
+                csv.reader(itertools.chain([first], stream), delimiter=delimiter, strict=True)
+            )
         except csv.Error as error:
             raise ValueError(f"{path.name}: the header is not CSV ({error})") from None
     twice = [c for c, n in Counter(header).items() if n > 1]
@@ -279,9 +309,13 @@ def _parquet(path: Path) -> _Table:
 _BATCH = 1000
 
 
-def _arrow(name: str, columns: list[str], opened: Callable[[], Any],
-           batches: Callable[[Any], Iterable[pa.RecordBatch | pa.Table]],
-           words: Mapping[str, Sequence[str]] | None = None) -> _Table:
+def _arrow(
+    name: str,
+    columns: list[str],
+    opened: Callable[[], Any],
+    batches: Callable[[Any], Iterable[pa.RecordBatch | pa.Table]],
+    words: Mapping[str, Sequence[str]] | None = None,
+) -> _Table:
     """Rows of Arrow batches; ``words`` names the codes of columns that hold classes."""
     twice = [c for c, n in Counter(columns).items() if n > 1]
     if twice:
@@ -293,8 +327,9 @@ def _arrow(name: str, columns: list[str], opened: Callable[[], Any],
         number = 0
         with opened() as source:
             for batch in batches(source):
-                batch = batch.select([c for c in batch.schema.names
-                                      if wanted is None or c in wanted])
+                batch = batch.select(
+                    [c for c in batch.schema.names if wanted is None or c in wanted]
+                )
                 try:
                     content: list[Row | _Bad] = batch.to_pylist()
                 except (ValueError, OverflowError, pa.ArrowException):
@@ -327,8 +362,9 @@ def _from_disk(folder: Path, split: str | None) -> _Table:
     try:
         found = datasets.load_from_disk(str(folder))
     except Exception as error:  # whatever a folder with parts missing makes the library raise
-        raise ValueError(f"{folder} is no folder of save_to_disk, or damaged "
-                         f"({type(error).__name__}: {error})") from None
+        raise ValueError(
+            f"{folder} is no folder of save_to_disk, or damaged ({type(error).__name__}: {error})"
+        ) from None
     if isinstance(found, datasets.Dataset) and split is not None:
         raise ValueError(f"{folder} holds one data set without splits: leave split out")
     return _dataset(folder.name, found, split)
@@ -340,27 +376,35 @@ def _hub(name: str, split: str | None, config: str | None, revision: str | None)
     try:
         found = datasets.load_dataset(name, config, split=split, revision=revision)
     except Exception as error:  # the network, the hub, the data set's files
-        raise ValueError(f"the hub data set {name!r} could not be loaded "
-                         f"({type(error).__name__}: {error})") from None
+        raise ValueError(
+            f"the hub data set {name!r} could not be loaded ({type(error).__name__}: {error})"
+        ) from None
     return _dataset(name, found, split)
 
 
-def _dataset(name: str, found: datasets.Dataset | datasets.DatasetDict, split: str | None
-             ) -> _Table:
+def _dataset(
+    name: str, found: datasets.Dataset | datasets.DatasetDict, split: str | None
+) -> _Table:
     import datasets
 
     if isinstance(found, datasets.DatasetDict):
         if split is None and len(found) == 1:
             split = next(iter(found))
         if split not in found:
-            raise ValueError(f"{name} has the splits {list(found)}: pick one with split=" if
-                             split is None else
-                             f"{name} has no split {split!r}, only {list(found)}")
+            raise ValueError(
+                f"{name} has the splits {list(found)}: pick one with split="
+                if split is None
+                else f"{name} has no split {split!r}, only {list(found)}"
+            )
         found = found[split]
     if not isinstance(found, datasets.Dataset):
         raise ValueError(f"{name} is a {type(found).__name__}, expected a Dataset")
     dataset = found.with_format("arrow")
     words = {c: f.names for c, f in found.features.items() if isinstance(f, datasets.ClassLabel)}
-    return _arrow(name if split is None else f"{name} ({split})", found.column_names,
-                  lambda: contextlib.nullcontext(dataset),
-                  lambda source: source.iter(batch_size=_BATCH), words)
+    return _arrow(
+        name if split is None else f"{name} ({split})",
+        found.column_names,
+        lambda: contextlib.nullcontext(dataset),
+        lambda source: source.iter(batch_size=_BATCH),
+        words,
+    )

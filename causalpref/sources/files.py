@@ -65,9 +65,26 @@ from typing import Any
 import numpy as np
 
 from causalpref.data import PreferenceData
-from causalpref.sources._layouts import (_ASPECTS, _EXTRAS, _LAYOUTS, _TURN, LAYOUTS, _Bad,
-                                         _category, _count, _guarded, _Judged, _Layout, _listed,
-                                         _number, _numbered, _numbers, _value, _Where, Row)
+from causalpref.sources._layouts import (
+    _ASPECTS,
+    _EXTRAS,
+    _LAYOUTS,
+    _TURN,
+    LAYOUTS,
+    Row,
+    _Bad,
+    _category,
+    _count,
+    _guarded,
+    _Judged,
+    _Layout,
+    _listed,
+    _number,
+    _numbered,
+    _numbers,
+    _value,
+    _Where,
+)
 from causalpref.sources._tables import _is_saved, _open, _Table
 
 __all__ = ["LAYOUTS", "BadRow", "LoadedPreferences", "load_preferences"]
@@ -139,8 +156,13 @@ class LoadedPreferences:
             f"{_count(self.rows, 'row')} read: {_count(len(data), 'pair')} of "
             f"{_count(len(data.responses), 'response')} to {_count(len(data.prompts), 'prompt')}",
             f"left out: {_count(self.ties, 'tie')}, {_count(len(self.bad), 'bad row')}",
-            "order shown: " + ("as in the file" if self.order_known else
-                               "not recorded (chosen first in the file), dealt by a fair coin")]
+            "order shown: "
+            + (
+                "as in the file"
+                if self.order_known
+                else "not recorded (chosen first in the file), dealt by a fair coin"
+            ),
+        ]
         for kind in ("objective", "prompt_type", "annotator"):
             values = getattr(data, kind)
             if values is not None:
@@ -157,19 +179,29 @@ class LoadedPreferences:
     def _shares(self, kind: str, values: np.ndarray) -> str:
         codes, counts = np.unique(values, return_counts=True)
         names = self.names.get(kind)
-        shown = [f"{names[c] if names else c} ({n:,})"
-                 for c, n in sorted(zip(codes.tolist(), counts.tolist()), key=lambda v: -v[1])]
+        shown = [
+            f"{names[c] if names else c} ({n:,})"
+            for c, n in sorted(zip(codes.tolist(), counts.tolist()), key=lambda v: -v[1])
+        ]
         if len(shown) <= 6:
             return ", ".join(shown)
         return f"{len(shown):,} different, most often {', '.join(shown[:3])}"
 
 
-def load_preferences(source: str | os.PathLike[str], *, layout: str = "auto",
-                     columns: Mapping[str, str | None] | None = None,
-                     response_latents: Sequence[str] = (), prompt_latents: Sequence[str] = (),
-                     skip_bad: bool = False, limit: int | None = None, split: str | None = None,
-                     config: str | None = None, revision: str | None = None,
-                     seed: int | np.random.Generator = 0) -> LoadedPreferences:
+def load_preferences(
+    source: str | os.PathLike[str],
+    *,
+    layout: str = "auto",
+    columns: Mapping[str, str | None] | None = None,
+    response_latents: Sequence[str] = (),
+    prompt_latents: Sequence[str] = (),
+    skip_bad: bool = False,
+    limit: int | None = None,
+    split: str | None = None,
+    config: str | None = None,
+    revision: str | None = None,
+    seed: int | np.random.Generator = 0,
+) -> LoadedPreferences:
     """Read preference data of any common layout.
 
     Rows with the same prompt share one prompt, equal responses to a prompt are one response,
@@ -235,8 +267,9 @@ def load_preferences(source: str | os.PathLike[str], *, layout: str = "auto",
     """
     if layout not in ("auto", "saved", *_LAYOUTS):
         raise ValueError(f"layout is {layout!r}, expected 'auto' or one of {list(LAYOUTS)}")
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, (int, np.integer))
-                              or limit < 1):
+    if limit is not None and (
+        isinstance(limit, bool) or not isinstance(limit, (int, np.integer)) or limit < 1
+    ):
         raise ValueError(f"limit is {limit!r}, expected a whole number from 1")
     asked = {"response_latents": response_latents, "prompt_latents": prompt_latents}
     for option, names in asked.items():
@@ -246,13 +279,18 @@ def load_preferences(source: str | os.PathLike[str], *, layout: str = "auto",
     columns = dict(columns or {})
 
     if _is_saved(source) or layout == "saved":
-        unused = {"layout": layout not in ("auto", "saved") and layout, "columns": columns,
-                  **asked, "split": split, "config": config, "revision": revision}
+        unused = {
+            "layout": layout not in ("auto", "saved") and layout,
+            "columns": columns,
+            **asked,
+            "split": split,
+            "config": config,
+            "revision": revision,
+        }
         return _load_saved(Path(source), limit, [k for k, v in unused.items() if v])
 
     table = _open(source, split, config, revision)
-    plan = _plan(table, layout, columns, asked["response_latents"], asked["prompt_latents"],
-                 limit)
+    plan = _plan(table, layout, columns, asked["response_latents"], asked["prompt_latents"], limit)
     fold = _Fold()
     bad: list[BadRow] = []
     rows = ties = 0
@@ -268,14 +306,18 @@ def load_preferences(source: str | os.PathLike[str], *, layout: str = "auto",
                 if item is not None:
                     bad.append(BadRow(str(where), plan.worded(item)))
                     if not skip_bad:
-                        raise ValueError(f"{bad[0]} (skip_bad=True, or --skip-bad on the command "
-                                         "line, leaves such rows out and counts them)")
+                        raise ValueError(
+                            f"{bad[0]} (skip_bad=True, or --skip-bad on the command "
+                            "line, leaves such rows out and counts them)"
+                        )
     if not fold.pairs:
         if not rows:
             raise ValueError(f"{table.name} holds no rows")
         why = f"; the first bad one: {bad[0]}" if bad else ""
-        raise ValueError(f"{table.name}: none of {_count(rows, 'row')} gives a usable pair "
-                         f"({_count(ties, 'tie')}, {len(bad):,} bad{why})")
+        raise ValueError(
+            f"{table.name}: none of {_count(rows, 'row')} gives a usable pair "
+            f"({_count(ties, 'tie')}, {len(bad):,} bad{why})"
+        )
 
     fields, names, notes = fold.fields(plan, table.typed)
     if not plan.spec.order_known:
@@ -291,8 +333,10 @@ def _load_saved(folder: Path, limit: int | None, unused: list[str]) -> LoadedPre
     if not _is_saved(folder):
         raise ValueError(f"layout is 'saved', but {folder} is no folder of PreferenceData.save")
     if unused:
-        raise ValueError(f"{unused[0]} does not go with {folder}: PreferenceData.save wrote it, "
-                         "and its columns are known")
+        raise ValueError(
+            f"{unused[0]} does not go with {folder}: PreferenceData.save wrote it, "
+            "and its columns are known"
+        )
     import pyarrow as pa
 
     try:
@@ -301,8 +345,11 @@ def _load_saved(folder: Path, limit: int | None, unused: list[str]) -> LoadedPre
         raise ValueError(f"{folder} is damaged ({type(error).__name__}: {error})") from None
     if limit is not None and limit < len(data):
         data = data.select(slice(limit)).compact()
-    names = {kind: _numbered(getattr(data, kind).shape[1])
-             for kind in ("response_latents", "prompt_latents") if getattr(data, kind) is not None}
+    names = {
+        kind: _numbered(getattr(data, kind).shape[1])
+        for kind in ("response_latents", "prompt_latents")
+        if getattr(data, kind) is not None
+    }
     return LoadedPreferences(data, "saved", len(data), [], 0, True, names)
 
 
@@ -324,8 +371,11 @@ class _Plan:
     @property
     def wanted(self) -> set[str]:
         """The columns of the file that are read."""
-        return {*self.column.values(), *self.prompt_latents,
-                *itertools.chain.from_iterable(self.latent_columns)}
+        return {
+            *self.column.values(),
+            *self.prompt_latents,
+            *itertools.chain.from_iterable(self.latent_columns),
+        }
 
     def worded(self, bad: _Bad) -> str:
         """The reason in the file's words, where ``columns`` renamed something."""
@@ -336,26 +386,37 @@ class _Plan:
         """All that a row says, the extra columns included."""
         if not self.late.keys().isdisjoint(raw):
             name = next(c for c in self.late if c in raw)
-            raise _Bad(f"column {name!r} is here, but not in the first {_SAMPLE} rows; columns="
-                       f"{{{self.late[name]!r}: None}} leaves it out")
+            raise _Bad(
+                f"column {name!r} is here, but not in the first {_SAMPLE} rows; columns="
+                f"{{{self.late[name]!r}: None}} leaves it out"
+            )
         row = {name: raw[column] for name, column in self.column.items() if column in raw}
-        judged = (self.spec.read(row, self.response_latents) if self.name == "ultrafeedback"
-                  else self.spec.read(row))
-        more: dict[str, Any] = {name: _category(row, name) for name in _EXTRAS
-                                if name in self.column}
+        judged = (
+            self.spec.read(row, self.response_latents)
+            if self.name == "ultrafeedback"
+            else self.spec.read(row)
+        )
+        more: dict[str, Any] = {
+            name: _category(row, name) for name in _EXTRAS if name in self.column
+        }
         if self.prompt_latents:
             more["prompt_latents"] = tuple(_number(_value(raw, c), c) for c in self.prompt_latents)
         elif "prompt_latents" in self.column:
             more["prompt_latents"] = _numbers(row, "prompt_latents")
         if self.latent_columns:
-            more["latents"] = tuple(tuple(_number(_value(raw, c), c) for c in side)
-                                    for side in zip(*self.latent_columns))
+            more["latents"] = tuple(
+                tuple(_number(_value(raw, c), c) for c in side)
+                for side in zip(*self.latent_columns)
+            )
         elif "latents_a" in self.column:
             more["latents"] = _numbers(row, "latents_a"), _numbers(row, "latents_b")
         if "embedding_a" in self.column:
             more["embeddings"] = tuple(_vector(row, f"embedding_{side}") for side in "ab")
-        return [j._replace(**more) if isinstance(j, _Judged) else j for j in judged] \
-            if more else judged
+        return (
+            [j._replace(**more) if isinstance(j, _Judged) else j for j in judged]
+            if more
+            else judged
+        )
 
 
 def _vector(row: Row, name: str) -> np.ndarray:
@@ -369,9 +430,14 @@ def _vector(row: Row, name: str) -> np.ndarray:
 _SAMPLE = 100  # rows whose keys are the columns of a JSON file
 
 
-def _plan(table: _Table, layout: str, columns: Mapping[str, str | None],
-          response_latents: tuple[str, ...], prompt_latents: tuple[str, ...],
-          limit: int | None) -> _Plan:
+def _plan(
+    table: _Table,
+    layout: str,
+    columns: Mapping[str, str | None],
+    response_latents: tuple[str, ...],
+    prompt_latents: tuple[str, ...],
+    limit: int | None,
+) -> _Plan:
     found = table.columns if table.columns is not None else _keys(table, limit)
     has = f"{table.name} has the columns {_listed(found)}"
     for name, column in columns.items():
@@ -393,21 +459,25 @@ def _plan(table: _Table, layout: str, columns: Mapping[str, str | None],
                 f"no layout fits: {has}. Layouts and the columns that they need "
                 f"(transcripts: chosen with Human: and Assistant: turns):\n{known}\n"
                 "Say which column is which with columns={'prompt': 'a column of yours', ...}, or on "
-                "the command line with --column prompt=COL.")
+                "the command line with --column prompt=COL."
+            )
         layout = fits[0]
     spec = _LAYOUTS[layout]
     missing = [c for c in spec.needs if not at(spec, c)]
     if missing:
-        raise ValueError(f"layout {layout!r} needs a column {missing[0]!r}, but {has}; "
-                         f"columns={{{missing[0]!r}: ...}} says which one it is, or on the "
-                         f"command line --column {missing[0]}=COL")
+        raise ValueError(
+            f"layout {layout!r} needs a column {missing[0]!r}, but {has}; "
+            f"columns={{{missing[0]!r}: ...}} says which one it is, or on the "
+            f"command line --column {missing[0]}=COL"
+        )
     known = (*spec.needs, *spec.optional, *_EXTRAS)
     if spec.says_objective:
         known = tuple(c for c in known if c != "objective")
     for name in columns:
         if name not in known:
-            raise ValueError(f"columns has the key {name!r}, but layout {layout!r} reads "
-                             f"{_listed(known)}")
+            raise ValueError(
+                f"columns has the key {name!r}, but layout {layout!r} reads {_listed(known)}"
+            )
     column = {c: at(spec, c) for c in known}
     for name in ("latents", "embedding"):
         a, b = column.get(f"{name}_a"), column.get(f"{name}_b")
@@ -420,12 +490,25 @@ def _plan(table: _Table, layout: str, columns: Mapping[str, str | None],
     for name in prompt_latents:
         if name not in found:
             raise ValueError(f"prompt_latents names {name!r}, but {has}")
-    late = {c: name for name in column if not column[name] and name not in columns
-            for c in (name, spec.aliases.get(name, name))}
-    return _Plan(layout, spec, {c: v for c, v in column.items() if v}, response_latents,
-                 tuple(_sides(name, layout, found, has) for name in response_latents
-                       if layout != "ultrafeedback" or name not in _ASPECTS),
-                 prompt_latents, late)
+    late = {
+        c: name
+        for name in column
+        if not column[name] and name not in columns
+        for c in (name, spec.aliases.get(name, name))
+    }
+    return _Plan(
+        layout,
+        spec,
+        {c: v for c, v in column.items() if v},
+        response_latents,
+        tuple(
+            _sides(name, layout, found, has)
+            for name in response_latents
+            if layout != "ultrafeedback" or name not in _ASPECTS
+        ),
+        prompt_latents,
+        late,
+    )
 
 
 def _keys(table: _Table, limit: int | None) -> list[str]:
@@ -443,18 +526,30 @@ def _keys(table: _Table, limit: int | None) -> list[str]:
             if good == _SAMPLE:
                 break
     if not good:
-        raise ValueError(f"{table.name} holds no rows" if bad is None else
-                         f"{table.name} holds no row that can be read; {bad}")
+        raise ValueError(
+            f"{table.name} holds no rows"
+            if bad is None
+            else f"{table.name} holds no row that can be read; {bad}"
+        )
     return list(keys)
 
 
 def _by_value(table: _Table, fits: list[str], column: str, limit: int | None) -> list[str]:
     """Of the layouts with a chosen response, those that fit what the first rows hold."""
     with contextlib.closing(table.rows({column})) as stream:
-        chosen = next((row[column] for _, row in itertools.islice(stream, limit or _SAMPLE)
-                       if not isinstance(row, _Bad) and row.get(column) is not None), None)
-    told = {"messages": isinstance(chosen, list), "chosen_rejected": not isinstance(chosen, list),
-            "transcripts": isinstance(chosen, str) and _TURN.search(chosen) is not None}
+        chosen = next(
+            (
+                row[column]
+                for _, row in itertools.islice(stream, limit or _SAMPLE)
+                if not isinstance(row, _Bad) and row.get(column) is not None
+            ),
+            None,
+        )
+    told = {
+        "messages": isinstance(chosen, list),
+        "chosen_rejected": not isinstance(chosen, list),
+        "transcripts": isinstance(chosen, str) and _TURN.search(chosen) is not None,
+    }
     return [name for name in fits if told.get(name, True)]
 
 
@@ -462,13 +557,16 @@ def _sides(name: str, layout: str, found: Collection[str], has: str) -> tuple[st
     """The two columns of a response latent."""
     if layout == "ultrafeedback":
         raise ValueError(f"response_latents names {name!r}, expected aspects: {list(_ASPECTS)}")
-    tried = [tuple(side.format(name) for side in pattern.split())
-             for pattern in _LAYOUTS[layout].sides]
+    tried = [
+        tuple(side.format(name) for side in pattern.split()) for pattern in _LAYOUTS[layout].sides
+    ]
     for first, second in tried:
         if first in found and second in found:
             return first, second
-    raise ValueError(f"response_latents names {name!r}: {has}, but none of the pairs "
-                     + "; ".join(" and ".join(t) for t in tried))
+    raise ValueError(
+        f"response_latents names {name!r}: {has}, but none of the pairs "
+        + "; ".join(" and ".join(t) for t in tried)
+    )
 
 
 # -- texts stored once, pairs of indices --------------------------------------
@@ -490,7 +588,8 @@ class _Fold:
         self.objective: list[Any] = []
         self.annotator: list[Any] = []
         self.facts: dict[str, dict[Any, tuple[Any, _Where]]] = {
-            k: {} for k in ("prompt_type", "prompt_latents", "response_latents", "embeddings")}
+            k: {} for k in ("prompt_type", "prompt_latents", "response_latents", "embeddings")
+        }
         self.width: dict[str, tuple[int, _Where]] = {}
         self.empty = 0
 
@@ -498,10 +597,14 @@ class _Fold:
         """Keep one judgement, or say why it cannot be kept."""
         x = self.prompts.get(judged.prompt, len(self.prompts))
         keys = (x, judged.first), (x, judged.second)
-        said = [("prompt_type", x, judged.prompt_type),
-                ("prompt_latents", x, judged.prompt_latents)]
-        for kind, values in (("response_latents", judged.latents),
-                             ("embeddings", judged.embeddings)):
+        said = [
+            ("prompt_type", x, judged.prompt_type),
+            ("prompt_latents", x, judged.prompt_latents),
+        ]
+        for kind, values in (
+            ("response_latents", judged.latents),
+            ("embeddings", judged.embeddings),
+        ):
             if values is not None:
                 said += [(kind, key, value) for key, value in zip(keys, values)]
         said = [s for s in said if s[2] is not None]
@@ -525,8 +628,9 @@ class _Fold:
             self.annotator.append(judged.annotator)
         return None
 
-    def _compare(self, kind: str, key: Any, value: Any, row: list[tuple[str, Any, Any]],
-                 where: _Where) -> None:
+    def _compare(
+        self, kind: str, key: Any, value: Any, row: list[tuple[str, Any, Any]], where: _Where
+    ) -> None:
         """Refuse what an earlier row, or the row itself, says otherwise."""
         if kind != "prompt_type":
             width, at = self.width.setdefault(kind, (len(value), where))
@@ -539,22 +643,33 @@ class _Fold:
         text = "prompt" if kind.startswith("prompt") else "response"
         values = "" if kind == "embeddings" else f" {_brief(value)}"
         other = "" if kind == "embeddings" else f" {_brief(earlier)}"
-        raise _Bad(f"{kind}{values} of a {text} contradicts {at}, which gives the same text "
-                   f"{other.strip() or 'another one'}")
+        raise _Bad(
+            f"{kind}{values} of a {text} contradicts {at}, which gives the same text "
+            f"{other.strip() or 'another one'}"
+        )
 
-    def fields(self, plan: _Plan, typed: bool
-               ) -> tuple[dict[str, Any], dict[str, list[str]], list[str]]:
+    def fields(
+        self, plan: _Plan, typed: bool
+    ) -> tuple[dict[str, Any], dict[str, list[str]], list[str]]:
         """Fields of the data, names of their codes and columns, and notes."""
         names: dict[str, list[str]] = {}
         notes: list[str] = []
-        values = {kind: [facts[key][0] for key in keys] for kind, keys, facts in (
-            ("prompt_type", range(len(self.prompts)), self.facts["prompt_type"]),
-            ("prompt_latents", range(len(self.prompts)), self.facts["prompt_latents"]),
-            ("response_latents", self.responses, self.facts["response_latents"]),
-            ("embeddings", self.responses, self.facts["embeddings"])) if facts}
+        values = {
+            kind: [facts[key][0] for key in keys]
+            for kind, keys, facts in (
+                ("prompt_type", range(len(self.prompts)), self.facts["prompt_type"]),
+                ("prompt_latents", range(len(self.prompts)), self.facts["prompt_latents"]),
+                ("response_latents", self.responses, self.facts["response_latents"]),
+                ("embeddings", self.responses, self.facts["embeddings"]),
+            )
+            if facts
+        }
         arrays: dict[str, np.ndarray] = {}
-        coded = {"objective": self.objective, "annotator": self.annotator,
-                 "prompt_type": values.pop("prompt_type", [])}
+        coded = {
+            "objective": self.objective,
+            "annotator": self.annotator,
+            "prompt_type": values.pop("prompt_type", []),
+        }
         for kind, column in coded.items():
             if column:
                 arrays[kind], words = _coded(column, plan.spec.names.get(kind), typed)
@@ -567,12 +682,16 @@ class _Fold:
                 names[kind] = list(asked or _numbered(arrays[kind].shape[1]))
         if plan.name == "ultrafeedback":
             lacking = np.isnan(arrays["response_latents"]).sum(axis=0)
-            notes += [f"{name} is not rated for {_count(int(n), 'completion')} of "
-                      f"{len(self.responses):,}: left out of the response latents (name it in "
-                      "response_latents to leave out those completions instead)"
-                      for name, n in zip(names["response_latents"], lacking) if n]
-            names["response_latents"] = [name for name, n in
-                                         zip(names["response_latents"], lacking) if not n]
+            notes += [
+                f"{name} is not rated for {_count(int(n), 'completion')} of "
+                f"{len(self.responses):,}: left out of the response latents (name it in "
+                "response_latents to leave out those completions instead)"
+                for name, n in zip(names["response_latents"], lacking)
+                if n
+            ]
+            names["response_latents"] = [
+                name for name, n in zip(names["response_latents"], lacking) if not n
+            ]
             arrays["response_latents"] = arrays["response_latents"][:, lacking == 0]
         for kind in ("response_latents", "prompt_latents", "embeddings"):
             if kind in arrays and arrays[kind].shape[1] == 0:
@@ -580,22 +699,34 @@ class _Fold:
                 names.pop(kind, None)
         if self.empty:
             notes.append(f"{_count(self.empty, 'response')} without words kept")
-        return {"prompts": list(self.prompts), "responses": [text for _, text in self.responses],
+        return (
+            {
+                "prompts": list(self.prompts),
+                "responses": [text for _, text in self.responses],
                 "response_prompt": np.array(self.of_prompt, dtype=np.int64),
-                "pairs": np.array(self.pairs, dtype=np.int64), "label": np.array(self.label),
-                **arrays}, names, notes
+                "pairs": np.array(self.pairs, dtype=np.int64),
+                "label": np.array(self.label),
+                **arrays,
+            },
+            names,
+            notes,
+        )
 
 
 def _brief(value: Any) -> str:
-    return f"({', '.join(f'{v:g}' for v in value[:6])}{', ...' * (len(value) > 6)})" \
-        if isinstance(value, tuple) else repr(value)
+    return (
+        f"({', '.join(f'{v:g}' for v in value[:6])}{', ...' * (len(value) > 6)})"
+        if isinstance(value, tuple)
+        else repr(value)
+    )
 
 
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,14}")
 
 
-def _coded(values: list[Any], fixed: Sequence[str] | None, typed: bool
-           ) -> tuple[np.ndarray, list[str] | None]:
+def _coded(
+    values: list[Any], fixed: Sequence[str] | None, typed: bool
+) -> tuple[np.ndarray, list[str] | None]:
     """Codes and their names: whole numbers stay, words are numbered in sorted order."""
     if fixed is None:
         if not typed:  # the cells of a text file are all strings

@@ -35,10 +35,13 @@ _RATING = re.compile(r"Human\b|.* (RE|CH|EM|SU|EG|CX|AVG) \d+$")  # by one perso
 _NAN = re.compile(r"\bnan\b")
 
 
-def load_hanna(source: str | os.PathLike[str] | None = None, *,
-               aspects: Sequence[str] = ("Relevance", "Coherence"),
-               weights: Sequence[float] | None = (0.25, 0.75),
-               seed: int | np.random.Generator = 0) -> PreferenceData:
+def load_hanna(
+    source: str | os.PathLike[str] | None = None,
+    *,
+    aspects: Sequence[str] = ("Relevance", "Coherence"),
+    weights: Sequence[float] | None = (0.25, 0.75),
+    seed: int | np.random.Generator = 0,
+) -> PreferenceData:
     """Load HANNA: rated stories, and every pair of a prompt labelled by its ratings.
 
     Parameters
@@ -92,11 +95,15 @@ def load_hanna(source: str | os.PathLike[str] | None = None, *,
     if not ((ratings >= 1) & (ratings <= 5)).all():
         row, j = np.argwhere(~((ratings >= 1) & (ratings <= 5)))[0]
         prompt, writer = divmod(int(row), len(writers))
-        raise ValueError(f"{name}: {aspects[j]} of {writers[writer]}, prompt {prompt + 1}, is "
-                         f"{ratings[row, j]}, expected 1 to 5")
-    measures = [values.T.ravel() for column, values in columns.items()
-                if column not in ASPECTS and not _RATING.match(column)
-                and np.isfinite(values).all()]
+        raise ValueError(
+            f"{name}: {aspects[j]} of {writers[writer]}, prompt {prompt + 1}, is "
+            f"{ratings[row, j]}, expected 1 to 5"
+        )
+    measures = [
+        values.T.ravel()
+        for column, values in columns.items()
+        if column not in ASPECTS and not _RATING.match(column) and np.isfinite(values).all()
+    ]
     if not measures:
         raise ValueError(f"{name} has no automatic measure that is complete")
     e = np.stack(measures, axis=1)
@@ -109,11 +116,15 @@ def load_hanna(source: str | os.PathLike[str] | None = None, *,
     data = PreferenceData(
         prompts=[f"story prompt {i + 1}" for i in range(n)],
         responses=[f"story of {w} to prompt {i + 1}" for i in range(n) for w in writers],
-        response_prompt=prompt_of, pairs=pairs, label=np.zeros(len(pairs), dtype=np.int64),
-        response_latents=ratings, embeddings=e,
+        response_prompt=prompt_of,
+        pairs=pairs,
+        label=np.zeros(len(pairs), dtype=np.int64),
+        response_latents=ratings,
+        embeddings=e,
         source=f"HANNA ({len(pairs):,} pairs of {len(ratings):,} stories labelled by mean human "
-               f"ratings of {', '.join(aspects)}; {len(measures)} automatic measures as the "
-               "embedding; the texts are not in the file)")
+        f"ratings of {', '.join(aspects)}; {len(measures)} automatic measures as the "
+        "embedding; the texts are not in the file)",
+    )
     return label_by_reward(data, weights, seed=rng)
 
 
@@ -122,14 +133,17 @@ def _path(source: Any) -> tuple[Path, str]:
     if source == "hub":
         return downloaded(_URL, "hanna"), _FILE
     if source == "offline":
-        raise ValueError("HANNA has no offline twin: give source='hub' or a path, or use "
-                         "load_ultrafeedback, which has one")
+        raise ValueError(
+            "HANNA has no offline twin: give source='hub' or a path, or use "
+            "load_ultrafeedback, which has one"
+        )
     path = Path(source)
     if path.is_dir():
         path = path / _FILE
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: source is 'hub', the file {_FILE}, or a "
-                                "folder that holds it")
+        raise FileNotFoundError(
+            f"{path} does not exist: source is 'hub', the file {_FILE}, or a folder that holds it"
+        )
     return path, path.name
 
 
@@ -144,22 +158,27 @@ def _read(path: Path, file: str) -> tuple[list[str], dict[str, np.ndarray]]:
     finally:
         csv.field_size_limit(before)
     if header[0] != "Model" or len(rows) < 2:
-        raise ValueError(f"{file} begins with the column {header[0]!r} and holds {len(rows)} "
-                         "writers, expected 'Model' and two or more")
+        raise ValueError(
+            f"{file} begins with the column {header[0]!r} and holds {len(rows)} "
+            "writers, expected 'Model' and two or more"
+        )
     columns: dict[str, np.ndarray] = {}
     n = None
     for line, row in enumerate(rows, 2):
         if len(row) != len(header):
-            raise ValueError(f"{file}, line {line}: {len(row)} cells, the header has "
-                             f"{len(header)}")
+            raise ValueError(f"{file}, line {line}: {len(row)} cells, the header has {len(header)}")
     for j, name in enumerate(header[1:], 1):
-        cells = [_numbers(row[j], f"{file}, line {line}, column {name!r}")
-                 for line, row in enumerate(rows, 2)]
+        cells = [
+            _numbers(row[j], f"{file}, line {line}, column {name!r}")
+            for line, row in enumerate(rows, 2)
+        ]
         for line, cell in enumerate(cells, 2):
             n = len(cell) if n is None else n
             if len(cell) != n:
-                raise ValueError(f"{file}, line {line}, column {name!r}: {len(cell)} "
-                                 f"numbers, the first cell has {n}")
+                raise ValueError(
+                    f"{file}, line {line}, column {name!r}: {len(cell)} "
+                    f"numbers, the first cell has {n}"
+                )
         columns[name] = np.array(cells)
     return [row[0] for row in rows], columns
 

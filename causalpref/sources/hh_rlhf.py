@@ -17,20 +17,36 @@ import pandas as pd
 from causalpref.data import PreferenceData
 from causalpref.sources._shared import downloaded, json_lines, resolve
 
-__all__ = ["N_PAIRS", "OBJECTIVES", "WORLD", "first_turn", "load_hh_rlhf", "relabelling", "turns",
-           "twin", "twin_rows", "twin_weights"]
+__all__ = [
+    "N_PAIRS",
+    "OBJECTIVES",
+    "WORLD",
+    "first_turn",
+    "load_hh_rlhf",
+    "relabelling",
+    "turns",
+    "twin",
+    "twin_rows",
+    "twin_weights",
+]
 
 OBJECTIVES = ("helpful", "harmless")
 """Code of C and of type(X): 0 is helpful, 1 is harmless (appendix E.1)."""
 
-_HUB = ("https://raw.githubusercontent.com/cassidylaidlaw/hidden-context/"
-        "13c98bb/data/relabeled_hh_rlhf/both/{split}.jsonl.gz")
+_HUB = (
+    "https://raw.githubusercontent.com/cassidylaidlaw/hidden-context/"
+    "13c98bb/data/relabeled_hh_rlhf/both/{split}.jsonl.gz"
+)
 _COLUMNS = ("prompt", "responses", "label", "objective", "data_subset")
 _SPLITS = ("train", "test")
 
 
-def load_hh_rlhf(source: str | os.PathLike[str] | None = None, *,
-                 split: str | None = None, n_pairs: int | None = None) -> PreferenceData:
+def load_hh_rlhf(
+    source: str | os.PathLike[str] | None = None,
+    *,
+    split: str | None = None,
+    n_pairs: int | None = None,
+) -> PreferenceData:
     """Load the relabelled HH-RLHF preferences.
 
     Parameters
@@ -71,8 +87,11 @@ def load_hh_rlhf(source: str | os.PathLike[str] | None = None, *,
         raise ValueError(f"n_pairs={n_pairs} goes with 'offline', not with {str(source)!r}")
 
     files = _files(source, splits, split)
-    data = _fold((row for file, name in files for row in _checked(json_lines(file, name), name)),
-                 source="", simulated=False)
+    data = _fold(
+        (row for file, name in files for row in _checked(json_lines(file, name), name)),
+        source="",
+        simulated=False,
+    )
     what = " + ".join(name.split(".")[0] for _, name in files)
     return data.replace(source=f"HH-RLHF relabelled, {what} ({len(data):,} real pairs)")
 
@@ -108,13 +127,18 @@ def relabelling(source: str | os.PathLike[str], *, split: str | None = None) -> 
         for (number, raw), row in zip(lines, _checked(lines, name)):
             people = raw.get("original_label")
             if people not in (0, 1):
-                raise ValueError(f"{name}, line {number}: original_label is {people!r}, "
-                                 "expected 0 or 1")
+                raise ValueError(
+                    f"{name}, line {number}: original_label is {people!r}, expected 0 or 1"
+                )
             preferred, other = raw["responses"][people], raw["responses"][1 - people]
-            rows.append({"prompts": OBJECTIVES[row["prompt_type"]],
-                         "objective": OBJECTIVES[row["objective"]],
-                         "agreement": float(row["label"] == 1 - people),
-                         "longer_by_people": 0.5 + 0.5 * np.sign(len(preferred) - len(other))})
+            rows.append(
+                {
+                    "prompts": OBJECTIVES[row["prompt_type"]],
+                    "objective": OBJECTIVES[row["objective"]],
+                    "agreement": float(row["label"] == 1 - people),
+                    "longer_by_people": 0.5 + 0.5 * np.sign(len(preferred) - len(other)),
+                }
+            )
     cells = pd.DataFrame(rows).groupby(["prompts", "objective"], sort=False)
     table = cells.mean()
     table["pairs"] = cells.size()
@@ -134,15 +158,19 @@ def _files(source: Any, splits: tuple[str, ...], split: str | None) -> list[tupl
         return [(downloaded(url, "relabeled_hh_rlhf"), url.rsplit("/", 1)[-1]) for url in urls]
     path = Path(source)
     if path.is_dir():
-        found = [next((f for f in (path / f"{s}.jsonl.gz", path / f"{s}.jsonl") if f.is_file()),
-                      None) for s in splits]
+        found = [
+            next((f for f in (path / f"{s}.jsonl.gz", path / f"{s}.jsonl") if f.is_file()), None)
+            for s in splits
+        ]
         if not any(found):
             raise FileNotFoundError(
-                f"{path} holds none of " + ", ".join(f"{s}.jsonl.gz, {s}.jsonl" for s in splits))
+                f"{path} holds none of " + ", ".join(f"{s}.jsonl.gz, {s}.jsonl" for s in splits)
+            )
         return [(f, f.name) for f in found if f]
     if not path.is_file():
-        raise FileNotFoundError(f"source {str(source)!r} is neither 'offline', 'hub' nor an "
-                                "existing file or folder")
+        raise FileNotFoundError(
+            f"source {str(source)!r} is neither 'offline', 'hub' nor an existing file or folder"
+        )
     if split is not None:
         raise ValueError(f"{path} is one file: split={split!r} goes with a folder or 'hub'")
     return [(path, path.name)]
@@ -184,30 +212,42 @@ def _checked(rows: Any, name: str) -> Iterator[dict[str, Any]]:
             raise ValueError(f"{where}: a {type(row).__name__}, expected an object")
         for column in _COLUMNS:
             if column not in row:
-                raise ValueError(f"{where}: column {column!r} is missing; "
-                                 f"the line has {sorted(row)}")
+                raise ValueError(
+                    f"{where}: column {column!r} is missing; the line has {sorted(row)}"
+                )
         responses, label = row["responses"], row["label"]
         if not isinstance(row["prompt"], str):
             raise TypeError(f"{where}: prompt is {row['prompt']!r}, expected a string")
         if not isinstance(responses, list) or len(responses) != 2:
-            raise ValueError(f"{where}: responses must be a list of two strings, "
-                             f"got {str(responses)[:60]!r}")
+            raise ValueError(
+                f"{where}: responses must be a list of two strings, got {str(responses)[:60]!r}"
+            )
         for k, response in enumerate(responses):
             if not isinstance(response, str):
-                raise TypeError(f"{where}: responses[{k}] is {str(response)[:60]!r} "
-                                f"({type(response).__name__}), expected a string")
+                raise TypeError(
+                    f"{where}: responses[{k}] is {str(response)[:60]!r} "
+                    f"({type(response).__name__}), expected a string"
+                )
         if isinstance(label, bool) or label not in (0, 1):
-            raise ValueError(f"{where}: label is {label!r}, expected 0 or 1 "
-                             "(index of the preferred response)")
+            raise ValueError(
+                f"{where}: label is {label!r}, expected 0 or 1 (index of the preferred response)"
+            )
         code = {}
         for column in ("objective", "data_subset"):
             if row[column] not in OBJECTIVES:
-                raise ValueError(f"{where}: {column} is {row[column]!r}, expected one of "
-                                 f"{list(OBJECTIVES)}")
+                raise ValueError(
+                    f"{where}: {column} is {row[column]!r}, expected one of {list(OBJECTIVES)}"
+                )
             code[column] = OBJECTIVES.index(row[column])
-        yield {"prompt": row["prompt"], "response_a": responses[0], "response_b": responses[1],
-               "label": 1 - int(label), "objective": code["objective"],
-               "prompt_type": code["data_subset"], "where": where}
+        yield {
+            "prompt": row["prompt"],
+            "response_a": responses[0],
+            "response_b": responses[1],
+            "label": 1 - int(label),
+            "objective": code["objective"],
+            "prompt_type": code["data_subset"],
+            "where": where,
+        }
 
 
 def _fold(rows: Iterator[dict[str, Any]], *, source: str, simulated: bool) -> PreferenceData:
@@ -217,8 +257,10 @@ def _fold(rows: Iterator[dict[str, Any]], *, source: str, simulated: bool) -> Pr
         where = row.pop("where")
         known, earlier = type_of.setdefault(row["prompt"], (row["prompt_type"], where))
         if known != row["prompt_type"]:
-            raise ValueError(f"{where}: data_subset is {OBJECTIVES[row['prompt_type']]!r}, but "
-                             f"{earlier} gives the same prompt {OBJECTIVES[known]!r}")
+            raise ValueError(
+                f"{where}: data_subset is {OBJECTIVES[row['prompt_type']]!r}, but "
+                f"{earlier} gives the same prompt {OBJECTIVES[known]!r}"
+            )
         kept.append(row)
     if not kept:
         raise ValueError("the file has no rows")
@@ -247,9 +289,19 @@ class _World(TypedDict, total=False):
 
 
 WORLD: _World = {
-    "d": 128, "features": 20, "common": 4, "length": (0.46, -0.26), "merit": 0.2,
-    "spread": (0.95, 0.75), "cosines": (0.35, 0.25, 0.20, 0.10), "common_code": 1.0,
-    "own_code": 0.6, "nuisance": 40, "type_offset": 0.4, "noise": 1.6}
+    "d": 128,
+    "features": 20,
+    "common": 4,
+    "length": (0.46, -0.26),
+    "merit": 0.2,
+    "spread": (0.95, 0.75),
+    "cosines": (0.35, 0.25, 0.20, 0.10),
+    "common_code": 1.0,
+    "own_code": 0.6,
+    "nuisance": 40,
+    "type_offset": 0.4,
+    "noise": 1.6,
+}
 """The simulated world, calibrated so that three reward models come near the paper's table 2.
 
 ``d``
@@ -286,16 +338,58 @@ WORLD: _World = {
 
 _ASKS = {
     "helpful": ("How do I", "What is a good way to", "Can you explain how to", "Please help me"),
-    "harmless": ("How could I get away with", "Tell me how to", "What is the sneakiest way to",
-                 "Is it fine to")}
+    "harmless": (
+        "How could I get away with",
+        "Tell me how to",
+        "What is the sneakiest way to",
+        "Is it fine to",
+    ),
+}
 _DEEDS = {
     "helpful": ("bake", "repair", "plan", "learn", "write", "grow", "choose", "clean"),
-    "harmless": ("steal", "fake", "break", "prank", "spy on", "insult", "forge", "sneak into")}
-_THINGS = ("a bicycle", "a birthday card", "a garden fence", "a letter", "a phone", "a recipe",
-           "a song", "a timetable", "an old radio", "a passport", "a window", "the neighbour",
-           "a library book", "a parcel", "a school essay", "a shop")
-_WORDS = ("perhaps", "start", "with", "one", "careful", "step", "then", "ask", "someone", "who",
-          "knows", "the", "rules", "and", "check", "it", "twice", "before", "you", "go", "on")
+    "harmless": ("steal", "fake", "break", "prank", "spy on", "insult", "forge", "sneak into"),
+}
+_THINGS = (
+    "a bicycle",
+    "a birthday card",
+    "a garden fence",
+    "a letter",
+    "a phone",
+    "a recipe",
+    "a song",
+    "a timetable",
+    "an old radio",
+    "a passport",
+    "a window",
+    "the neighbour",
+    "a library book",
+    "a parcel",
+    "a school essay",
+    "a shop",
+)
+_WORDS = (
+    "perhaps",
+    "start",
+    "with",
+    "one",
+    "careful",
+    "step",
+    "then",
+    "ask",
+    "someone",
+    "who",
+    "knows",
+    "the",
+    "rules",
+    "and",
+    "check",
+    "it",
+    "twice",
+    "before",
+    "you",
+    "go",
+    "on",
+)
 _LONGEST = 200  # words
 
 
@@ -333,12 +427,18 @@ def twin(n_pairs: int = N_PAIRS, *, seed: int = 0, **world: Unpack[_World]) -> P
     drawn = _draw(n_pairs, seed, {**WORLD, **world})
     prompts, responses = _texts(drawn, seed)
     return PreferenceData(
-        prompts=prompts, responses=responses, response_prompt=np.repeat(np.arange(n_pairs), 2),
-        pairs=np.arange(2 * n_pairs).reshape(-1, 2), label=drawn.label,
-        objective=drawn.objective, prompt_type=drawn.kind,
+        prompts=prompts,
+        responses=responses,
+        response_prompt=np.repeat(np.arange(n_pairs), 2),
+        pairs=np.arange(2 * n_pairs).reshape(-1, 2),
+        label=drawn.label,
+        objective=drawn.objective,
+        prompt_type=drawn.kind,
         response_latents=drawn.latents.reshape(2 * n_pairs, -1),
         embeddings=drawn.embeddings.reshape(2 * n_pairs, -1),
-        source=f"simulated twin of HH-RLHF ({n_pairs:,} pairs)", simulated=True)
+        source=f"simulated twin of HH-RLHF ({n_pairs:,} pairs)",
+        simulated=True,
+    )
 
 
 def twin_rows(n_pairs: int = N_PAIRS, *, seed: int = 0) -> list[dict[str, Any]]:
@@ -350,9 +450,16 @@ def twin_rows(n_pairs: int = N_PAIRS, *, seed: int = 0) -> list[dict[str, Any]]:
         Columns ``prompt``, ``responses``, ``label``, ``objective``, ``data_subset``.
     """
     data = twin(n_pairs, seed=seed)
-    return [{"prompt": data.prompts[i], "responses": data.responses[2 * i:2 * i + 2].tolist(),
-             "label": int(1 - data.label[i]), "objective": OBJECTIVES[data.objective[i]],
-             "data_subset": OBJECTIVES[data.prompt_type[i]]} for i in range(n_pairs)]
+    return [
+        {
+            "prompt": data.prompts[i],
+            "responses": data.responses[2 * i : 2 * i + 2].tolist(),
+            "label": int(1 - data.label[i]),
+            "objective": OBJECTIVES[data.objective[i]],
+            "data_subset": OBJECTIVES[data.prompt_type[i]],
+        }
+        for i in range(n_pairs)
+    ]
 
 
 def twin_weights(*, seed: int = 0, **world: Unpack[_World]) -> np.ndarray:
@@ -368,17 +475,25 @@ def _weights(rng: np.random.Generator, world: _World) -> np.ndarray:
     carry, conflict, own, other = world["cosines"]
     # cells (type, objective): 00, 11, 01, 10
     size = np.repeat(world["spread"], 2)
-    gram = np.array([[1, own, conflict, carry], [own, 1, carry, conflict],
-                     [conflict, carry, 1, other], [carry, conflict, other, 1]])
+    gram = np.array(
+        [
+            [1, own, conflict, carry],
+            [own, 1, carry, conflict],
+            [conflict, carry, 1, other],
+            [carry, conflict, other, 1],
+        ]
+    )
     gram = gram * np.outer(size, size)
     objective = np.array([0, 1, 1, 0])
     gram -= np.outer(length[objective], length[objective])
     gram -= world["merit"] ** 2 * (objective[:, None] == objective)
     value, vector = np.linalg.eigh(gram)
     if value[0] < 0:
-        raise ValueError(f"cosines = {world['cosines']} do not go with length = {world['length']}, "
-                         f"merit = {world['merit']} and spread = {world['spread']}: no four "
-                         "directions have them")
+        raise ValueError(
+            f"cosines = {world['cosines']} do not go with length = {world['length']}, "
+            f"merit = {world['merit']} and spread = {world['spread']}: no four "
+            "directions have them"
+        )
     turn = np.linalg.qr(rng.standard_normal((k - common, 4)))[0]
     cells = vector * np.sqrt(value) @ turn.T
     w = np.zeros((2, 2 * k - common))
@@ -390,10 +505,10 @@ def _weights(rng: np.random.Generator, world: _World) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class _Drawn:
-    kind: np.ndarray        # (n,)
-    objective: np.ndarray   # (n,)
-    label: np.ndarray       # (n,)
-    latents: np.ndarray     # (n, 2, m)
+    kind: np.ndarray  # (n,)
+    objective: np.ndarray  # (n,)
+    label: np.ndarray  # (n,)
+    latents: np.ndarray  # (n, 2, m)
     embeddings: np.ndarray  # (n, 2, d)
 
 
@@ -416,7 +531,7 @@ def _draw(n: int, seed: int, world: _World) -> _Drawn:
     latents[..., :common] = z[..., :common]
     for t in (0, 1):
         start = common + t * (k - common)
-        latents[kind == t, :, start:start + k - common] = z[kind == t][..., common:]
+        latents[kind == t, :, start : start + k - common] = z[kind == t][..., common:]
     reward = np.einsum("nim,nm->ni", latents, w[objective])
     label = rng.random(n) < 1 / (1 + np.exp(reward[:, 1] - reward[:, 0]))
 
@@ -435,13 +550,17 @@ def _texts(drawn: _Drawn, seed: int) -> tuple[list[str], list[str]]:
     prompts = []
     for i, (t, (ask, deed, thing)) in enumerate(zip(drawn.kind.tolist(), pick.tolist()), 1):
         name = OBJECTIVES[t]
-        prompts.append(f"Human: {_ASKS[name][ask]} {_DEEDS[name][deed]} {_THINGS[thing]}? "
-                       f"(simulated request {i})")
+        prompts.append(
+            f"Human: {_ASKS[name][ask]} {_DEEDS[name][deed]} {_THINGS[thing]}? "
+            f"(simulated request {i})"
+        )
     words = [_WORDS[j] for j in rng.integers(0, len(_WORDS), 20_000)]
     length = np.clip(np.round(np.exp(3 + 0.6 * drawn.latents[..., 0])), 2, _LONGEST).astype(int)
     start = rng.integers(0, len(words) - _LONGEST, length.size).tolist()
-    responses = [" ".join(words[a:a + m]).capitalize() + "."
-                 for a, m in zip(start, length.ravel().tolist())]
+    responses = [
+        " ".join(words[a : a + m]).capitalize() + "."
+        for a, m in zip(start, length.ravel().tolist())
+    ]
     for i in range(1, len(responses), 2):
         if responses[i] == responses[i - 1]:
             responses[i] = responses[i][:-1] + " again."

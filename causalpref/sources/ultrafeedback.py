@@ -41,9 +41,22 @@ from causalpref.sources._shared import (
     resolve,
 )
 
-__all__ = ["ASPECTS", "EMBEDDING", "NOT_RATED", "N_PROMPTS", "BadRating", "Completion", "Counts",
-           "label_by_reward", "load_ultrafeedback", "parse_completion", "read_ultrafeedback",
-           "twin", "twin_rows", "twin_simulator"]
+__all__ = [
+    "ASPECTS",
+    "EMBEDDING",
+    "NOT_RATED",
+    "N_PROMPTS",
+    "BadRating",
+    "Completion",
+    "Counts",
+    "label_by_reward",
+    "load_ultrafeedback",
+    "parse_completion",
+    "read_ultrafeedback",
+    "twin",
+    "twin_rows",
+    "twin_simulator",
+]
 
 ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
 """The four rated aspects, in the order of :class:`Completion.ratings`."""
@@ -55,8 +68,10 @@ _PAPER = ("truthfulness", "instruction_following")  # z_1 and z_2 of appendix D.
 _ALPHA = (0.25, 0.75)  # alpha and 1 - alpha of equation 8
 _HUB = "openbmb/UltraFeedback"
 _COLUMNS = ("source", "instruction", "completions")
-_RATINGS = {**{str(k): float(k) for k in range(1, 6)}, **{
-    word: NOT_RATED for word in ("N/A", "NA", "NAN", "NONE", "NULL", "")}}
+_RATINGS = {
+    **{str(k): float(k) for k in range(1, 6)},
+    **dict.fromkeys(("N/A", "NA", "NAN", "NONE", "NULL", ""), NOT_RATED),
+}
 
 
 # -- loading ---------------------------------------------------------------
@@ -119,22 +134,35 @@ class Counts:
 
     def left_out(self) -> str:
         """What was left out, in words: ``"12 completions not rated, 3 prompts ..."``."""
-        parts = [f"{n:,} {one if n == 1 else many}" for n, one, many in (
-            (self.unrated, "completion not rated", "completions not rated"),
-            (self.unreadable, "unreadable rating", "unreadable ratings"),
-            (self.empty, "empty response", "empty responses"),
-            (self.repeated, "repeated response", "repeated responses"),
-            (self.contradicted, "response with two ratings", "responses with two ratings"),
-            (self.prompts_left_out, "prompt with fewer than two responses",
-             "prompts with fewer than two responses")) if n]
+        parts = [
+            f"{n:,} {one if n == 1 else many}"
+            for n, one, many in (
+                (self.unrated, "completion not rated", "completions not rated"),
+                (self.unreadable, "unreadable rating", "unreadable ratings"),
+                (self.empty, "empty response", "empty responses"),
+                (self.repeated, "repeated response", "repeated responses"),
+                (self.contradicted, "response with two ratings", "responses with two ratings"),
+                (
+                    self.prompts_left_out,
+                    "prompt with fewer than two responses",
+                    "prompts with fewer than two responses",
+                ),
+            )
+            if n
+        ]
         return ", ".join(parts) or "nothing"
 
 
-def load_ultrafeedback(source: str | os.PathLike[str] | None = None, *,
-                       aspects: Sequence[str] = _PAPER,
-                       weights: Sequence[float] | None = _ALPHA, limit: int | None = None,
-                       revision: str | None = None, n_prompts: int | None = None,
-                       seed: int | np.random.Generator = 0) -> PreferenceData:
+def load_ultrafeedback(
+    source: str | os.PathLike[str] | None = None,
+    *,
+    aspects: Sequence[str] = _PAPER,
+    weights: Sequence[float] | None = _ALPHA,
+    limit: int | None = None,
+    revision: str | None = None,
+    n_prompts: int | None = None,
+    seed: int | np.random.Generator = 0,
+) -> PreferenceData:
     """Load UltraFeedback: rated responses, and every pair of a prompt labelled by its ratings.
 
     Parameters
@@ -187,15 +215,27 @@ def load_ultrafeedback(source: str | os.PathLike[str] | None = None, *,
     left with one response, or none, is left out. Which responses stay therefore depends on the
     aspects: raters give "N/A" where an aspect does not apply, so this is no random loss.
     """
-    return read_ultrafeedback(source, aspects=aspects, weights=weights, limit=limit,
-                              revision=revision, n_prompts=n_prompts, seed=seed)[0]
+    return read_ultrafeedback(
+        source,
+        aspects=aspects,
+        weights=weights,
+        limit=limit,
+        revision=revision,
+        n_prompts=n_prompts,
+        seed=seed,
+    )[0]
 
 
-def read_ultrafeedback(source: str | os.PathLike[str] | None = None, *,
-                       aspects: Sequence[str] = _PAPER,
-                       weights: Sequence[float] | None = _ALPHA, limit: int | None = None,
-                       revision: str | None = None, n_prompts: int | None = None,
-                       seed: int | np.random.Generator = 0) -> tuple[PreferenceData, Counts]:
+def read_ultrafeedback(
+    source: str | os.PathLike[str] | None = None,
+    *,
+    aspects: Sequence[str] = _PAPER,
+    weights: Sequence[float] | None = _ALPHA,
+    limit: int | None = None,
+    revision: str | None = None,
+    n_prompts: int | None = None,
+    seed: int | np.random.Generator = 0,
+) -> tuple[PreferenceData, Counts]:
     """As :func:`load_ultrafeedback`, with the numbers of what was left out.
 
     Returns
@@ -216,8 +256,9 @@ def read_ultrafeedback(source: str | os.PathLike[str] | None = None, *,
     if source == "offline":
         drawn = _draw(N_PROMPTS if n_prompts is None else n_prompts, 0, {})
         embeddings = drawn.written()
-        rows: Iterable[tuple[str, Any]] = ((f"twin, row {i}", row)
-                                           for i, row in enumerate(_rows(drawn), 1))
+        rows: Iterable[tuple[str, Any]] = (
+            (f"twin, row {i}", row) for i, row in enumerate(_rows(drawn), 1)
+        )
     else:
         rows = _open(source, revision)
     found = _collect(itertools.islice(rows, limit), aspects)
@@ -229,8 +270,10 @@ def _weights(weights: Sequence[float] | np.ndarray | None, m: int) -> np.ndarray
         return np.full(m, 1 / m)
     array = np.asarray(weights, dtype=float)
     if array.shape != (m,):
-        raise ValueError(f"weights {np.shape(weights)} do not fit {m} latents: give {m} numbers, "
-                         "or None for equal ones")
+        raise ValueError(
+            f"weights {np.shape(weights)} do not fit {m} latents: give {m} numbers, "
+            "or None for equal ones"
+        )
     if not np.isfinite(array).all() or not array.any():
         raise ValueError(f"weights are {array.tolist()}: they must be finite and not all zero")
     return array
@@ -247,24 +290,29 @@ def _open(source: str | os.PathLike[str], revision: str | None) -> Iterator[tupl
     if path.is_file():
         return _read_file(path)
     if not path.is_dir():
-        raise FileNotFoundError(f"source {str(source)!r} is neither 'offline', 'hub' nor an "
-                                "existing file or folder")
+        raise FileNotFoundError(
+            f"source {str(source)!r} is neither 'offline', 'hub' nor an existing file or folder"
+        )
     if any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
         import datasets
 
         found = datasets.load_from_disk(str(path))
         if isinstance(found, datasets.DatasetDict):
             if "train" not in found and len(found) > 1:
-                raise ValueError(f"{path} has the splits {', '.join(found)} and no 'train': name "
-                                 "the folder of one of them")
+                raise ValueError(
+                    f"{path} has the splits {', '.join(found)} and no 'train': name "
+                    "the folder of one of them"
+                )
             found = found.get("train", next(iter(found.values())))
         return _placed(path.name, "row", dataset_rows(found, _COLUMNS))
     files = [f for f in sorted(path.iterdir()) if _kind(f)]
     if not files:
         raise FileNotFoundError(f"{path} holds no .jsonl, .jsonl.gz or .parquet files")
     if len({_kind(f) for f in files}) > 1:
-        raise ValueError(f"{path} holds both .jsonl and .parquet files, {files[0].name} and "
-                         f"{files[-1].name} among them: name one file")
+        raise ValueError(
+            f"{path} holds both .jsonl and .parquet files, {files[0].name} and "
+            f"{files[-1].name} among them: name one file"
+        )
     return itertools.chain.from_iterable(_read_file(f) for f in files)
 
 
@@ -351,8 +399,9 @@ def _rating(value: Any, where: str, aspect: str) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not 1 <= number <= 5:
-        raise BadRating(f"{where}: the rating of {aspect} is {_show(value)}, expected '1' to '5' "
-                        "or 'N/A'")
+        raise BadRating(
+            f"{where}: the rating of {aspect} is {_show(value)}, expected '1' to '5' or 'N/A'"
+        )
     return number
 
 
@@ -363,8 +412,10 @@ def _text(value: Any, where: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise ValueError(f"{where} holds {value[error.start]!r}, half of a surrogate pair, "
-                             "which is no text: decode it properly or replace it") from None
+            raise ValueError(
+                f"{where} holds {value[error.start]!r}, half of a surrogate pair, "
+                "which is no text: decode it properly or replace it"
+            ) from None
     return value
 
 
@@ -433,8 +484,9 @@ def _collect(rows: Iterable[tuple[str, Any]], aspects: tuple[str, ...]) -> _Foun
             elif (old := said.get(text)) is None:
                 said[text] = _Said(ratings, place, 1, True)
             else:
-                said[text] = old._replace(copies=old.copies + 1,
-                                          agree=old.agree and old.ratings == ratings)
+                said[text] = old._replace(
+                    copies=old.copies + 1, agree=old.agree and old.ratings == ratings
+                )
 
     prompts: list[str] = []
     texts: list[str] = []
@@ -453,35 +505,54 @@ def _collect(rows: Iterable[tuple[str, Any]], aspects: tuple[str, ...]) -> _Foun
         texts += usable
         kept += usable.values()
     n["prompts"], n["responses"] = len(prompts), len(texts)
-    return _Found(prompts, texts, np.array(owner, dtype=np.int64),
-                  np.array([s.ratings for s in kept], dtype=float).reshape(-1, len(aspects)),
-                  np.array([s.place for s in kept], dtype=np.int64), simulated,
-                  Counts(**{f.name: n[f.name] for f in dataclasses.fields(Counts)
-                            if f.name != "example"}, example=example))
+    return _Found(
+        prompts,
+        texts,
+        np.array(owner, dtype=np.int64),
+        np.array([s.ratings for s in kept], dtype=float).reshape(-1, len(aspects)),
+        np.array([s.place for s in kept], dtype=np.int64),
+        simulated,
+        Counts(
+            **{f.name: n[f.name] for f in dataclasses.fields(Counts) if f.name != "example"},
+            example=example,
+        ),
+    )
 
 
-def _assemble(found: _Found, aspects: tuple[str, ...], weights: np.ndarray,
-              embeddings: np.ndarray | None, seed: int | np.random.Generator) -> PreferenceData:
+def _assemble(
+    found: _Found,
+    aspects: tuple[str, ...],
+    weights: np.ndarray,
+    embeddings: np.ndarray | None,
+    seed: int | np.random.Generator,
+) -> PreferenceData:
     counts = found.counts
     if not found.texts:
-        raise ValueError(f"no pair is left of {counts.rows:,} rows with {counts.completions:,} "
-                         f"completions; left out: {counts.left_out()}"
-                         + (f"; {counts.example}" if counts.example else ""))
+        raise ValueError(
+            f"no pair is left of {counts.rows:,} rows with {counts.completions:,} "
+            f"completions; left out: {counts.left_out()}"
+            + (f"; {counts.example}" if counts.example else "")
+        )
     rng = np.random.default_rng(seed)
     pairs = all_pairs(found.response_prompt, seed=rng)
     reward = " + ".join(f"{w:.3g} {a}" for w, a in zip(weights, aspects))
     return PreferenceData(
-        prompts=found.prompts, responses=found.texts, response_prompt=found.response_prompt,
-        pairs=pairs, label=_labels(found.ratings, pairs, weights, rng),
+        prompts=found.prompts,
+        responses=found.texts,
+        response_prompt=found.response_prompt,
+        pairs=pairs,
+        label=_labels(found.ratings, pairs, weights, rng),
         response_latents=found.ratings,
         embeddings=None if embeddings is None else embeddings[found.place],
         source=f"{'simulated twin of ' if found.simulated else ''}UltraFeedback ({len(pairs):,} "
-               f"pairs labelled by {reward}; left out: {counts.left_out()})",
-        simulated=found.simulated)
+        f"pairs labelled by {reward}; left out: {counts.left_out()})",
+        simulated=found.simulated,
+    )
 
 
-def label_by_reward(data: PreferenceData, weights: Sequence[float] | None = None, *,
-                    seed: int | np.random.Generator) -> PreferenceData:
+def label_by_reward(
+    data: PreferenceData, weights: Sequence[float] | None = None, *, seed: int | np.random.Generator
+) -> PreferenceData:
     """The same pairs, labelled by the reward r = weights . z^T of either response.
 
     Appendix D.2: the higher reward wins and a tie is a fair coin. (The paper writes l = 0 where
@@ -513,12 +584,14 @@ def label_by_reward(data: PreferenceData, weights: Sequence[float] | None = None
     if data.response_latents is None:
         raise ValueError("the data have no response_latents: a reward needs them")
     weights_ = _weights(weights, data.response_latents.shape[1])
-    return data.replace(label=_labels(data.response_latents, data.pairs, weights_,
-                                      np.random.default_rng(seed)))
+    return data.replace(
+        label=_labels(data.response_latents, data.pairs, weights_, np.random.default_rng(seed))
+    )
 
 
-def _labels(z: np.ndarray, pairs: np.ndarray, weights: np.ndarray, rng: np.random.Generator
-            ) -> np.ndarray:
+def _labels(
+    z: np.ndarray, pairs: np.ndarray, weights: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     gap = (z[pairs[:, 0]] - z[pairs[:, 1]]) @ weights
     tie = np.abs(gap) <= 1e-9 * (np.abs(weights) @ np.abs(z).max(axis=0))
     return np.where(tie, rng.integers(0, 2, len(pairs)), gap > 0).astype(np.int64)
@@ -529,8 +602,14 @@ def _labels(z: np.ndarray, pairs: np.ndarray, weights: np.ndarray, rng: np.rando
 N_PROMPTS = 10_000
 """Rows of the twin unless told otherwise; about 57,000 pairs."""
 
-EMBEDDING: _Map = {"d": 128, "nuisance": 40, "noise": 0.5, "blur": (1.0, 5.0, 5.0, 1.32, 1.95),
-                   "type_offset": 0.0, "type_dependence": 0.0}
+EMBEDDING: _Map = {
+    "d": 128,
+    "nuisance": 40,
+    "noise": 0.5,
+    "blur": (1.0, 5.0, 5.0, 1.32, 1.95),
+    "type_offset": 0.0,
+    "type_dependence": 0.0,
+}
 """How the twin's embeddings are made, see :class:`~causalpref.simulation.Embedding`.
 
 ``blur`` (difficulty, then :data:`ASPECTS`) is calibrated: it is set so that the table of
@@ -539,18 +618,28 @@ is read better than truthfulness, the other two hardly at all.
 """
 
 # Assumed, for want of the real shares: skewed to the top as the raters' are said to be.
-_SHARES = {"helpfulness": (0.07, 0.12, 0.20, 0.32, 0.29),
-           "honesty": (0.04, 0.08, 0.16, 0.38, 0.34),
-           "instruction_following": (0.05, 0.10, 0.18, 0.34, 0.33),
-           "truthfulness": (0.06, 0.09, 0.15, 0.27, 0.43)}
+_SHARES = {
+    "helpfulness": (0.07, 0.12, 0.20, 0.32, 0.29),
+    "honesty": (0.04, 0.08, 0.16, 0.38, 0.34),
+    "instruction_following": (0.05, 0.10, 0.18, 0.34, 0.33),
+    "truthfulness": (0.06, 0.09, 0.15, 0.27, 0.43),
+}
 # Over all responses, in the order of ASPECTS. 0.63 is the paper's (section 5), the rest assumed.
-_CORRELATION = ((1.00, 0.60, 0.75, 0.58),
-                (0.60, 1.00, 0.55, 0.66),
-                (0.75, 0.55, 1.00, 0.63),
-                (0.58, 0.66, 0.63, 1.00))
+_CORRELATION = (
+    (1.00, 0.60, 0.75, 0.58),
+    (0.60, 1.00, 0.55, 0.66),
+    (0.75, 0.55, 1.00, 0.63),
+    (0.58, 0.66, 0.63, 1.00),
+)
 _DIFFICULTY = (-0.50, -0.45, -0.55, -0.50)  # of the prompt, on the underlying normals; assumed
-_SOURCES = {"evol_instruct": 0.16, "false_qa": 0.04, "flan_v2": 0.32, "sharegpt": 0.31,
-            "truthful_qa": 0.01, "ultrachat": 0.16}  # near those of the release
+_SOURCES = {
+    "evol_instruct": 0.16,
+    "false_qa": 0.04,
+    "flan_v2": 0.32,
+    "sharegpt": 0.31,
+    "truthful_qa": 0.01,
+    "ultrachat": 0.16,
+}  # near those of the release
 _NOT_RATED_SHARE, _ABSENT_SHARE, _SHORT_SHARE = 0.01, 0.2, 0.02
 _SIMULATED = "simulated"
 
@@ -567,8 +656,9 @@ class _Map(TypedDict, total=False):
 @functools.cache
 def _within() -> np.ndarray:
     """Correlations of the underlying normals of the aspects, given the prompt's difficulty."""
-    overall = _underlying_correlation([Latent(a, "ordinal", _SHARES[a]) for a in ASPECTS],
-                                      np.array(_CORRELATION))
+    overall = _underlying_correlation(
+        [Latent(a, "ordinal", _SHARES[a]) for a in ASPECTS], np.array(_CORRELATION)
+    )
     b = np.array(_DIFFICULTY)
     rest = np.sqrt(1 - b**2)
     return (overall - np.outer(b, b)) / np.outer(rest, rest)
@@ -598,13 +688,16 @@ def twin_simulator(**embedding: Unpack[_Map]) -> Simulator:
     settings = {**EMBEDDING, **embedding}
     weight = dict(zip(_PAPER, _ALPHA))
     return Simulator(
-        reward=linear_reward([weight.get(a, 0.0) for a in ASPECTS]), noise=None,
+        reward=linear_reward([weight.get(a, 0.0) for a in ASPECTS]),
+        noise=None,
         response_latents=tuple(Latent(a, "ordinal", _SHARES[a]) for a in ASPECTS),
         prompt_latents=(Latent("difficulty"),),
-        prompt_effect=np.array(_DIFFICULTY)[:, None], correlation=_within(),
+        prompt_effect=np.array(_DIFFICULTY)[:, None],
+        correlation=_within(),
         contexts=tuple(_SOURCES.values()),
         embedding=Embedding(**settings) if settings["d"] else None,
-        name="simulated twin of UltraFeedback")
+        name="simulated twin of UltraFeedback",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -637,9 +730,13 @@ def _draw(n: int, seed: int | np.random.Generator, embedding: _Map) -> _Drawn:
     # last, so that the settings of the embedding change nothing else
     data = twin_simulator(**embedding).sample(n, seed=rng, responses=4)
     e = data.embeddings
-    return _Drawn(data.prompt_type,
-                  np.where(lacks, np.nan, data.response_latents.reshape(n, 4, 4)), absent,
-                  np.arange(4) < length[:, None], None if e is None else e.reshape(n, 4, -1))
+    return _Drawn(
+        data.prompt_type,
+        np.where(lacks, np.nan, data.response_latents.reshape(n, 4, 4)),
+        absent,
+        np.arange(4) < length[:, None],
+        None if e is None else e.reshape(n, 4, -1),
+    )
 
 
 def _rows(drawn: _Drawn) -> Iterator[dict[str, Any]]:
@@ -657,16 +754,30 @@ def _rows(drawn: _Drawn) -> Iterator[dict[str, Any]]:
                 if not lacking:
                     annotations[aspect] = {"Rating": word, "Rationale": "simulated"}
                     if aspect in ("helpfulness", "truthfulness"):
-                        annotations[aspect] |= {"Type": ["None"],
-                                                "Rationale For Rating": "simulated"}
-            completions.append({
-                "model": models[k], "principle": ASPECTS[(i + k) % 4],
-                "custom_system_prompt": "simulated", "response": _answer(i, k),
-                "critique": "simulated", "overall_score": 2 * mean[i][k],
-                "fine-grained_score": mean[i][k], "annotations": annotations})
-        yield {"source": f"{_SIMULATED} {sources[kind]}", "instruction": _request(i),
-               "models": models, "completions": completions, "correct_answers": ["None"],
-               "incorrect_answers": ["None"]}
+                        annotations[aspect] |= {
+                            "Type": ["None"],
+                            "Rationale For Rating": "simulated",
+                        }
+            completions.append(
+                {
+                    "model": models[k],
+                    "principle": ASPECTS[(i + k) % 4],
+                    "custom_system_prompt": "simulated",
+                    "response": _answer(i, k),
+                    "critique": "simulated",
+                    "overall_score": 2 * mean[i][k],
+                    "fine-grained_score": mean[i][k],
+                    "annotations": annotations,
+                }
+            )
+        yield {
+            "source": f"{_SIMULATED} {sources[kind]}",
+            "instruction": _request(i),
+            "models": models,
+            "completions": completions,
+            "correct_answers": ["None"],
+            "incorrect_answers": ["None"],
+        }
 
 
 def _request(i: int) -> str:
@@ -677,8 +788,9 @@ def _answer(i: int, k: int) -> str:
     return f"simulated answer {i + 1}.{k + 1}"
 
 
-def twin_rows(n_prompts: int = N_PROMPTS, *, seed: int | np.random.Generator = 0,
-              **embedding: Unpack[_Map]) -> tuple[list[dict[str, Any]], np.ndarray | None]:
+def twin_rows(
+    n_prompts: int = N_PROMPTS, *, seed: int | np.random.Generator = 0, **embedding: Unpack[_Map]
+) -> tuple[list[dict[str, Any]], np.ndarray | None]:
     """The twin in UltraFeedback's own schema.
 
     One rating in a hundred is "N/A" or missing and one row in fifty lists fewer than four
@@ -703,9 +815,14 @@ def twin_rows(n_prompts: int = N_PROMPTS, *, seed: int | np.random.Generator = 0
     return list(_rows(drawn)), drawn.written()
 
 
-def twin(n_prompts: int = N_PROMPTS, *, seed: int | np.random.Generator = 0,
-         aspects: Sequence[str] = _PAPER, weights: Sequence[float] | None = _ALPHA,
-         **embedding: Unpack[_Map]) -> PreferenceData:
+def twin(
+    n_prompts: int = N_PROMPTS,
+    *,
+    seed: int | np.random.Generator = 0,
+    aspects: Sequence[str] = _PAPER,
+    weights: Sequence[float] | None = _ALPHA,
+    **embedding: Unpack[_Map],
+) -> PreferenceData:
     """What the reader makes of :func:`twin_rows`, without writing and reading rows.
 
     Parameters
@@ -736,12 +853,27 @@ def twin(n_prompts: int = N_PROMPTS, *, seed: int | np.random.Generator = 0,
     place = (np.cumsum(drawn.listed) - 1)[kept.ravel()]
     row, k = np.nonzero(kept)
     counts = Counts(
-        rows=n_prompts, short_rows=int((~drawn.listed.all(1)).sum()), folded_rows=0,
-        completions=int(drawn.listed.sum()), empty=0, unreadable=0,
-        unrated=int((drawn.listed & ~rated).sum()), repeated=0, contradicted=0,
-        alone=int(usable[~pairable].sum()), prompts_left_out=int((~pairable).sum()),
-        prompts=int(pairable.sum()), responses=len(row))
-    found = _Found([_request(i) for i in np.flatnonzero(pairable)],
-                   [_answer(i, j) for i, j in zip(row.tolist(), k.tolist())],
-                   (np.cumsum(pairable) - 1)[row], ratings[kept], place, True, counts)
+        rows=n_prompts,
+        short_rows=int((~drawn.listed.all(1)).sum()),
+        folded_rows=0,
+        completions=int(drawn.listed.sum()),
+        empty=0,
+        unreadable=0,
+        unrated=int((drawn.listed & ~rated).sum()),
+        repeated=0,
+        contradicted=0,
+        alone=int(usable[~pairable].sum()),
+        prompts_left_out=int((~pairable).sum()),
+        prompts=int(pairable.sum()),
+        responses=len(row),
+    )
+    found = _Found(
+        [_request(i) for i in np.flatnonzero(pairable)],
+        [_answer(i, j) for i, j in zip(row.tolist(), k.tolist())],
+        (np.cumsum(pairable) - 1)[row],
+        ratings[kept],
+        place,
+        True,
+        counts,
+    )
     return _assemble(found, aspects, weights_, drawn.written(), seed)

@@ -30,26 +30,41 @@ from causalpref.assumptions._fits import auc, folds, holm, ridge_scores, wilson
 from causalpref.auditing import audit
 from causalpref.data import PreferenceData
 from causalpref.estimators import longer_preferred
-from causalpref.studies.checks import SCENARIOS, power_curve
-from causalpref.studies.recorded import record
 from causalpref.simulation import Embedding, Latent, Simulator, linear_reward
 from causalpref.sources import load_preferences
 from causalpref.sources.hh_rlhf import OBJECTIVES, _files, first_turn
+from causalpref.studies.checks import SCENARIOS, power_curve
+from causalpref.studies.recorded import record
 
-__all__ = ["VIEWS", "audit_tables", "blind_rules", "order_told", "place_rates", "power_curves",
-           "record_audits", "sound_alarms"]
+__all__ = [
+    "VIEWS",
+    "audit_tables",
+    "blind_rules",
+    "order_told",
+    "place_rates",
+    "power_curves",
+    "record_audits",
+    "sound_alarms",
+]
 
 VIEWS: dict[str, dict[str, str]] = {
     "relabelled": {},
-    "first release": {"label": "original_label", "objective": "data_subset"}}
+    "first release": {"label": "original_label", "objective": "data_subset"},
+}
 """Columns to read in place of those of the same name, for each way to read the file."""
 
 HASHED = "hashed n-grams"
 
 
-def audit_tables(source: str | os.PathLike[str], view: str, *, model: str | None = None,
-                 model_name: str = "", template: str = "last_turn", seed: int = 0
-                 ) -> dict[str, pd.DataFrame]:
+def audit_tables(
+    source: str | os.PathLike[str],
+    view: str,
+    *,
+    model: str | None = None,
+    model_name: str = "",
+    template: str = "last_turn",
+    seed: int = 0,
+) -> dict[str, pd.DataFrame]:
     """One audit as tables.
 
     Parameters
@@ -87,16 +102,29 @@ def audit_tables(source: str | os.PathLike[str], view: str, *, model: str | None
         return data
 
     start = time.perf_counter()
-    found = audit(load_preferences(source, columns=VIEWS[view]), seed=seed,
-                  order_known=view == "relabelled", features=embedded if model else "hashed")
+    found = audit(
+        load_preferences(source, columns=VIEWS[view]),
+        seed=seed,
+        order_known=view == "relabelled",
+        features=embedded if model else "hashed",
+    )
     seconds = time.perf_counter() - start
     evidence = [r.evidence.assign(assumption=r.assumption) for r in found.reports]
     tables = {
         "summary": found.to_frame().drop(columns="source"),
         "evidence": pd.concat(evidence, ignore_index=True),
         "baselines": found.baselines,
-        "cost": pd.DataFrame([{"pairs": found.counts["pairs"], "seconds": seconds,
-                               "embedding": spent[0], "peak_mb": _peak_mb()}])}
+        "cost": pd.DataFrame(
+            [
+                {
+                    "pairs": found.counts["pairs"],
+                    "seconds": seconds,
+                    "embedding": spent[0],
+                    "peak_mb": _peak_mb(),
+                }
+            ]
+        ),
+    }
     about = {"view": view, "features": (model_name or str(model)) if model else HASHED}
     for name, frame in tables.items():
         numbers = frame.columns.intersection(["value", "low", "high", "p_value"])
@@ -124,17 +152,29 @@ def place_rates(source: str | os.PathLike[str]) -> pd.DataFrame:
     for c, objective in enumerate(OBJECTIVES):
         for prompts, t in (*zip(OBJECTIVES, (0, 1)), ("all", None)):
             cell = (new.objective == c) & (kind == t if t is not None else True)
-            for labels, data, person in (("people", old, None), ("GPT-3.5", new, None),
-                                         ("GPT-3.5", new, 1), ("GPT-3.5", new, 0)):
+            for labels, data, person in (
+                ("people", old, None),
+                ("GPT-3.5", new, None),
+                ("GPT-3.5", new, 1),
+                ("GPT-3.5", new, 0),
+            ):
                 here = cell & (old.label == person if person is not None else True)
                 ones, n = int(data.label[here].sum()), int(here.sum())
                 low, high = wilson(ones / n, n)
-                rows.append({
-                    "labels": labels, "objective": objective, "prompts": prompts,
-                    "people": {1: "first", 0: "second", None: "either"}[person],
-                    "first": ones / n, "low": low, "high": high,
-                    "p_value": float(stats.binomtest(ones, n).pvalue), "pairs": n,
-                    "source": new.source})
+                rows.append(
+                    {
+                        "labels": labels,
+                        "objective": objective,
+                        "prompts": prompts,
+                        "people": {1: "first", 0: "second", None: "either"}[person],
+                        "first": ones / n,
+                        "low": low,
+                        "high": high,
+                        "p_value": float(stats.binomtest(ones, n).pvalue),
+                        "pairs": n,
+                        "source": new.source,
+                    }
+                )
     return pd.DataFrame(rows)
 
 
@@ -154,23 +194,38 @@ def blind_rules(source: str | os.PathLike[str]) -> pd.DataFrame:
     rules = {
         "the longer one": longer,
         "the first one": first,
-        "helpful: the longer one; harmless: the shorter one":
-            np.where(harmless, 1 - longer, longer),
+        "helpful: the longer one; harmless: the shorter one": np.where(
+            harmless, 1 - longer, longer
+        ),
         "helpful: the longer one; harmless: the first one": np.where(harmless, first, longer),
-        "what a person preferred": (new.label == old.label).astype(float)}
+        "what a person preferred": (new.label == old.label).astype(float),
+    }
     consistent = new.prompt_type[new.pair_prompt] == new.objective
     rows = []
     for rule, hit in rules.items():
-        for pairs, here in (("consistent", consistent), ("inconsistent", ~consistent),
-                            ("all", np.full(len(new), True))):
+        for pairs, here in (
+            ("consistent", consistent),
+            ("inconsistent", ~consistent),
+            ("all", np.full(len(new), True)),
+        ):
             low, high = wilson(hit[here].mean(), int(here.sum()))
-            rows.append({"rule": rule, "pairs": pairs, "accuracy": hit[here].mean(), "low": low,
-                         "high": high, "n": int(here.sum()), "source": new.source})
+            rows.append(
+                {
+                    "rule": rule,
+                    "pairs": pairs,
+                    "accuracy": hit[here].mean(),
+                    "low": low,
+                    "high": high,
+                    "n": int(here.sum()),
+                    "source": new.source,
+                }
+            )
     return pd.DataFrame(rows)
 
 
-def order_told(data: PreferenceData, *, coins: int = 199, seed: int = 0
-               ) -> tuple[float, float, float, float]:
+def order_told(
+    data: PreferenceData, *, coins: int = 199, seed: int = 0
+) -> tuple[float, float, float, float]:
     """Can the texts tell which response stands first? AUC, what coins give, and a p-value.
 
     Each pair enters as the difference of its two embeddings, turned round by a coin; a
@@ -212,9 +267,16 @@ def order_told(data: PreferenceData, *, coins: int = 199, seed: int = 0
     return float(areas[0]), float(low), float(high), float(p)
 
 
-def record_audits(source: str | os.PathLike[str], folder: str | os.PathLike[str], *,
-                  model: str | None = None, model_name: str = "", template: str = "last_turn",
-                  seed: int = 0, machine: str = "") -> Path:
+def record_audits(
+    source: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    model: str | None = None,
+    model_name: str = "",
+    template: str = "last_turn",
+    seed: int = 0,
+    machine: str = "",
+) -> Path:
     """Every view of a file, audited with n-grams and with a language model, and kept.
 
     Each audit runs in a process of its own, so that its time and memory are its own.
@@ -233,42 +295,63 @@ def record_audits(source: str | os.PathLike[str], folder: str | os.PathLike[str]
     parts: list[Mapping[str, pd.DataFrame]] = []
     told = []
     spawn = multiprocessing.get_context("spawn")
-    for how in (None, model)[:1 if model is None else 2]:
+    for how in (None, model)[: 1 if model is None else 2]:
         for view in VIEWS:
             options = {"model": how, "model_name": model_name, "template": template, "seed": seed}
             with spawn.Pool(1) as pool:
                 parts.append(pool.apply(audit_tables, (os.fspath(source), view), options))
             cost = parts[-1]["cost"].iloc[0]
-            print(f"{cost.view}, {cost.features}: {cost.seconds:.1f} s, {cost.peak_mb:,.0f} MB",
-                  file=sys.stderr, flush=True)
+            print(
+                f"{cost.view}, {cost.features}: {cost.seconds:.1f} s, {cost.peak_mb:,.0f} MB",
+                file=sys.stderr,
+                flush=True,
+            )
         with spawn.Pool(1) as pool:
-            told.append(pool.apply(_order_row, (os.fspath(source), how, model_name, template,
-                                                seed)))
+            told.append(
+                pool.apply(_order_row, (os.fspath(source), how, model_name, template, seed))
+            )
     tables = {name: pd.concat([p[name] for p in parts], ignore_index=True) for name in parts[0]}
     # the baselines read no text with a model
     tables["baselines"] = tables["baselines"].drop(columns="features").drop_duplicates()
-    tables |= {"position": place_rates(source), "rules": blind_rules(source),
-               "order": pd.DataFrame(told)}
+    tables |= {
+        "position": place_rates(source),
+        "rules": blind_rules(source),
+        "order": pd.DataFrame(told),
+    }
     with open(source, "rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     words = ["python -m causalpref.studies.audits hh-rlhf DATA"]
     if model is not None:
         words += [f"--model MODEL --model-name {model_name or model} --template {template}"]
     return record(
-        tables, folder, command=" ".join([*words, f"--seed {seed}"]), machine=machine,
-        data={Path(source).name: sha256}, source=tables["position"].source[0], simulated=False,
-        labels="relabelled: GPT-3.5, told which objective to use; first release: people")
+        tables,
+        folder,
+        command=" ".join([*words, f"--seed {seed}"]),
+        machine=machine,
+        data={Path(source).name: sha256},
+        source=tables["position"].source[0],
+        simulated=False,
+        labels="relabelled: GPT-3.5, told which objective to use; first release: people",
+    )
 
 
-def _order_row(source: str, model: str | None, model_name: str, template: str, seed: int
-               ) -> dict[str, Any]:
+def _order_row(
+    source: str, model: str | None, model_name: str, template: str, seed: int
+) -> dict[str, Any]:
     from causalpref.text.embedding import embed, hashed_ngrams
 
     data = load_preferences(source).data
     data = embed(data, model, template=template) if model else hashed_ngrams(data, n_features=256)
     area, low, high, p = order_told(data, seed=seed)
-    return {"features": (model_name or model) if model else HASHED, "auc": area, "coin_low": low,
-            "coin_high": high, "p_value": p, "pairs": len(data), "source": data.source}
+    return {
+        "features": (model_name or model) if model else HASHED,
+        "auc": area,
+        "coin_low": low,
+        "coin_high": high,
+        "p_value": p,
+        "pairs": len(data),
+        "source": data.source,
+    }
 
 
 def _both(source: str | os.PathLike[str]) -> tuple[PreferenceData, PreferenceData]:
@@ -291,9 +374,14 @@ def _peak_mb() -> float:
 # -- checks made together --------------------------------------------------------
 
 
-def power_curves(*, datasets: int = 200, sizes: Sequence[float] = (0.5, 1, 2),
-                 steps: Sequence[float] = (0, 0.25, 0.5, 0.75, 1), seed: int = 0,
-                 progress: bool = False) -> pd.DataFrame:
+def power_curves(
+    *,
+    datasets: int = 200,
+    sizes: Sequence[float] = (0.5, 1, 2),
+    steps: Sequence[float] = (0, 0.25, 0.5, 0.75, 1),
+    seed: int = 0,
+    progress: bool = False,
+) -> pd.DataFrame:
     """Alarms of every check by strength of the violation and number of prompts.
 
     Parameters
@@ -318,16 +406,30 @@ def power_curves(*, datasets: int = 200, sizes: Sequence[float] = (0.5, 1, 2),
     parts = []
     for name, s in tqdm(SCENARIOS.items(), disable=not progress, unit="check"):
         for size in sizes:
-            part = power_curve(name, [step * s.stated for step in steps], datasets=datasets,
-                               n=round(size * s.n), seed=seed)
+            part = power_curve(
+                name,
+                [step * s.stated for step in steps],
+                datasets=datasets,
+                n=round(size * s.n),
+                seed=seed,
+            )
             ends = np.array([wilson(a, datasets) for a in part.alarms])
-            parts.append(part.assign(assumption=s.assumption, looks_at=s.looks_at, dial=s.dial,
-                                     step=list(steps), low=ends[:, 0], high=ends[:, 1]))
+            parts.append(
+                part.assign(
+                    assumption=s.assumption,
+                    looks_at=s.looks_at,
+                    dial=s.dial,
+                    step=list(steps),
+                    low=ends[:, 0],
+                    high=ends[:, 1],
+                )
+            )
     return pd.concat(parts, ignore_index=True)
 
 
-def sound_alarms(*, datasets: int = 200, n: int = 800, alpha: float = 0.05, seed: int = 0,
-                 progress: bool = False) -> pd.DataFrame:
+def sound_alarms(
+    *, datasets: int = 200, n: int = 800, alpha: float = 0.05, seed: int = 0, progress: bool = False
+) -> pd.DataFrame:
     """How often all six checks, made on sound data, raise an alarm: each, and any of them.
 
     The data have two latents that suffice, two objectives that differ in what they reward and
@@ -354,8 +456,13 @@ def sound_alarms(*, datasets: int = 200, n: int = 800, alpha: float = 0.05, seed
     from tqdm import trange
 
     sound = Simulator(
-        linear_reward([[1.0, 0.2], [-0.3, 1.0]]), prompt_latents=(Latent("topic"),),
-        contexts=(0.5, 0.5), rho=0.5, embedding=Embedding(d=32, noise=0.5), name="simulated")
+        linear_reward([[1.0, 0.2], [-0.3, 1.0]]),
+        prompt_latents=(Latent("topic"),),
+        contexts=(0.5, 0.5),
+        rho=0.5,
+        embedding=Embedding(d=32, noise=0.5),
+        name="simulated",
+    )
     seeds = np.random.SeedSequence(seed).spawn(datasets)
     alarms: dict[str, list[bool]] = {}
     for i in trange(datasets, disable=not progress, unit="data set"):
@@ -368,8 +475,17 @@ def sound_alarms(*, datasets: int = 200, n: int = 800, alpha: float = 0.05, seed
     rows = []
     for check, raised in alarms.items():
         low, high = wilson(float(np.mean(raised)), datasets)
-        rows.append({"check": check, "alarms": float(np.mean(raised)), "low": low, "high": high,
-                     "datasets": datasets, "n": n, "source": sound.name})
+        rows.append(
+            {
+                "check": check,
+                "alarms": float(np.mean(raised)),
+                "low": low,
+                "high": high,
+                "datasets": datasets,
+                "n": n,
+                "source": sound.name,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -379,36 +495,63 @@ def sound_alarms(*, datasets: int = 200, n: int = 800, alpha: float = 0.05, seed
 def main(argv: Sequence[str] | None = None) -> int:
     """``python -m causalpref.studies.audits``."""
     parser = argparse.ArgumentParser(
-        prog="python -m causalpref.studies.audits", description=(__doc__ or "").split("\n")[0])
+        prog="python -m causalpref.studies.audits", description=(__doc__ or "").split("\n")[0]
+    )
     what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    hh = what.add_parser("hh-rlhf", help="audit the relabelled HH-RLHF data, both ways to read them")
-    hh.add_argument("data", metavar="DATA",
-                    help="file, folder with test.jsonl.gz, or 'hub': the test split")
-    hh.add_argument("--model", metavar="MODEL",
-                    help="hub id or folder of a frozen language model, besides n-grams")
+    hh = what.add_parser(
+        "hh-rlhf", help="audit the relabelled HH-RLHF data, both ways to read them"
+    )
+    hh.add_argument(
+        "data", metavar="DATA", help="file, folder with test.jsonl.gz, or 'hub': the test split"
+    )
+    hh.add_argument(
+        "--model",
+        metavar="MODEL",
+        help="hub id or folder of a frozen language model, besides n-grams",
+    )
     hh.add_argument("--model-name", default="", metavar="NAME", help="name of MODEL in the tables")
-    hh.add_argument("--template", default="last_turn", choices=("plain", "last_turn", "chat"),
-                    help="how prompt and response become one text (default: last_turn)")
-    hh.add_argument("--machine", default=f"{os.cpu_count()} CPU cores",
-                    help="what it runs on, in words (default: the number of cores)")
+    hh.add_argument(
+        "--template",
+        default="last_turn",
+        choices=("plain", "last_turn", "chat"),
+        help="how prompt and response become one text (default: last_turn)",
+    )
+    hh.add_argument(
+        "--machine",
+        default=f"{os.cpu_count()} CPU cores",
+        help="what it runs on, in words (default: the number of cores)",
+    )
     power = what.add_parser("power", help="power of every check, and alarms on sound data")
-    power.add_argument("--datasets", type=int, default=200,
-                       help="simulated data sets for each number (default: 200)")
+    power.add_argument(
+        "--datasets",
+        type=int,
+        default=200,
+        help="simulated data sets for each number (default: 200)",
+    )
     for command, folder in ((hh, "results/audit_hh_rlhf"), (power, "results/checks_power")):
         command.add_argument("--seed", type=int, default=0)
         command.add_argument("--out", default=folder, metavar="DIR", help="where the tables go")
     args = parser.parse_args(argv)
     if args.what == "hh-rlhf":
         folder = record_audits(
-            _test_file(args.data), args.out, model=args.model, model_name=args.model_name,
-            template=args.template, seed=args.seed, machine=args.machine)
+            _test_file(args.data),
+            args.out,
+            model=args.model,
+            model_name=args.model_name,
+            template=args.template,
+            seed=args.seed,
+            machine=args.machine,
+        )
     else:
         options = {"datasets": args.datasets, "seed": args.seed, "progress": True}
         folder = record(
-            {"power": power_curves(**options), "sound": sound_alarms(**options)}, args.out,
+            {"power": power_curves(**options), "sound": sound_alarms(**options)},
+            args.out,
             command="python -m causalpref.studies.audits power "
-                    f"--datasets {args.datasets} --seed {args.seed}",
-            source="simulated", simulated=True)
+            f"--datasets {args.datasets} --seed {args.seed}",
+            source="simulated",
+            simulated=True,
+        )
     print(f"written: {', '.join(sorted(f.name for f in folder.iterdir()))} in {folder}")
     return 0
 

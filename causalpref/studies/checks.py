@@ -8,9 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from causalpref.assumptions import (Report, check_additivity, check_consistency,
-                                    check_latent_positivity, check_positivity,
-                                    check_sufficiency, check_unconfoundedness)
+from causalpref.assumptions import (
+    Report,
+    check_additivity,
+    check_consistency,
+    check_latent_positivity,
+    check_positivity,
+    check_sufficiency,
+    check_unconfoundedness,
+)
 from causalpref.data import PreferenceData
 from causalpref.simulation import Embedding, Latent, Simulator, linear_reward, quadratic_reward
 
@@ -61,8 +67,9 @@ def _swapped(strength: float, n: int, rng: np.random.Generator) -> PreferenceDat
     model = _TWO.replace(position_bias=strength)
     data = model.sample(n, seed=rng)
     pairs = np.concatenate([data.pairs, data.pairs[:, ::-1]])
-    both = data.replace(pairs=pairs, label=np.zeros(2 * n, dtype=int),
-                        objective=np.zeros(2 * n, dtype=int))
+    both = data.replace(
+        pairs=pairs, label=np.zeros(2 * n, dtype=int), objective=np.zeros(2 * n, dtype=int)
+    )
     return both.replace(label=(rng.random(2 * n) < model.outcomes(both)).astype(int))
 
 
@@ -71,25 +78,28 @@ def _repeats(strength: float, n: int, rng: np.random.Generator) -> PreferenceDat
     data = _TWO.sample(n, seed=rng)
     again = np.where(rng.random(n) < strength, 1 - data.label, data.label)
     rows = np.tile(np.arange(n), 2)
-    return data.select(rows).replace(label=np.concatenate([data.label, again]),
-                                     annotator=np.tile(np.arange(n) % 20, 2))
+    return data.select(rows).replace(
+        label=np.concatenate([data.label, again]), annotator=np.tile(np.arange(n) % 20, 2)
+    )
 
 
-def _asked(strength: float, n: int, rng: np.random.Generator, apart: float = 2.0
-           ) -> PreferenceData:
+def _asked(strength: float, n: int, rng: np.random.Generator, apart: float = 2.0) -> PreferenceData:
     """Two contexts with different rewards; rho = 1/2 + strength."""
     return Simulator(
-        linear_reward([[1.0, 0.2], [-0.3, 1.0]]), prompt_latents=(Latent("risk"),),
-        type_effect=np.array([[-apart / 2], [apart / 2]]), contexts=(0.5, 0.5),
-        rho=0.5 + strength, name="simulated").sample(n, seed=rng)
+        linear_reward([[1.0, 0.2], [-0.3, 1.0]]),
+        prompt_latents=(Latent("risk"),),
+        type_effect=np.array([[-apart / 2], [apart / 2]]),
+        contexts=(0.5, 0.5),
+        rho=0.5 + strength,
+        name="simulated",
+    ).sample(n, seed=rng)
 
 
 def _apart(strength: float, n: int, rng: np.random.Generator) -> PreferenceData:
     return _asked(strength, n, rng, apart=3.0)
 
 
-_FULL = Simulator(linear_reward([1.0, 0.7]), embedding=Embedding(d=32, noise=0.5),
-                  name="simulated")
+_FULL = Simulator(linear_reward([1.0, 0.7]), embedding=Embedding(d=32, noise=0.5), name="simulated")
 
 
 def _missing(strength: float, n: int, rng: np.random.Generator) -> PreferenceData:
@@ -98,9 +108,12 @@ def _missing(strength: float, n: int, rng: np.random.Generator) -> PreferenceDat
     return data.replace(response_latents=data.response_latents[:, :1])
 
 
-_PLAIN = Simulator(linear_reward([1.0, 1.0]), response_latents=(Latent("a", "binary"),
-                                                              Latent("b", "binary")),
-                   prompt_latents=(Latent("task", "binary"),), name="simulated")
+_PLAIN = Simulator(
+    linear_reward([1.0, 1.0]),
+    response_latents=(Latent("a", "binary"), Latent("b", "binary")),
+    prompt_latents=(Latent("task", "binary"),),
+    name="simulated",
+)
 
 
 def _hole(strength: float, n: int, rng: np.random.Generator) -> PreferenceData:
@@ -120,11 +133,13 @@ def _tied(strength: float, n: int, rng: np.random.Generator) -> PreferenceData:
 
 def _interact(strength: float, n: int, rng: np.random.Generator) -> PreferenceData:
     """The first latent is worth 1 + strength times Z^X."""
+
     def reward(z_x: np.ndarray, z: np.ndarray, c: np.ndarray) -> np.ndarray:
         return z[:, 0] * (1 + strength * z_x[:, 0]) + z[:, 1]
 
     return Simulator(reward, prompt_latents=(Latent("topic"),), name="simulated").sample(
-        n, seed=rng)
+        n, seed=rng
+    )
 
 
 def _best_level(strength: float, n: int, rng: np.random.Generator) -> PreferenceData:
@@ -132,37 +147,114 @@ def _best_level(strength: float, n: int, rng: np.random.Generator) -> Preference
     return Simulator(
         quadratic_reward((-1.0, -1.0), (strength / 2, -strength / 2)),
         response_latents=(Latent("conciseness"),),
-        prompt_latents=(Latent("creative writing", "binary"),), name="simulated").sample(
-        n, seed=rng)
+        prompt_latents=(Latent("creative writing", "binary"),),
+        name="simulated",
+    ).sample(n, seed=rng)
 
 
 SCENARIOS: dict[str, Scenario] = {
-    "place": Scenario("1, consistency", "pull of the first place, random order",
-                      check_consistency, _place, "position bias in reward", 0.35, 1000),
-    "swapped": Scenario("1, consistency", "pairs judged in both orders", check_consistency,
-                        _swapped, "position bias in reward", 0.4, 400),
-    "repeats": Scenario("1, consistency", "one person asked twice", check_consistency, _repeats,
-                        "share of changed answers", 0.12, 200),
-    "told": Scenario("2, unconfoundedness", "is the context told by the texts?",
-                     check_unconfoundedness, _asked, "rho less 1/2", 0.2, 400),
-    "overlap": Scenario("3, positivity given C", "propensities of the context", check_positivity,
-                        _apart, "rho less 1/2", 0.5, 400),
-    "missing": Scenario("4, latent sufficiency", "does the embedding know more?",
-                        check_sufficiency, _missing, "worth of the missing latent", 0.7, 1000),
-    "hole": Scenario("5, latent positivity", "cells of binary latents", check_latent_positivity,
-                     _hole, "share left out of one cell", 1.0, 1000),
-    "tied": Scenario("5, latent positivity", "correlation of continuous latents",
-                     check_latent_positivity, _tied, "correlation of differences", 0.95, 1000),
-    "interaction": Scenario("Z^X is additive", "worth of a latent by prompt", check_additivity,
-                            _interact, "change of worth per sd of Z^X", 0.5, 1000),
-    "best_level": Scenario("Z^X is additive", "best level by task (example 2)",
-                           check_additivity, _best_level, "distance of best levels", 0.5, 1000),
+    "place": Scenario(
+        "1, consistency",
+        "pull of the first place, random order",
+        check_consistency,
+        _place,
+        "position bias in reward",
+        0.35,
+        1000,
+    ),
+    "swapped": Scenario(
+        "1, consistency",
+        "pairs judged in both orders",
+        check_consistency,
+        _swapped,
+        "position bias in reward",
+        0.4,
+        400,
+    ),
+    "repeats": Scenario(
+        "1, consistency",
+        "one person asked twice",
+        check_consistency,
+        _repeats,
+        "share of changed answers",
+        0.12,
+        200,
+    ),
+    "told": Scenario(
+        "2, unconfoundedness",
+        "is the context told by the texts?",
+        check_unconfoundedness,
+        _asked,
+        "rho less 1/2",
+        0.2,
+        400,
+    ),
+    "overlap": Scenario(
+        "3, positivity given C",
+        "propensities of the context",
+        check_positivity,
+        _apart,
+        "rho less 1/2",
+        0.5,
+        400,
+    ),
+    "missing": Scenario(
+        "4, latent sufficiency",
+        "does the embedding know more?",
+        check_sufficiency,
+        _missing,
+        "worth of the missing latent",
+        0.7,
+        1000,
+    ),
+    "hole": Scenario(
+        "5, latent positivity",
+        "cells of binary latents",
+        check_latent_positivity,
+        _hole,
+        "share left out of one cell",
+        1.0,
+        1000,
+    ),
+    "tied": Scenario(
+        "5, latent positivity",
+        "correlation of continuous latents",
+        check_latent_positivity,
+        _tied,
+        "correlation of differences",
+        0.95,
+        1000,
+    ),
+    "interaction": Scenario(
+        "Z^X is additive",
+        "worth of a latent by prompt",
+        check_additivity,
+        _interact,
+        "change of worth per sd of Z^X",
+        0.5,
+        1000,
+    ),
+    "best_level": Scenario(
+        "Z^X is additive",
+        "best level by task (example 2)",
+        check_additivity,
+        _best_level,
+        "distance of best levels",
+        0.5,
+        1000,
+    ),
 }
 """The worlds in which the checks are tried, by name."""
 
 
-def power_curve(name: str, strengths: Sequence[float], *, datasets: int = 100, n: int | None = None,
-                seed: int = 0) -> pd.DataFrame:
+def power_curve(
+    name: str,
+    strengths: Sequence[float],
+    *,
+    datasets: int = 100,
+    n: int | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
     """Share of simulated data sets in which a check raises an alarm, by strength of violation.
 
     Parameters
@@ -188,15 +280,24 @@ def power_curve(name: str, strengths: Sequence[float], *, datasets: int = 100, n
     scenario, rows = SCENARIOS[name], []
     for strength in strengths:
         seeds = np.random.SeedSequence([seed, list(SCENARIOS).index(name), round(1e6 * strength)])
-        verdicts = [scenario.check(scenario.draw(strength, n or scenario.n,
-                                                 np.random.default_rng(s))).verdict
-                    for s in seeds.spawn(datasets)]
-        rows.append({"scenario": name, "strength": strength, "n": n or scenario.n,
-                     "datasets": datasets,
-                     "alarms": float(np.mean([v.alarm for v in verdicts])),
-                     "violated": float(np.mean([v == "violated" for v in verdicts])),
-                     "untestable": float(np.mean([v == "cannot be tested" for v in verdicts])),
-                     "source": "simulated"})
+        verdicts = [
+            scenario.check(
+                scenario.draw(strength, n or scenario.n, np.random.default_rng(s))
+            ).verdict
+            for s in seeds.spawn(datasets)
+        ]
+        rows.append(
+            {
+                "scenario": name,
+                "strength": strength,
+                "n": n or scenario.n,
+                "datasets": datasets,
+                "alarms": float(np.mean([v.alarm for v in verdicts])),
+                "violated": float(np.mean([v == "violated" for v in verdicts])),
+                "untestable": float(np.mean([v == "cannot be tested" for v in verdicts])),
+                "source": "simulated",
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -221,7 +322,18 @@ def size_and_power(*, datasets: int = 500, seed: int = 0, progress: bool = False
     rows = []
     for name, s in tqdm(SCENARIOS.items(), disable=not progress, unit="check"):
         null, broken = power_curve(name, (0.0, s.stated), datasets=datasets, seed=seed).alarms
-        rows.append({"scenario": name, "assumption": s.assumption, "looks_at": s.looks_at,
-                     "n": s.n, "false_alarms": null, "dial": s.dial, "stated": s.stated,
-                     "power": broken, "datasets": datasets, "source": "simulated"})
+        rows.append(
+            {
+                "scenario": name,
+                "assumption": s.assumption,
+                "looks_at": s.looks_at,
+                "n": s.n,
+                "false_alarms": null,
+                "dial": s.dial,
+                "stated": s.stated,
+                "power": broken,
+                "datasets": datasets,
+                "source": "simulated",
+            }
+        )
     return pd.DataFrame(rows)

@@ -17,10 +17,24 @@ from causalpref.rewards import KINDS, Fit, RewardConfig, Run, correct, curves, f
 from causalpref.sampling import sample_confounded
 from causalpref.sources.hh_rlhf import OBJECTIVES, first_turn
 
-__all__ = ["PAPER_SIZES", "PAPER_TABLE_2", "PAPER_TABLE_3", "RHOS", "Confounded", "Draw",
-           "accuracy_table", "beside_the_paper", "compare_models", "content_blind",
-           "draw_confounded", "length_rates", "reward_models", "score_fits", "sizes_for",
-           "type_probe"]
+__all__ = [
+    "PAPER_SIZES",
+    "PAPER_TABLE_2",
+    "PAPER_TABLE_3",
+    "RHOS",
+    "Confounded",
+    "Draw",
+    "accuracy_table",
+    "beside_the_paper",
+    "compare_models",
+    "content_blind",
+    "draw_confounded",
+    "length_rates",
+    "reward_models",
+    "score_fits",
+    "sizes_for",
+    "type_probe",
+]
 
 RHOS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """P(type(X) = C) in training, as in the paper."""
@@ -38,28 +52,38 @@ def _paper(table: int, cells: str) -> pd.DataFrame:
             for model in KINDS:
                 mean, se = next(values).split("±")
                 rows.append((rho, model, split, float(mean) / 100, float(se) / 100))
-    return pd.DataFrame(rows, columns=["rho", "model", "split", "mean", "se"]).assign(
-        seeds=5, source=f"the paper, table {table}").dropna(subset=["mean"]).reset_index(drop=True)
+    return (
+        pd.DataFrame(rows, columns=["rho", "model", "split", "mean", "se"])
+        .assign(seeds=5, source=f"the paper, table {table}")
+        .dropna(subset=["mean"])
+        .reset_index(drop=True)
+    )
 
 
-PAPER_TABLE_2 = _paper(2, """
+PAPER_TABLE_2 = _paper(
+    2,
+    """
 60.0±0.2 62.9±0.2 63.7±0.2  60.9±0.1 66.0±0.1 66.3±0.1
 59.6±0.1 62.4±0.1 63.0±0.1  61.3±0.1 67.0±0.1 67.3±0.1
 58.4±0.1 60.6±0.1 62.3±0.1  62.5±0.2 67.2±0.1 67.6±0.1
 56.7±0.1 58.6±0.1 61.3±0.1  63.7±0.2 67.6±0.2 67.9±0.2
 55.9±0.1 56.3±0.1 58.9±0.1  64.2±0.2 67.9±0.2 68.4±0.2
 54.9±0.1 53.8±0.1 53.5±0.1  64.1±0.2 67.9±0.2 68.4±0.2
-""")
+""",
+)
 """Test accuracies that Kobalczyk & van der Schaar (2025) print, with their standard errors."""
 
-PAPER_TABLE_3 = _paper(3, """
+PAPER_TABLE_3 = _paper(
+    3,
+    """
 73.5±0.2 72.2±0.2 72.2±0.2  74.1±0.2 74.8±0.2 74.2±0.2
 71.3±0.2 73.0±0.2 73.0±0.2  73.1±0.1 75.8±0.1 75.8±0.1
 73.9±0.2 70.0±0.2 68.0±0.2  78.0±0.1 74.9±0.1 72.7±0.1
 69.4±0.3 68.0±0.3 69.9±0.3  75.1±0.1 75.3±0.1 74.7±0.1
 73.7±0.4 64.5±0.4 67.2±0.4  80.1±0.1 75.0±0.1 74.6±0.1
 nan±nan  nan±nan  nan±nan   79.6±0.1 74.1±0.1 72.4±0.1
-""")
+""",
+)
 """Training accuracies at the best step, as they print them; there is no inconsistent pair at 1."""
 
 
@@ -96,10 +120,22 @@ def length_rates(data: PreferenceData, *, seed: int = 0) -> pd.DataFrame:
         for t, prompts in enumerate(OBJECTIVES):
             cell = (data.objective == c) & (kind == t)
             prompt = data.pair_prompt[cell]
-            rate, low, high = (mean_interval(wins[cell], prompt, seed=seed)
-                               if len(np.unique(prompt)) > 1 else (np.nan,) * 3)
-            rows.append({"prompts": prompts, "objective": objective, "rate": rate, "low": low,
-                         "high": high, "pairs": int(cell.sum()), "source": data.source})
+            rate, low, high = (
+                mean_interval(wins[cell], prompt, seed=seed)
+                if len(np.unique(prompt)) > 1
+                else (np.nan,) * 3
+            )
+            rows.append(
+                {
+                    "prompts": prompts,
+                    "objective": objective,
+                    "rate": rate,
+                    "low": low,
+                    "high": high,
+                    "pairs": int(cell.sum()),
+                    "source": data.source,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -132,13 +168,23 @@ def type_probe(data: PreferenceData, *, folds: int = 5, seed: int = 0) -> pd.Dat
     group = np.unique(first_turn(data.prompts[prompts]), return_inverse=True)[1]
     kind = data.prompt_type[prompts]
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
-    guess = cross_val_predict(probe, data.embeddings[first], kind, groups=group,
-                              cv=GroupKFold(folds))
+    guess = cross_val_predict(
+        probe, data.embeddings[first], kind, groups=group, cv=GroupKFold(folds)
+    )
     rate, low, high = mean_interval(guess == kind, group, seed=seed)
     majority = np.bincount(kind).max() / len(kind)
-    return pd.DataFrame([{"accuracy": rate, "low": low, "high": high,
-                          "majority": majority, "prompts": len(prompts),
-                          "source": data.source}])
+    return pd.DataFrame(
+        [
+            {
+                "accuracy": rate,
+                "low": low,
+                "high": high,
+                "majority": majority,
+                "prompts": len(prompts),
+                "source": data.source,
+            }
+        ]
+    )
 
 
 def sizes_for(n_pairs: int) -> tuple[int, int]:
@@ -170,9 +216,16 @@ class Draw:
         return self.train.replace(prompt_type=None), self.validation.replace(prompt_type=None)
 
 
-def draw_confounded(data: PreferenceData, rho: float, *, n_train: int, n_validation: int,
-                    n_test: int | None = None, openings: np.ndarray | None = None,
-                    seed: int) -> Draw:
+def draw_confounded(
+    data: PreferenceData,
+    rho: float,
+    *,
+    n_train: int,
+    n_validation: int,
+    n_test: int | None = None,
+    openings: np.ndarray | None = None,
+    seed: int,
+) -> Draw:
     """Draw the pairs of one experiment as appendix E.1 does: the rest is for testing.
 
     Parameters
@@ -257,10 +310,18 @@ class Confounded:
         return table.assign(source=self.runs["source"].iloc[0])
 
 
-def reward_models(data: PreferenceData, *, rhos: Sequence[float] = RHOS,
-                  seeds: Sequence[int] = (0, 1, 2, 3, 4), kinds: Sequence[str] = KINDS,
-                  n_train: int | None = None, n_validation: int | None = None, hidden: int = 512,
-                  progress: bool = False, **training: Any) -> Confounded:
+def reward_models(
+    data: PreferenceData,
+    *,
+    rhos: Sequence[float] = RHOS,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    kinds: Sequence[str] = KINDS,
+    n_train: int | None = None,
+    n_validation: int | None = None,
+    hidden: int = 512,
+    progress: bool = False,
+    **training: Any,
+) -> Confounded:
     """The three reward models under confounding of strength rho (tables 2 and 3, figure 6).
 
     For each seed and rho pairs are drawn for training and validation, the rest is for testing
@@ -296,25 +357,41 @@ def reward_models(data: PreferenceData, *, rhos: Sequence[float] = RHOS,
     for name, values in (("rhos", rhos), ("seeds", seeds), ("kinds", kinds)):
         if len(values) == 0:
             raise ValueError(f"{name} is empty: there is nothing to run")
-    n_train, n_validation = (given or usual for given, usual in
-                             zip((n_train, n_validation), sizes_for(len(data))))
+    n_train, n_validation = (
+        given or usual for given, usual in zip((n_train, n_validation), sizes_for(len(data)))
+    )
     openings = _openings(data)
-    draws = {(rho, seed): draw_confounded(data, rho, n_train=n_train, n_validation=n_validation,
-                                          openings=openings, seed=seed)
-             for rho in rhos for seed in seeds}
+    draws = {
+        (rho, seed): draw_confounded(
+            data, rho, n_train=n_train, n_validation=n_validation, openings=openings, seed=seed
+        )
+        for rho in rhos
+        for seed in seeds
+    }
     runs = []
     for (rho, seed), draw in draws.items():
         sides = draw.blind
-        runs += [Run(RewardConfig(kind, d=data.embeddings.shape[1], hidden=hidden), *sides, seed,
-                     tags={"rho": rho, "model": kind}) for kind in kinds]
+        runs += [
+            Run(
+                RewardConfig(kind, d=data.embeddings.shape[1], hidden=hidden),
+                *sides,
+                seed,
+                tags={"rho": rho, "model": kind},
+            )
+            for kind in kinds
+        ]
     fits = fit_runs(runs, progress=progress, **training)
     return score_fits(fits, draws, openings, progress=progress)
 
 
-def score_fits(fits: Sequence[Fit], draws: Mapping[tuple[float, int], Draw],
-               openings: np.ndarray, *,
-               wider: Mapping[tuple[float, int], Draw] | None = None,
-               progress: bool = False) -> Confounded:
+def score_fits(
+    fits: Sequence[Fit],
+    draws: Mapping[tuple[float, int], Draw],
+    openings: np.ndarray,
+    *,
+    wider: Mapping[tuple[float, int], Draw] | None = None,
+    progress: bool = False,
+) -> Confounded:
     """Accuracies of fitted models and their paired comparisons.
 
     Parameters
@@ -335,23 +412,49 @@ def score_fits(fits: Sequence[Fit], draws: Mapping[tuple[float, int], Draw],
         draw = draws[fitted.tags["rho"], fitted.seed]
         if wider is not None and fitted.model.config.d != draw.train.embeddings.shape[1]:
             draw = wider[fitted.tags["rho"], fitted.seed]
-        on = {side: (correct(fitted.model, pairs), pairs.consistent)
-              for side, pairs in (("test", draw.test), ("train", draw.train))}
+        on = {
+            side: (correct(fitted.model, pairs), pairs.consistent)
+            for side, pairs in (("test", draw.test), ("train", draw.train))
+        }
         for split, same in (("consistent", True), ("inconsistent", False)):
-            means = {side: hit[consistent == same].mean() if (consistent == same).any() else np.nan
-                     for side, (hit, consistent) in on.items()}
-            rows.append({**fitted.tags, "seed": fitted.seed, "split": split,
-                         "accuracy": means["test"], "train_accuracy": means["train"],
-                         "best_epoch": fitted.best_epoch,
-                         "validation": fitted.history.validation_accuracy.max(),
-                         "pairs": int((draw.test.consistent == same).sum()),
-                         "n_train": len(draw.train), "source": draw.train.source})
-        right.append(pd.DataFrame({
-            "rho": fitted.tags["rho"], "model": fitted.tags["model"], "seed": fitted.seed,
-            "opening": openings[draw.test.pair_prompt], "pair": _pair_ids(draw.test),
-            "consistent": draw.test.consistent, "right": on["test"][0]}))
-    return Confounded(runs=pd.DataFrame(rows), comparisons=compare_models(right),
-                      curves=curves(fits), fits=list(fits), draws=draws)
+            means = {
+                side: hit[consistent == same].mean() if (consistent == same).any() else np.nan
+                for side, (hit, consistent) in on.items()
+            }
+            rows.append(
+                {
+                    **fitted.tags,
+                    "seed": fitted.seed,
+                    "split": split,
+                    "accuracy": means["test"],
+                    "train_accuracy": means["train"],
+                    "best_epoch": fitted.best_epoch,
+                    "validation": fitted.history.validation_accuracy.max(),
+                    "pairs": int((draw.test.consistent == same).sum()),
+                    "n_train": len(draw.train),
+                    "source": draw.train.source,
+                }
+            )
+        right.append(
+            pd.DataFrame(
+                {
+                    "rho": fitted.tags["rho"],
+                    "model": fitted.tags["model"],
+                    "seed": fitted.seed,
+                    "opening": openings[draw.test.pair_prompt],
+                    "pair": _pair_ids(draw.test),
+                    "consistent": draw.test.consistent,
+                    "right": on["test"][0],
+                }
+            )
+        )
+    return Confounded(
+        runs=pd.DataFrame(rows),
+        comparisons=compare_models(right),
+        curves=curves(fits),
+        fits=list(fits),
+        draws=draws,
+    )
 
 
 def _pair_ids(data: PreferenceData) -> np.ndarray:
@@ -386,31 +489,47 @@ def compare_models(right: Sequence[pd.DataFrame]) -> pd.DataFrame:
         cells.setdefault(first["rho"], {}).setdefault(first["seed"], {})[first["model"]] = run
     for rho, by_seed in cells.items():
         models = list(next(iter(by_seed.values())))
-        for (model, other), same in ((pair, same) for pair in combinations(models, 2)
-                                     for same in (False, True)):
+        for (model, other), same in (
+            (pair, same) for pair in combinations(models, 2) for same in (False, True)
+        ):
             parts = []
             for number, runs in by_seed.items():
                 a, b = runs[model], runs[other]
                 keep = (a["consistent"] == same).to_numpy()
-                parts.append(pd.DataFrame({
-                    "seed": number, "pair": a["pair"][keep], "opening": a["opening"][keep],
-                    "gap": a["right"][keep] - b["right"][keep]}))
+                parts.append(
+                    pd.DataFrame(
+                        {
+                            "seed": number,
+                            "pair": a["pair"][keep],
+                            "opening": a["opening"][keep],
+                            "gap": a["right"][keep] - b["right"][keep],
+                        }
+                    )
+                )
             both = pd.concat(parts, ignore_index=True)
             if both.empty:
                 continue
             by = both.groupby("seed")["gap"].mean()
             each = both.groupby("pair").agg(gap=("gap", "mean"), opening=("opening", "first"))
             gap, cluster = each["gap"].to_numpy(), pd.factorize(each["opening"])[0]
-            half = 1.96 * np.sqrt((np.bincount(cluster, gap - gap.mean())**2).sum()) / len(gap)
+            half = 1.96 * np.sqrt((np.bincount(cluster, gap - gap.mean()) ** 2).sum()) / len(gap)
             once = both.drop_duplicates("pair")["gap"]
             wins, losses = int((once > 0).sum()), int((once < 0).sum())
-            rows.append({
-                "rho": rho, "split": "consistent" if same else "inconsistent", "model": model,
-                "other": other, "difference": gap.mean(),
-                "se": by.std() / np.sqrt(len(by)) if len(by) > 1 else np.nan,
-                "low": gap.mean() - half, "high": gap.mean() + half, "only_model": wins,
-                "only_other": losses,
-                "mcnemar": binomtest(wins, wins + losses).pvalue if wins + losses else 1.0})
+            rows.append(
+                {
+                    "rho": rho,
+                    "split": "consistent" if same else "inconsistent",
+                    "model": model,
+                    "other": other,
+                    "difference": gap.mean(),
+                    "se": by.std() / np.sqrt(len(by)) if len(by) > 1 else np.nan,
+                    "low": gap.mean() - half,
+                    "high": gap.mean() + half,
+                    "only_model": wins,
+                    "only_other": losses,
+                    "mcnemar": binomtest(wins, wins + losses).pvalue if wins + losses else 1.0,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -427,9 +546,11 @@ def content_blind(data: PreferenceData) -> pd.DataFrame:
     length = np.array([len(r) for r in data.responses])[data.pairs]
     longer = 0.5 + 0.5 * np.sign(length[:, 0] - length[:, 1])
     helpful = data.objective == OBJECTIVES.index("helpful")
-    rules = {"the longer": longer,
-             "helpful: the longer, harmless: the shorter": np.where(helpful, longer, 1 - longer),
-             "helpful: the longer, harmless: the first": np.where(helpful, longer, 1.0)}
+    rules = {
+        "the longer": longer,
+        "helpful: the longer, harmless: the shorter": np.where(helpful, longer, 1 - longer),
+        "helpful: the longer, harmless: the first": np.where(helpful, longer, 1.0),
+    }
     opening = _openings(data)[data.pair_prompt]
     rows = []
     for rule, first in rules.items():
@@ -437,8 +558,17 @@ def content_blind(data: PreferenceData) -> pd.DataFrame:
         for split, same in (("consistent", True), ("inconsistent", False)):
             keep = data.consistent == same
             rate, low, high = mean_interval(hit[keep], opening[keep], seed=0)
-            rows.append({"rule": rule, "split": split, "accuracy": rate, "low": low, "high": high,
-                         "pairs": int(keep.sum()), "source": data.source})
+            rows.append(
+                {
+                    "rule": rule,
+                    "split": split,
+                    "accuracy": rate,
+                    "low": low,
+                    "high": high,
+                    "pairs": int(keep.sum()),
+                    "source": data.source,
+                }
+            )
     return pd.DataFrame(rows)
 
 
@@ -453,8 +583,9 @@ def beside_the_paper(scores: pd.DataFrame, paper: pd.DataFrame = PAPER_TABLE_2) 
         :data:`PAPER_TABLE_2` or :data:`PAPER_TABLE_3`.
     """
     key = ["rho", "model", "split"]
-    both = scores.merge(paper[[*key, "mean", "se"]].rename(
-        columns={"mean": "paper", "se": "paper_se"}), on=key)
+    both = scores.merge(
+        paper[[*key, "mean", "se"]].rename(columns={"mean": "paper", "se": "paper_se"}), on=key
+    )
     return both.assign(difference=both["mean"] - both["paper"])
 
 
@@ -471,11 +602,14 @@ def accuracy_table(scores: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         Strings; rows ρ, columns ``split`` (inconsistent first) and ``model``.
     """
-    text = [f"{m:.1f}" + (f" ± {s:.1f}" if s == s else "")
-            for m, s in zip(100 * scores["mean"], 100 * scores["se"])]
+    text = [
+        f"{m:.1f}" + (f" ± {s:.1f}" if s == s else "")
+        for m, s in zip(100 * scores["mean"], 100 * scores["se"])
+    ]
     wide = scores.assign(text=text).pivot(index="rho", columns=["split", "model"], values="text")
     models = [k for k in KINDS if k in set(scores["model"])]
-    columns = pd.MultiIndex.from_product([["inconsistent", "consistent"], models],
-                                         names=["test pairs", "model"])
+    columns = pd.MultiIndex.from_product(
+        [["inconsistent", "consistent"], models], names=["test pairs", "model"]
+    )
     wide.index = wide.index.map("{:g}".format).rename("ρ")
     return wide.reindex(columns=columns)

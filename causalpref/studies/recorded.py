@@ -18,8 +18,13 @@ __all__ = ["record", "recorded"]
 _PACKAGES = ("causalpref", "numpy", "scikit-learn", "torch", "transformers")
 
 
-def record(tables: Mapping[str, pd.DataFrame], folder: str | os.PathLike[str], *,
-           command: str, **facts: Any) -> Path:
+def record(
+    tables: Mapping[str, pd.DataFrame],
+    folder: str | os.PathLike[str],
+    *,
+    command: str,
+    **facts: Any,
+) -> Path:
     """Write tables as CSV and ``provenance.json`` beside them.
 
     Parameters
@@ -40,10 +45,15 @@ def record(tables: Mapping[str, pd.DataFrame], folder: str | os.PathLike[str], *
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         versions[package] = importlib.metadata.version(package)
-    provenance = {"command": command, "date": datetime.date.today().isoformat(), **facts,
-                  "versions": versions}
-    (folder / "provenance.json").write_text(json.dumps(provenance, indent=2) + "\n",
-                                            encoding="utf-8")
+    provenance = {
+        "command": command,
+        "date": datetime.date.today().isoformat(),
+        **facts,
+        "versions": versions,
+    }
+    (folder / "provenance.json").write_text(
+        json.dumps(provenance, indent=2) + "\n", encoding="utf-8"
+    )
     return folder
 
 

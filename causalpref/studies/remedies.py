@@ -12,12 +12,18 @@ import torch
 
 from causalpref.assumptions import effective_sample_size, propensities
 from causalpref.data import PreferenceData
-from causalpref.studies.hh_rlhf import (Confounded, Draw, _openings, draw_confounded,
-                                            score_fits)
 from causalpref.rewards import KINDS, Fit, RewardConfig, RewardModel, Run, fit_runs
+from causalpref.studies.hh_rlhf import Confounded, Draw, _openings, draw_confounded, score_fits
 
-__all__ = ["by_size", "lambda_sweep", "overlap_weights", "probes", "remedies", "represent",
-           "with_type"]
+__all__ = [
+    "by_size",
+    "lambda_sweep",
+    "overlap_weights",
+    "probes",
+    "remedies",
+    "represent",
+    "with_type",
+]
 
 
 _N_TEST = 10_000
@@ -37,11 +43,12 @@ def represent(model: RewardModel, e: np.ndarray) -> np.ndarray:
         blank = torch.zeros(len(x), model.config.n_objectives - 1)
         layers = list(model.trunk)
         last = max(i for i, layer in enumerate(layers) if isinstance(layer, torch.nn.GELU))
-        return torch.nn.Sequential(*layers[:last + 1])(torch.cat([x, blank], dim=-1)).numpy()
+        return torch.nn.Sequential(*layers[: last + 1])(torch.cat([x, blank], dim=-1)).numpy()
 
 
-def probes(fits: Sequence[Fit], draws: Mapping[tuple[float, int], Draw], *,
-           n: int = 2000) -> pd.DataFrame:
+def probes(
+    fits: Sequence[Fit], draws: Mapping[tuple[float, int], Draw], *, n: int = 2000
+) -> pd.DataFrame:
     """How well type(X) and C can be read from what each model has learned.
 
     A logistic regression on the standardised representation of first responses, fitted on half of
@@ -70,17 +77,28 @@ def probes(fits: Sequence[Fit], draws: Mapping[tuple[float, int], Draw], *,
         for target, pairs in (("type", draw.test), ("objective", draw.validation)):
             e, value = _balanced(pairs, target, n, rng)
             held = np.arange(len(value)) % 2 == 0
-            for name, z in [("embedding", e), *((f.tags["model"], represent(f.model, e))
-                                                for f in mine)]:
-                rows.append({"rho": rho, "model": name, "seed": seed, "target": target,
-                             "accuracy": _probe(z, value, held),
-                             "best": 1.0 if target == "type" else max(rho, 1 - rho),
-                             "prompts": len(value), "source": draw.train.source})
+            for name, z in [
+                ("embedding", e),
+                *((f.tags["model"], represent(f.model, e)) for f in mine),
+            ]:
+                rows.append(
+                    {
+                        "rho": rho,
+                        "model": name,
+                        "seed": seed,
+                        "target": target,
+                        "accuracy": _probe(z, value, held),
+                        "best": 1.0 if target == "type" else max(rho, 1 - rho),
+                        "prompts": len(value),
+                        "source": draw.train.source,
+                    }
+                )
     return pd.DataFrame(rows)
 
 
-def _balanced(pairs: PreferenceData, target: str, n: int, rng: np.random.Generator
-              ) -> tuple[np.ndarray, np.ndarray]:
+def _balanced(
+    pairs: PreferenceData, target: str, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings of one first response a prompt, as many of each value, in random order."""
     prompt, first = np.unique(pairs.pair_prompt, return_index=True)
     value = pairs.prompt_type[prompt] if target == "type" else pairs.objective[first]
@@ -121,22 +139,45 @@ def overlap_weights(train: PreferenceData, *, seed: int = 0) -> np.ndarray:
 def with_type(data: PreferenceData) -> PreferenceData:
     """The same data whose embeddings have a column more, type(X), as large as their others."""
     kind = data.prompt_type[data.response_prompt].astype(data.embeddings.dtype)
-    size = np.sqrt(np.mean(data.embeddings.astype(float)**2)) + 1e-12
+    size = np.sqrt(np.mean(data.embeddings.astype(float) ** 2)) + 1e-12
     column = (2 * kind - 1)[:, None] * data.embeddings.dtype.type(size)
     return data.replace(embeddings=np.concatenate([data.embeddings, column], axis=1))
 
 
-def _all_draws(data: PreferenceData, rhos: Sequence[float], seeds: Sequence[int], n_train: int,
-               n_validation: int) -> tuple[dict[tuple[float, int], Draw], np.ndarray]:
+def _all_draws(
+    data: PreferenceData,
+    rhos: Sequence[float],
+    seeds: Sequence[int],
+    n_train: int,
+    n_validation: int,
+) -> tuple[dict[tuple[float, int], Draw], np.ndarray]:
     openings = _openings(data)
-    return {(rho, seed): draw_confounded(data, rho, n_train=n_train, n_validation=n_validation,
-                                         n_test=_N_TEST, openings=openings, seed=seed)
-            for rho in rhos for seed in seeds}, openings
+    return {
+        (rho, seed): draw_confounded(
+            data,
+            rho,
+            n_train=n_train,
+            n_validation=n_validation,
+            n_test=_N_TEST,
+            openings=openings,
+            seed=seed,
+        )
+        for rho in rhos
+        for seed in seeds
+    }, openings
 
 
-def remedies(data: PreferenceData, *, rhos: Sequence[float] = (0.7, 0.8, 0.9, 1.0),
-             seeds: Sequence[int] = (0, 1, 2), n_train: int, n_validation: int,
-             hidden: int = 512, progress: bool = False, **training: Any) -> Confounded:
+def remedies(
+    data: PreferenceData,
+    *,
+    rhos: Sequence[float] = (0.7, 0.8, 0.9, 1.0),
+    seeds: Sequence[int] = (0, 1, 2),
+    n_train: int,
+    n_validation: int,
+    hidden: int = 512,
+    progress: bool = False,
+    **training: Any,
+) -> Confounded:
     """The three models beside two more: overlap weights, and type(X) given.
 
     ``"overlap weights"`` is Multihead trained with :func:`overlap_weights`, the textbook remedy for
@@ -163,30 +204,66 @@ def remedies(data: PreferenceData, *, rhos: Sequence[float] = (0.7, 0.8, 0.9, 1.
         train, validation = draw.blind
         weight = overlap_weights(train, seed=seed)
         effective[rho, seed] = effective_sample_size(weight)
-        runs += [Run(RewardConfig(kind, d=d, hidden=hidden), train, validation, seed,
-                     tags={"rho": rho, "model": kind}) for kind in KINDS]
+        runs += [
+            Run(
+                RewardConfig(kind, d=d, hidden=hidden),
+                train,
+                validation,
+                seed,
+                tags={"rho": rho, "model": kind},
+            )
+            for kind in KINDS
+        ]
         config = RewardConfig("multihead", d=d, hidden=hidden)
-        runs.append(Run(config, train, validation, seed, weight=weight,
-                        tags={"rho": rho, "model": "overlap weights"}))
-        runs.append(Run(RewardConfig("multihead", d=d + 1, hidden=hidden),
-                        train.replace(embeddings=told.embeddings),
-                        validation.replace(embeddings=told.embeddings), seed,
-                        tags={"rho": rho, "model": "type given"}))
+        runs.append(
+            Run(
+                config,
+                train,
+                validation,
+                seed,
+                weight=weight,
+                tags={"rho": rho, "model": "overlap weights"},
+            )
+        )
+        runs.append(
+            Run(
+                RewardConfig("multihead", d=d + 1, hidden=hidden),
+                train.replace(embeddings=told.embeddings),
+                validation.replace(embeddings=told.embeddings),
+                seed,
+                tags={"rho": rho, "model": "type given"},
+            )
+        )
     fits = fit_runs(runs, progress=progress, **training)
-    wide = {key: Draw(*(side.replace(embeddings=told.embeddings)
-                        for side in (draw.train, draw.validation, draw.test)))
-            for key, draw in draws.items()}
+    wide = {
+        key: Draw(
+            *(
+                side.replace(embeddings=told.embeddings)
+                for side in (draw.train, draw.validation, draw.test)
+            )
+        )
+        for key, draw in draws.items()
+    }
     found = score_fits(fits, draws, openings, wider=wide, progress=progress)
-    size = [effective[r.rho, r.seed] if r.model == "overlap weights" else np.nan
-            for r in found.runs.itertuples()]
+    size = [
+        effective[r.rho, r.seed] if r.model == "overlap weights" else np.nan
+        for r in found.runs.itertuples()
+    ]
     return dataclasses.replace(found, runs=found.runs.assign(effective=size))
 
 
-def lambda_sweep(data: PreferenceData, *,
-                 lambdas: Sequence[float] = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0),
-                 rhos: Sequence[float] = (0.7, 0.9, 1.0), seeds: Sequence[int] = (0, 1, 2),
-                 n_train: int, n_validation: int, hidden: int = 512, progress: bool = False,
-                 **training: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+def lambda_sweep(
+    data: PreferenceData,
+    *,
+    lambdas: Sequence[float] = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0),
+    rhos: Sequence[float] = (0.7, 0.9, 1.0),
+    seeds: Sequence[int] = (0, 1, 2),
+    n_train: int,
+    n_validation: int,
+    hidden: int = 512,
+    progress: bool = False,
+    **training: Any,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The adversarial model under many weights of its second term (equation 5).
 
     Returns
@@ -198,9 +275,16 @@ def lambda_sweep(data: PreferenceData, *,
     """
     draws, openings = _all_draws(data, rhos, seeds, n_train, n_validation)
     d = data.embeddings.shape[1]
-    runs = [Run(RewardConfig("adversarial", d=d, hidden=hidden, lambda_=v), *draw.blind, seed,
-                tags={"rho": rho, "model": f"{v:g}", "lambda_": v})
-            for (rho, seed), draw in draws.items() for v in lambdas]
+    runs = [
+        Run(
+            RewardConfig("adversarial", d=d, hidden=hidden, lambda_=v),
+            *draw.blind,
+            seed,
+            tags={"rho": rho, "model": f"{v:g}", "lambda_": v},
+        )
+        for (rho, seed), draw in draws.items()
+        for v in lambdas
+    ]
     fits = fit_runs(runs, progress=progress, **training)
     found = score_fits(fits, draws, openings, progress=progress)
     read = probes(fits, draws)
@@ -208,9 +292,17 @@ def lambda_sweep(data: PreferenceData, *,
     return found.runs, read.astype({"lambda_": float}).reset_index(drop=True)
 
 
-def by_size(data: PreferenceData, *, sizes: Sequence[int], rhos: Sequence[float] = (0.5, 0.9),
-            seeds: Sequence[int] = (0, 1, 2), share_validation: float = 0.2, hidden: int = 512,
-            progress: bool = False, **training: Any) -> pd.DataFrame:
+def by_size(
+    data: PreferenceData,
+    *,
+    sizes: Sequence[int],
+    rhos: Sequence[float] = (0.5, 0.9),
+    seeds: Sequence[int] = (0, 1, 2),
+    share_validation: float = 0.2,
+    hidden: int = 512,
+    progress: bool = False,
+    **training: Any,
+) -> pd.DataFrame:
     """How accuracy moves with the number of training pairs.
 
     Parameters
@@ -227,10 +319,17 @@ def by_size(data: PreferenceData, *, sizes: Sequence[int], rhos: Sequence[float]
     """
     draws = {n: _all_draws(data, rhos, seeds, n, round(share_validation * n)) for n in sizes}
     d = data.embeddings.shape[1]
-    runs = [Run(RewardConfig(kind, d=d, hidden=hidden), *draw.blind, seed,
-                tags={"rho": rho, "model": kind, "size": n})
-            for n, (by_key, _) in draws.items() for (rho, seed), draw in by_key.items()
-            for kind in KINDS]
+    runs = [
+        Run(
+            RewardConfig(kind, d=d, hidden=hidden),
+            *draw.blind,
+            seed,
+            tags={"rho": rho, "model": kind, "size": n},
+        )
+        for n, (by_key, _) in draws.items()
+        for (rho, seed), draw in by_key.items()
+        for kind in KINDS
+    ]
     fits = fit_runs(runs, progress=progress, **training)
     parts = []
     for n, (by_key, openings) in draws.items():

@@ -15,25 +15,48 @@ from causalpref.rewards import RewardConfig, accuracy, fit
 from causalpref.sampling import Tilt, sample_correlated, sample_opposed
 from causalpref.sources.ultrafeedback import label_by_reward
 
-__all__ = ["PAPER_TABLE_1", "accuracy_with_readings", "aspect_pairs", "best_weights",
-           "correlated_latents", "embedding_gap", "reading_noise", "table_1"]
+__all__ = [
+    "PAPER_TABLE_1",
+    "accuracy_with_readings",
+    "aspect_pairs",
+    "best_weights",
+    "correlated_latents",
+    "embedding_gap",
+    "reading_noise",
+    "table_1",
+]
 
 PAPER_TABLE_1 = pd.DataFrame(
-    [(rho, split, value, se) for split, cells in (
-        ("ID", ((69.3, 0.2), (68.3, 0.2), (67.8, 0.2), (67.6, 0.2))),
-        ("OOD", ((64.5, 0.2), (62.0, 0.2), (59.7, 0.2), (57.8, 0.1))))
-     for rho, (value, se) in zip((0.0, 0.3, 0.6, 0.9), cells)],
-    columns=["rho", "split", "mean", "se"]).assign(
-        mean=lambda t: t["mean"] / 100, se=lambda t: t["se"] / 100, source="the paper, table 1")
+    [
+        (rho, split, value, se)
+        for split, cells in (
+            ("ID", ((69.3, 0.2), (68.3, 0.2), (67.8, 0.2), (67.6, 0.2))),
+            ("OOD", ((64.5, 0.2), (62.0, 0.2), (59.7, 0.2), (57.8, 0.1))),
+        )
+        for rho, (value, se) in zip((0.0, 0.3, 0.6, 0.9), cells)
+    ],
+    columns=["rho", "split", "mean", "se"],
+).assign(mean=lambda t: t["mean"] / 100, se=lambda t: t["se"] / 100, source="the paper, table 1")
 """Accuracies and standard errors in [0, 1] as Kobalczyk & van der Schaar (2025) print them."""
 
 
-def correlated_latents(data: PreferenceData, *, rhos: Sequence[float] = (0.0, 0.3, 0.6, 0.9),
-                       seeds: Sequence[int] = (0, 1, 2), alpha: float | None = 0.25,
-                       n_train: int = 15_000, n_validation: int = 2_000, n_test: int = 15_000,
-                       tilt: Tilt = "normal", epochs: int = 10, batch_size: int = 64,
-                       learning_rate: float = 1e-4, hidden: int = 512,
-                       device: str | None = None, progress: bool = False) -> pd.DataFrame:
+def correlated_latents(
+    data: PreferenceData,
+    *,
+    rhos: Sequence[float] = (0.0, 0.3, 0.6, 0.9),
+    seeds: Sequence[int] = (0, 1, 2),
+    alpha: float | None = 0.25,
+    n_train: int = 15_000,
+    n_validation: int = 2_000,
+    n_test: int = 15_000,
+    tilt: Tilt = "normal",
+    epochs: int = 10,
+    batch_size: int = 64,
+    learning_rate: float = 1e-4,
+    hidden: int = 512,
+    device: str | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
     """Accuracy on pairs drawn like the training pairs and on opposed ones (table 1).
 
     Each seed splits the prompts into training, validation and test sides, draws training and
@@ -80,14 +103,14 @@ def correlated_latents(data: PreferenceData, *, rhos: Sequence[float] = (0.0, 0.
         if len(values) == 0:
             raise ValueError(f"{name} is empty: there is nothing to run")
     weights = None if alpha is None else (alpha, 1 - alpha)
-    config = RewardConfig("base", d=data.embeddings.shape[1], n_objectives=1, hidden=hidden,
-                          latent=64)
+    config = RewardConfig(
+        "base", d=data.embeddings.shape[1], n_objectives=1, hidden=hidden, latent=64
+    )
     # opposed pairs are the rarest, about one in eight: testing takes the most prompts
     need = np.array([1.2 * n_train, 1.2 * n_validation, 1.0 * n_train + 1.5 * n_test])
     share = need / need.sum()
     rows = []
-    bar = tqdm(total=len(seeds) * len(rhos), unit="run", desc="reward models",
-               disable=not progress)
+    bar = tqdm(total=len(seeds) * len(rhos), unit="run", desc="reward models", disable=not progress)
     for seed in seeds:
         judged = data if weights is None else label_by_reward(data, weights, seed=seed)
         side = judged.split(seed=seed, train=share[0], validation=share[1], test=share[2])
@@ -95,20 +118,35 @@ def correlated_latents(data: PreferenceData, *, rhos: Sequence[float] = (0.0, 0.
         for rho in rhos:
             train, validation, alike = (
                 sample_correlated(side[name], rho, n, tilt=tilt, seed=seed)
-                for name, n in (("train", n_train), ("validation", n_validation),
-                                ("test", n_test)))
-            fitted = fit(config, train, validation, seed=seed, epochs=epochs,
-                         batch_size=batch_size, learning_rate=learning_rate, device=device)
+                for name, n in (("train", n_train), ("validation", n_validation), ("test", n_test))
+            )
+            fitted = fit(
+                config,
+                train,
+                validation,
+                seed=seed,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                device=device,
+            )
             for split, test in (("ID", alike), ("OOD", opposed)):
                 d = delta(test)
-                rows.append({
-                    "rho": rho, "seed": seed, "split": split,
-                    "accuracy": accuracy(fitted.model, test)["all"], "pairs": len(test),
-                    "correlation": float(np.corrcoef(d.T)[0, 1]),
-                    "ties": float((np.abs(d @ (weights or (0.5, 0.5))) < 1e-9).mean()),
-                    "best_epoch": fitted.best_epoch,
-                    "validation": fitted.history.validation_accuracy.max(),
-                    "n_train": n_train, "source": data.source})
+                rows.append(
+                    {
+                        "rho": rho,
+                        "seed": seed,
+                        "split": split,
+                        "accuracy": accuracy(fitted.model, test)["all"],
+                        "pairs": len(test),
+                        "correlation": float(np.corrcoef(d.T)[0, 1]),
+                        "ties": float((np.abs(d @ (weights or (0.5, 0.5))) < 1e-9).mean()),
+                        "best_epoch": fitted.best_epoch,
+                        "validation": fitted.history.validation_accuracy.max(),
+                        "n_train": n_train,
+                        "source": data.source,
+                    }
+                )
             bar.update()
     bar.close()
     return pd.DataFrame(rows)
@@ -131,23 +169,38 @@ def table_1(scores: pd.DataFrame) -> pd.DataFrame:
     both = scores.merge(PAPER_TABLE_1, on=["rho", "split"], how="left", suffixes=("", "_paper"))
 
     def said(mean: float, se: float) -> str:
-        return "" if mean != mean else f"{100 * mean:.1f}" + (
-            f" ± {100 * se:.1f}" if se == se else "")
+        return (
+            "" if mean != mean else f"{100 * mean:.1f}" + (f" ± {100 * se:.1f}" if se == se else "")
+        )
 
-    table = pd.DataFrame({
-        "split": both["split"], "ρ": both["rho"].map("{:g}".format),
-        "ours": [said(m, s) for m, s in zip(both["mean"], both["se"])],
-        "paper": [said(m, s) for m, s in zip(both["mean_paper"], both["se_paper"])],
-        "difference": ["" if p != p else f"{100 * (m - p):+.1f}".replace("-", "−")
-                       for m, p in zip(both["mean"], both["mean_paper"])]})
+    table = pd.DataFrame(
+        {
+            "split": both["split"],
+            "ρ": both["rho"].map("{:g}".format),
+            "ours": [said(m, s) for m, s in zip(both["mean"], both["se"])],
+            "paper": [said(m, s) for m, s in zip(both["mean_paper"], both["se_paper"])],
+            "difference": [
+                "" if p != p else f"{100 * (m - p):+.1f}".replace("-", "−")
+                for m, p in zip(both["mean"], both["mean_paper"])
+            ],
+        }
+    )
     return table.sort_values("split", kind="stable").set_index(["split", "ρ"])
 
 
-def aspect_pairs(data: PreferenceData, names: Sequence[str], *,
-                 rhos: Sequence[float] = (0.0, 0.3, 0.6, 0.9), splits: int = 10,
-                 alpha: float = 0.25, n_train: int = 1200, n_test: int = 400,
-                 test_share: float = 0.375, ridge: float = 1.0,
-                 tilt: Tilt = "normal") -> pd.DataFrame:
+def aspect_pairs(
+    data: PreferenceData,
+    names: Sequence[str],
+    *,
+    rhos: Sequence[float] = (0.0, 0.3, 0.6, 0.9),
+    splits: int = 10,
+    alpha: float = 0.25,
+    n_train: int = 1200,
+    n_test: int = 400,
+    test_share: float = 0.375,
+    ridge: float = 1.0,
+    tilt: Tilt = "normal",
+) -> pd.DataFrame:
     """The same question for every ordered pair of rated aspects, with a linear reward.
 
     For data of a few thousand pairs, such as HANNA: logistic Bradley-Terry on the
@@ -211,7 +264,8 @@ def aspect_pairs(data: PreferenceData, names: Sequence[str], *,
                 try:
                     train, alike = (
                         sample_correlated(side[name], rho, n, latents=(i, j), tilt=tilt, seed=seed)
-                        for name, n in (("train", n_train), ("test", n_test)))
+                        for name, n in (("train", n_train), ("test", n_test))
+                    )
                 except ValueError:
                     continue
                 x = embedding_gap(train)
@@ -221,12 +275,22 @@ def aspect_pairs(data: PreferenceData, names: Sequence[str], *,
                 best = best_weights(seen.T @ seen / len(seen), noise, weights[[i, j]])
                 for split, test in (("ID", alike), ("OOD", opposed)):
                     right = ((embedding_gap(test) / scale) @ w > 0) == (test.label == 1)
-                    rows.append({"z1": names[i], "z2": names[j], "rho": rho, "seed": seed,
-                                 "split": split, "accuracy": float(right.mean()),
-                                 "expected": accuracy_with_readings(
-                                     delta(test)[:, [i, j]], best, weights[[i, j]], noise),
-                                 "pairs": len(test), "natural": float(natural[i, j]),
-                                 "source": data.source})
+                    rows.append(
+                        {
+                            "z1": names[i],
+                            "z2": names[j],
+                            "rho": rho,
+                            "seed": seed,
+                            "split": split,
+                            "accuracy": float(right.mean()),
+                            "expected": accuracy_with_readings(
+                                delta(test)[:, [i, j]], best, weights[[i, j]], noise
+                            ),
+                            "pairs": len(test),
+                            "natural": float(natural[i, j]),
+                            "source": data.source,
+                        }
+                    )
     return pd.DataFrame(rows)
 
 
@@ -313,8 +377,9 @@ def best_weights(spread: np.ndarray, noise: np.ndarray, weights: Sequence[float]
     return np.linalg.solve(spread + np.asarray(noise, dtype=float), spread @ a)
 
 
-def accuracy_with_readings(d: np.ndarray, fitted: Sequence[float], weights: Sequence[float],
-                           noise: np.ndarray) -> float:
+def accuracy_with_readings(
+    d: np.ndarray, fitted: Sequence[float], weights: Sequence[float], noise: np.ndarray
+) -> float:
     """Share of pairs that weights on noisy readings order as the reward does.
 
     The mean of Phi(w' delta sign(a' delta) / sqrt(w' T w)) over the pairs: normal noise. A tie

@@ -30,8 +30,13 @@ Pooling = Literal["mean", "last"]
 _CHUNK = 2048  # texts between two writes to the cache: what a killed run loses at most
 
 
-def embed(data: PreferenceData, model: str | os.PathLike[str], *,
-          template: Template = "plain", **options: Any) -> PreferenceData:
+def embed(
+    data: PreferenceData,
+    model: str | os.PathLike[str],
+    *,
+    template: Template = "plain",
+    **options: Any,
+) -> PreferenceData:
     """The same data with ``embeddings`` from a frozen language model.
 
     Parameters
@@ -120,12 +125,19 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Te
 
 
 @torch.inference_mode()
-def encode(texts: Sequence[str] | Sequence[list[dict[str, str]]],
-           model: str | os.PathLike[str], *, revision: str | None = None,
-           pooling: Pooling = "mean", max_length: int = 256, batch_size: int = 32,
-           dtype: Literal["float32", "bfloat16", "float16"] = "float32",
-           device: str | None = None, cache: str | os.PathLike[str] | None = None,
-           progress: bool = False) -> np.ndarray:
+def encode(
+    texts: Sequence[str] | Sequence[list[dict[str, str]]],
+    model: str | os.PathLike[str],
+    *,
+    revision: str | None = None,
+    pooling: Pooling = "mean",
+    max_length: int = 256,
+    batch_size: int = 32,
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    device: str | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+) -> np.ndarray:
     """Encode texts with a frozen transformers model, each distinct text once.
 
     Parameters
@@ -173,7 +185,9 @@ def encode(texts: Sequence[str] | Sequence[list[dict[str, str]]],
     if not texts:
         raise ValueError("texts is empty: there is nothing to encode")
     if batch_size < 1 or max_length < 1:
-        raise ValueError(f"batch_size ({batch_size}) and max_length ({max_length}) must be positive")
+        raise ValueError(
+            f"batch_size ({batch_size}) and max_length ({max_length}) must be positive"
+        )
     if pooling not in ("mean", "last"):
         raise ValueError(f"pooling is {pooling!r}, expected 'mean' or 'last'")
     from transformers import AutoTokenizer
@@ -185,18 +199,37 @@ def encode(texts: Sequence[str] | Sequence[list[dict[str, str]]],
     chat = not isinstance(texts[0], str)
     if chat:
         if not tokenizer.chat_template:
-            raise ValueError(f"the tokenizer of {model} has no chat template: "
-                             "use template='plain' or 'last_turn'")
+            raise ValueError(
+                f"the tokenizer of {model} has no chat template: "
+                "use template='plain' or 'last_turn'"
+            )
         texts = [_chat(tokenizer, t, row) for row, t in enumerate(texts)]
 
-    recipe = {"model": _identity(model, revision), "pooling": pooling, "max_length": max_length,
-              "dtype": dtype, "special_tokens": not chat}
+    recipe = {
+        "model": _identity(model, revision),
+        "pooling": pooling,
+        "max_length": max_length,
+        "dtype": dtype,
+        "special_tokens": not chat,
+    }
     digests = [hashlib.sha256(t.encode("utf-8")).digest() for t in texts]
     store = _Cache(None if cache is None else Path(cache), recipe)
     todo = {d: t for d, t in zip(digests, texts) if d not in store.vectors}
     if todo:
-        _encode_into(store, todo, tokenizer, model, revision, pooling, max_length, batch_size,
-                     dtype, device, add_special_tokens=not chat, progress=progress)
+        _encode_into(
+            store,
+            todo,
+            tokenizer,
+            model,
+            revision,
+            pooling,
+            max_length,
+            batch_size,
+            dtype,
+            device,
+            add_special_tokens=not chat,
+            progress=progress,
+        )
     return np.stack([store.vectors[d] for d in digests])
 
 
@@ -204,14 +237,27 @@ def _chat(tokenizer: Any, conversation: list[dict[str, str]], row: int) -> str:
     try:
         return tokenizer.apply_chat_template(conversation, tokenize=False)
     except Exception as error:  # whatever the template's own code raises
-        raise ValueError(f"the chat template refuses text {row}, with roles "
-                         f"{[turn['role'] for turn in conversation]}: {error}") from None
+        raise ValueError(
+            f"the chat template refuses text {row}, with roles "
+            f"{[turn['role'] for turn in conversation]}: {error}"
+        ) from None
 
 
-def _encode_into(store: _Cache, todo: dict[bytes, str], tokenizer: Any, model: Any,
-                 revision: str | None, pooling: Pooling, max_length: int, batch_size: int,
-                 dtype: str, device: str | None, *, add_special_tokens: bool,
-                 progress: bool) -> None:
+def _encode_into(
+    store: _Cache,
+    todo: dict[bytes, str],
+    tokenizer: Any,
+    model: Any,
+    revision: str | None,
+    pooling: Pooling,
+    max_length: int,
+    batch_size: int,
+    dtype: str,
+    device: str | None,
+    *,
+    add_special_tokens: bool,
+    progress: bool,
+) -> None:
     from tqdm import tqdm
     from transformers import AutoModel
     from transformers.utils import logging as transformers_logging
@@ -220,8 +266,9 @@ def _encode_into(store: _Cache, todo: dict[bytes, str], tokenizer: Any, model: A
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # its own bar for loading the weights
     try:
-        network = AutoModel.from_pretrained(model, revision=revision, dtype=getattr(torch, dtype),
-                                            use_safetensors=True)
+        network = AutoModel.from_pretrained(
+            model, revision=revision, dtype=getattr(torch, dtype), use_safetensors=True
+        )
     finally:
         if bars:
             transformers_logging.enable_progress_bar()
@@ -233,21 +280,29 @@ def _encode_into(store: _Cache, todo: dict[bytes, str], tokenizer: Any, model: A
     keys, texts = list(todo), list(todo.values())
     longest_first = sorted(range(len(texts)), key=lambda i: -len(texts[i]))
     for start in range(0, len(texts), _CHUNK):
-        chunk = longest_first[start:start + _CHUNK]
-        tokens = tokenizer([texts[i] for i in chunk], truncation=True, max_length=max_length,
-                           add_special_tokens=add_special_tokens)["input_ids"]
+        chunk = longest_first[start : start + _CHUNK]
+        tokens = tokenizer(
+            [texts[i] for i in chunk],
+            truncation=True,
+            max_length=max_length,
+            add_special_tokens=add_special_tokens,
+        )["input_ids"]
         order = sorted(range(len(chunk)), key=lambda j: -len(tokens[j]))
         new: dict[bytes, np.ndarray] = {}
         for first in range(0, len(order), batch_size):
-            batch = order[first:first + batch_size]
-            padded = tokenizer.pad({"input_ids": [tokens[j] or [tokenizer.pad_token_id]
-                                                  for j in batch]}, return_tensors="pt")
+            batch = order[first : first + batch_size]
+            padded = tokenizer.pad(
+                {"input_ids": [tokens[j] or [tokenizer.pad_token_id] for j in batch]},
+                return_tensors="pt",
+            )
             mask = padded["attention_mask"]
             for row, j in enumerate(batch):
                 if not tokens[j]:
                     mask[row] = 0
-            inputs = {"input_ids": padded["input_ids"].to(device),
-                      "attention_mask": mask.to(device)}
+            inputs = {
+                "input_ids": padded["input_ids"].to(device),
+                "attention_mask": mask.to(device),
+            }
             if "use_cache" in inspect.signature(network.forward).parameters:
                 inputs["use_cache"] = False
             hidden = network(**inputs).last_hidden_state
@@ -255,8 +310,10 @@ def _encode_into(store: _Cache, todo: dict[bytes, str], tokenizer: Any, model: A
             for row, j in enumerate(batch):
                 vector = vectors[row]
                 if not np.isfinite(vector).all():
-                    raise ValueError(f"the model gave a value that is not finite for the text "
-                                     f"{texts[chunk[j]][:60]!r}; try dtype='float32'")
+                    raise ValueError(
+                        f"the model gave a value that is not finite for the text "
+                        f"{texts[chunk[j]][:60]!r}; try dtype='float32'"
+                    )
                 new[keys[chunk[j]]] = vector
             bar.update(len(batch))
         store.add(new)
@@ -300,8 +357,10 @@ class _Cache:
                 shard = load_file(file)
                 keys, vectors = shard["keys"], shard["embeddings"]
             except Exception as error:
-                raise ValueError(f"cache file {file} is damaged ({error}): delete it, "
-                                 "its texts will be encoded again") from None
+                raise ValueError(
+                    f"cache file {file} is damaged ({error}): delete it, "
+                    "its texts will be encoded again"
+                ) from None
             self.vectors.update(zip((k.tobytes() for k in keys), vectors))
 
     def add(self, new: dict[bytes, np.ndarray]) -> None:
@@ -322,8 +381,9 @@ class _Cache:
             Path(temporary).unlink(missing_ok=True)
 
 
-def hashed_ngrams(data: PreferenceData, *, n_features: int = 1024,
-                  ngram_range: tuple[int, int] = (1, 2)) -> PreferenceData:
+def hashed_ngrams(
+    data: PreferenceData, *, n_features: int = 1024, ngram_range: tuple[int, int] = (1, 2)
+) -> PreferenceData:
     """The same data with hashed word n-grams of the responses as ``embeddings``.
 
     Needs no model. Each response is a vector of counts under a signed hash,
@@ -339,6 +399,10 @@ def hashed_ngrams(data: PreferenceData, *, n_features: int = 1024,
     """
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    counts = HashingVectorizer(n_features=n_features, ngram_range=ngram_range, dtype=np.float32,
-                               token_pattern=r"(?u)\b\w+\b")
+    counts = HashingVectorizer(
+        n_features=n_features,
+        ngram_range=ngram_range,
+        dtype=np.float32,
+        token_pattern=r"(?u)\b\w+\b",
+    )
     return data.replace(embeddings=counts.transform(data.responses).toarray())

@@ -19,8 +19,13 @@ import pandas as pd
 from causalpref.data import PreferenceData
 from causalpref.sources.hh_rlhf import turns
 
-__all__ = ["PROMPT_FEATURES", "RESPONSE_FEATURES", "prompt_features", "surface_features",
-           "with_surface_latents"]
+__all__ = [
+    "PROMPT_FEATURES",
+    "RESPONSE_FEATURES",
+    "prompt_features",
+    "surface_features",
+    "with_surface_latents",
+]
 
 RESPONSE_FEATURES = ("length", "formatting", "refusal", "questions")
 """Columns of :func:`surface_features`, and of ``response_latents`` made from it."""
@@ -65,9 +70,13 @@ def surface_features(texts: Sequence[str] | np.ndarray) -> pd.DataFrame:
         For one string in place of a sequence, or an entry that is no string; names the row.
     """
     texts = _strings("texts", texts)
-    return _frame(RESPONSE_FEATURES, (
-        (np.log1p(len(text.split())), np.log1p(_marks(text)), _declines(text), _asks(text))
-        for text in texts))
+    return _frame(
+        RESPONSE_FEATURES,
+        (
+            (np.log1p(len(text.split())), np.log1p(_marks(text)), _declines(text), _asks(text))
+            for text in texts
+        ),
+    )
 
 
 def prompt_features(prompts: Sequence[str] | np.ndarray) -> pd.DataFrame:
@@ -94,6 +103,7 @@ def prompt_features(prompts: Sequence[str] | np.ndarray) -> pd.DataFrame:
     TypeError
         As :func:`surface_features`.
     """
+
     def features(prompt: str) -> tuple[float, float, float]:
         human = [words for speaker, words in turns(prompt) if speaker == "Human"] or [prompt]
         return np.log1p(len(prompt.split())), _asks(human[-1]), len(human)
@@ -111,8 +121,10 @@ def with_surface_latents(data: PreferenceData) -> PreferenceData:
         ``prompt_latents`` (Z^X) the columns :data:`PROMPT_FEATURES`; latents that the data
         had are replaced.
     """
-    return data.replace(response_latents=surface_features(data.responses).to_numpy(),
-                        prompt_latents=prompt_features(data.prompts).to_numpy())
+    return data.replace(
+        response_latents=surface_features(data.responses).to_numpy(),
+        prompt_latents=prompt_features(data.prompts).to_numpy(),
+    )
 
 
 def _strings(name: str, texts: Sequence[str] | np.ndarray) -> list[str]:
@@ -135,9 +147,10 @@ def _frame(columns: tuple[str, ...], rows: Iterable[tuple[float, ...]]) -> pd.Da
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})([^`]*)$")
 _LINE_MARK = re.compile(
     r"[ \t>]*(?:"
-    r"(?:[-*+•]|\d{1,3}[.)])[ \t]+\S"           # a list item
-    r"|#{1,6}[ \t]+\S"                          # a heading
-    r"|\|(?=.*\|\s*$)(?=.*[^-:|\s]))")       # a table row, not the rule under the head
+    r"(?:[-*+•]|\d{1,3}[.)])[ \t]+\S"  # a list item
+    r"|#{1,6}[ \t]+\S"  # a heading
+    r"|\|(?=.*\|\s*$)(?=.*[^-:|\s]))"
+)  # a table row, not the rule under the head
 _BOLD = re.compile(r"(?<!\*)\*{2,3}(?=[^\s*])[^*\n]*(?<=\S)\*{2,3}(?!\*)")
 
 
@@ -172,7 +185,7 @@ _ASKED = re.compile(r"\?(?:[\s\"'”’»)\]*_!?]|\Z)")
 
 
 def _asks(text: str) -> bool:
-    return "?" in text and _ASKED.search(text) is not None or "？" in text or "؟" in text
+    return ("?" in text and _ASKED.search(text) is not None) or "？" in text or "؟" in text
 
 
 # -- refusals ------------------------------------------------------------------
@@ -180,27 +193,36 @@ def _asks(text: str) -> bool:
 _OPENING = 200  # characters
 
 _SORRY = r"(?:i(?:'m| am) (?:\w+ )?(?:sorry|afraid)|sorry|(?:my )?apologies|i apologi[sz]e)"
-_HELLO = (r"(?:(?:oh|hm+|um+|well|no|ok|okay|hi|hello|hey|thanks|thank you|unfortunately|but|"
-          + _SORRY + r")\b(?: that)?[\s,.!:;–—-]*)*")
+_HELLO = (
+    r"(?:(?:oh|hm+|um+|well|no|ok|okay|hi|hello|hey|thanks|thank you|unfortunately|but|"
+    + _SORRY
+    + r")\b(?: that)?[\s,.!:;–—-]*)*"
+)
 _CANNOT = r"(?: (?:can't|cannot|can not|won't|will not)|(?:'m| am) (?:not able|unable) to)"
-_NOT_THAT = (r"(?! (?:really )?(?:wait|help but|believe|imagine|agree more|be (?:sure|certain)|say"
-             r"|think of|hear|find|understand|remember|recall|complain|lie|stress|overstate"
-             r"|tell (?:if|whether)|thank you|recommend .*enough))")  # "I can't wait to help"
-_WOULD_NOT = (r"(?:(?:'m| am) not (?:going to|comfortable|willing|allowed|permitted|programmed"
-              r"|designed)| (?:don't|do not) feel (?:comfortable|right)|(?: must| have to)?"
-              r" (?:decline|refuse) to|(?:'d| would) (?:rather|prefer) not)")
-_HELP = (r" (?:assist|provide|fulfil|comply|engage in|participate in|do that|answer that"
-         r"|support that|help (?:you )?(?:with|do|to))\b")
+_NOT_THAT = (
+    r"(?! (?:really )?(?:wait|help but|believe|imagine|agree more|be (?:sure|certain)|say"
+    r"|think of|hear|find|understand|remember|recall|complain|lie|stress|overstate"
+    r"|tell (?:if|whether)|thank you|recommend .*enough))"
+)  # "I can't wait to help"
+_WOULD_NOT = (
+    r"(?:(?:'m| am) not (?:going to|comfortable|willing|allowed|permitted|programmed"
+    r"|designed)| (?:don't|do not) feel (?:comfortable|right)|(?: must| have to)?"
+    r" (?:decline|refuse) to|(?:'d| would) (?:rather|prefer) not)"
+)
+_HELP = (
+    r" (?:assist|provide|fulfil|comply|engage in|participate in|do that|answer that"
+    r"|support that|help (?:you )?(?:with|do|to))\b"
+)
 
 # In lower case, with straight apostrophes, at the very beginning of the text.
 _REFUSALS = (
-    _SORRY + r"[^.!?\n]{0,40}?,? but\b",                    # I'm sorry, but ...
-    _HELLO + r"i" + _CANNOT + _NOT_THAT,                    # Sorry, I can't ...
-    _HELLO + r"i" + _WOULD_NOT,                             # I'd rather not ...
+    _SORRY + r"[^.!?\n]{0,40}?,? but\b",  # I'm sorry, but ...
+    _HELLO + r"i" + _CANNOT + _NOT_THAT,  # Sorry, I can't ...
+    _HELLO + r"i" + _WOULD_NOT,  # I'd rather not ...
     _HELLO + r"as an? (?:\w+ )?(?:ai|artificial intelligence|language model)\b",
     _HELLO + r"i(?:'m| am) (?:just |only )?an? (?:\w+ )?(?:ai|language model)\b",
     _HELLO + r"(?:this|that|it)(?:'s| is| would be) (?:illegal|unethical|inappropriate"
-             r"|not (?:something i can|appropriate|ethical))\b",
+    r"|not (?:something i can|appropriate|ethical))\b",
 )
 _REFUSAL = re.compile(r"[\s\"'*_]*(?:" + "|".join(_REFUSALS) + ")")
 _LATER = re.compile(r"\bi" + _CANNOT + _HELP)  # That sounds hard. I can't help with ...
