@@ -84,7 +84,8 @@ def gaussian_information(covariance: np.ndarray, weights: np.ndarray) -> np.ndar
 
     E[sigmoid'(w . delta) delta delta'] = s_0 (S - S w w' S / tau^2) + s_2 S w w' S / tau^2 with
     tau^2 = w' S w, s_0 = E[sigmoid'(tau u)], s_2 = E[sigmoid'(tau u) u^2] and u standard normal:
-    the information behind :func:`causalpref.simulation.boundary.alpha_variance`, for any number of latents.
+    the information behind :func:`causalpref.simulation.boundary.alpha_variance`, for any number of
+    latents.
 
     Parameters
     ----------
@@ -337,7 +338,8 @@ def mutual_information(
 def fit_posterior(features: np.ndarray, label: np.ndarray, *, precision: float = 1.0) -> Posterior:
     """Laplace approximation to the posterior of w under a normal prior.
 
-    Unlike :func:`causalpref.estimators.fit_linear` it exists for any labels, few, tied or separated.
+    Unlike :func:`causalpref.estimators.fit_linear` it exists for any labels, few, tied or
+    separated.
 
     Parameters
     ----------

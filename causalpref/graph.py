@@ -390,8 +390,10 @@ class CausalGraph:
             rest = [n for n in nodes if n in near and n not in (a, b)]
             out += [
                 Independence(a, b, z)
-                for z in _minimal(rest, lambda z: _is_d_separator(self._dag, {a}, {b}, set(z)))
-            ]  # noqa: B023
+                for z in _minimal(
+                    rest, lambda z, a=a, b=b: _is_d_separator(self._dag, {a}, {b}, set(z))
+                )
+            ]
         return tuple(out)
 
     # -- effects ------------------------------------------------------------

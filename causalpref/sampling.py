@@ -87,7 +87,7 @@ def sample_confounded(
     cells = _cells(data)
     drawn = []
     for cell, size in zip(cells, _sizes(n, len(cells))):
-        consistent = int(round(rho * size))
+        consistent = round(rho * size)
         for rows, wanted in zip(cell, (size - consistent, consistent)):
             if wanted > len(rows):
                 low, high = attainable_rho(data, n)
@@ -142,10 +142,10 @@ def sample_correlated(
     tilt : {"normal", "difference", "product"}
         How cells are weighted; d is delta over its root mean square in the pool, h what the
         cell holds. The paper does not say, and it decides whether ties and small margins
-        become rarer or more common with rho, hence whether accuracy on pairs drawn alike rises or falls.
-        ``"normal"``: by the density of a normal with variances 1 and a correlation that is solved
-        for, as in appendix D.1 and figure 7. ``"difference"``: h exp(-m (d_1 - d_2)^2 / 2) to
-        raise the correlation, h exp(-m (d_1 + d_2)^2 / 2) to lower it. ``"product"``:
+        become rarer or more common with rho, hence whether accuracy on pairs drawn alike rises or
+        falls. ``"normal"``: by the density of a normal with variances 1 and a correlation that is
+        solved for, as in appendix D.1 and figure 7. ``"difference"``: h exp(-m (d_1 - d_2)^2 / 2)
+        to raise the correlation, h exp(-m (d_1 + d_2)^2 / 2) to lower it. ``"product"``:
         h exp(m d_1 d_2).
     seed : int or numpy.random.Generator
 

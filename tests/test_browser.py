@@ -14,6 +14,7 @@ import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -179,7 +180,7 @@ def test_alternative_text(seen: Visit) -> None:
 def test_headings_in_order(seen: Visit) -> None:
     levels = seen.facts["headings"]
     assert [text for level, text in levels if level == 1] == [levels[0][1]], levels
-    jumps = [f"{a} -> {b}" for a, b in zip(levels, levels[1:]) if b[0] > a[0] + 1]
+    jumps = [f"{a} -> {b}" for a, b in pairwise(levels) if b[0] > a[0] + 1]
     assert not jumps, listed(jumps)
     assert all(text for _, text in levels)
 
@@ -210,7 +211,7 @@ def test_sliders_move(seen: Visit) -> None:
 
 
 def test_narrow(seen: Visit) -> None:
-    """On a telephone nothing scrolls sideways but boxes of their own; charts fit and can be read."""
+    """On a telephone only boxes of their own scroll sideways; charts fit and can be read."""
     narrow = seen.facts["narrow"]
     assert narrow["window"] == visiting.NARROW
     assert narrow["page"] <= narrow["window"], narrow

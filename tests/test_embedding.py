@@ -27,7 +27,7 @@ def tiny(request, tmp_path_factory):
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    words = sorted({w for t in TEXTS for w in t.split()} | set(["user", "assistant", "system"]))
+    words = sorted({w for t in TEXTS for w in t.split()} | {"user", "assistant", "system"})
     vocabulary = {w: i for i, w in enumerate(["<pad>", "<unk>", *words])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

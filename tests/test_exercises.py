@@ -220,9 +220,12 @@ def _touched(tree: ast.AST) -> Iterator[ast.AST]:
             yield node.target
         elif isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Store):
             yield node
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            if isinstance(node.value.func, ast.Attribute):
-                yield node.value.func
+        elif (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Call)
+            and isinstance(node.value.func, ast.Attribute)
+        ):
+            yield node.value.func
 
 
 def _root(node: ast.AST) -> str | None:

@@ -1,4 +1,4 @@
-"""Figures of the chapter on several objectives: what they draw is what the models and the maths say."""
+"""Figures of the chapter on several objectives draw what the models and the maths say."""
 
 from __future__ import annotations
 

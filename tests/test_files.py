@@ -268,7 +268,8 @@ def test_messages(tmp_path, row, expected):
         ),
         (
             {
-                "chosen": "Human: Hi\n\nyou\n\nAssistant: a\n\nHuman: b\n\nAssistant: Human: c\n\nd ",
+                "chosen": "Human: Hi\n\nyou\n\nAssistant: a\n\n"
+                "Human: b\n\nAssistant: Human: c\n\nd ",
                 "rejected": "Human: Hi\n\nyou\n\nAssistant: a\n\nHuman: b\n\nAssistant: e",
             },
             ("Human: Hi\n\nyou\n\nAssistant: a\n\nHuman: b", "Human: c\n\nd", "e"),

@@ -228,7 +228,8 @@ def test_pages_of_the_reference_build_without_a_warning(tmp_path):
         textwrap.dedent("""\
         # Reference
 
-        {py:func}`~causalpref.simulation.boundary.alpha_variance`, {py:obj}`~causalpref.text.surface.PROMPT_FEATURES`
+        {py:func}`~causalpref.simulation.boundary.alpha_variance`,
+        {py:obj}`~causalpref.text.surface.PROMPT_FEATURES`
 
         ```{public-names} causalpref.simulation.boundary
         ```

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
+from itertools import chain
 
 import pytest
 import yaml
@@ -66,9 +67,7 @@ def test_constraints_fit_the_ranges():
         if li and not li.startswith("#")
     ]
     pinned = requirements(lines)
-    asked = requirements(
-        PROJECT["dependencies"] + sum(PROJECT["optional-dependencies"].values(), [])
-    )
+    asked = requirements(chain(PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()))
     for name, pin in pinned.items():
         version = next(iter(pin.specifier)).version
         if name in asked:

@@ -125,7 +125,8 @@ def test_label_is_one_when_the_first_is_preferred(tmp_path):
         (
             [ROW, {**ROW, "data_subset": "helpful"}],
             ValueError,
-            "line 2: data_subset is 'helpful', but x.jsonl.gz, line 1 gives the same prompt 'harmless'",
+            "line 2: data_subset is 'helpful', but x.jsonl.gz, line 1 "
+            "gives the same prompt 'harmless'",
         ),
         ([ROW, "{oops"], ValueError, "line 2: not JSON"),
         ([ROW, "", "", {**ROW, "label": 3}], ValueError, "line 4: label is 3"),
@@ -255,7 +256,7 @@ def test_twin_marginals(big):
     length = np.array([len(t) for t in big.responses])
     assert np.corrcoef(np.log(length), big.response_latents[:, 0])[0, 1] > 0.9
     assert abs(big.label.mean() - 0.5) < 4 * 0.5 / len(big) ** 0.5, "the place says nothing"
-    first = [r for r in big.responses[:2000]]
+    first = list(big.responses[:2000])
     assert all(a != b for a, b in zip(first[::2], first[1::2]))
 
 

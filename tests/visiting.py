@@ -95,7 +95,8 @@ def find_browser() -> str:
     raise LookupError(
         f"CAUSALPREF_CHROMIUM={named!r} is no program"
         if named
-        else "no Chromium or Chrome is installed: apt-get install chromium, or set CAUSALPREF_CHROMIUM"
+        else "no Chromium or Chrome is installed: "
+        "apt-get install chromium, or set CAUSALPREF_CHROMIUM"
     )
 
 

@@ -121,8 +121,8 @@ def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
             width=430,
             height=260,
             title=title,
-            description="Lines of the best accuracy over b, the worth of the first place, for rules "
-            "that know place and rewards, that are blind to place, and that know place "
+            description="Lines of the best accuracy over b, the worth of the first place, for "
+            "rules that know place and rewards, that are blind to place, and that know place "
             "alone; dots are counts on simulated labels, a grey dashed line is the bound "
             f"from how often the first is preferred. {cells}. Two sliders set the spread "
             "of reward differences and b.",
@@ -241,8 +241,8 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
             width=430,
             height=240,
             title=title,
-            description="Lines, share of simulated data sets in which a check raises an alarm, rising "
-            "with the strength of the violation and the number of prompts; dashed at 5 % "
+            description="Lines, share of simulated data sets in which a check raises an alarm, "
+            "rising with the strength of the violation and the number of prompts; dashed at 5 % "
             f"and 80 %. {cells}. A menu picks the check, a slider the strength.",
         )
     )

@@ -132,8 +132,8 @@ def overlap_by_rho(
     worth = (
         here.transform_filter("datum.how == 'adjusted'")
         .transform_calculate(
-            words="isValid(datum.rate) ? 'rarer objective: ' + datum.rarest + ' pairs;in effect ' + "
-            "format(datum.size, ',.0f') + ' of ' + format(datum.n, ',') : "
+            words="isValid(datum.rate) ? 'rarer objective: ' + datum.rarest + ' pairs;in effect ' "
+            "+ format(datum.size, ',.0f') + ' of ' + format(datum.n, ',') : "
             "'no risky prompt was judged;for helpfulness: no estimate'"
         )
         .mark_text(align="left", fontSize=13, fontWeight="bold", lineBreak=";")
@@ -156,8 +156,8 @@ def overlap_by_rho(
         .resolve_scale(color="independent", shape="independent")
         .add_params(rho)
         .properties(
-            description="Above, two histograms back to back, prompts judged for being helpful and for "
-            "being harmless, over the log odds of the latter given the texts. They lie "
+            description="Above, two histograms back to back, prompts judged for being helpful and "
+            "for being harmless, over the log odds of the latter given the texts. They lie "
             "on one another at rho 0.5 and move apart as rho grows to 1. Below, the rate "
             "at which the more helpful answer wins on risky prompts, as seen and "
             f"adjusted for the objective, with 95 % intervals: {cells}. Vertical lines: a "
@@ -326,8 +326,8 @@ def hidden_context(
         .resolve_scale(color="independent", shape="independent", strokeDash="independent")
         .add_params(*dials)
         .properties(
-            description=f"Above, rates seen with 95 % intervals: {ends}; and around each a band, where "
-            "the rate of everybody may lie if a hidden context changes odds by at most "
+            description=f"Above, rates seen with 95 % intervals: {ends}; and around each a band, "
+            "where the rate of everybody may lie if a hidden context changes odds by at most "
             "gamma and contexts differ by at most delta. Two sliders set these; the band "
             "widens with both, and a text says whether it holds one half. Below, gamma "
             "against delta with one falling curve for each rate, above which it is "

@@ -142,8 +142,8 @@ def error_by_budget(
             width=430,
             height=290,
             title=title,
-            description="Lines, the standard error of the fitted share of the first weight, falling "
-            "with the budget, both axes logarithmic; dots with bars are simulated fits. "
+            description="Lines, the standard error of the fitted share of the first weight, "
+            "falling with the budget, both axes logarithmic; dots with bars are simulated fits. "
             f"With {budget:,.0f} labels, {cells}. A slider sets rho, a menu the budget.",
         )
     )
@@ -217,8 +217,8 @@ def selection_curves(table: pd.DataFrame, *, source: str | None = None) -> alt.L
             width=430,
             height=280,
             title=_title("Who picks the pairs", table, source),
-            description="Accuracy of a fitted reward on fresh pairs by the number of labels, with 95 % "
-            f"intervals, for pairs picked in different ways. {cells}. Buttons choose the "
+            description="Accuracy of a fitted reward on fresh pairs by the number of labels, with "
+            f"95 % intervals, for pairs picked in different ways. {cells}. Buttons choose the "
             "pool.",
         )
     )

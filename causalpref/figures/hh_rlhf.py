@@ -230,8 +230,8 @@ def who_asked(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerCha
             width=430,
             height=190,
             title=_title("What you would conclude if you did not know who asked", table, source),
-            description="Two rows, helpful and harmless prompts. Ticks: probability that the longer "
-            "response is preferred when judged for helpfulness "
+            description="Two rows, helpful and harmless prompts. Ticks: probability that the "
+            "longer response is preferred when judged for helpfulness "
             f"({rate['helpful', 'helpful']:.2f} and {rate['harmless', 'helpful']:.2f}) "
             "and for harmlessness "
             f"({rate['helpful', 'harmless']:.2f} and {rate['harmless', 'harmless']:.2f}). "
@@ -424,8 +424,8 @@ def cell_differences(table: pd.DataFrame, *, source: str | None = None) -> alt.H
         .add_params(dial)
         .properties(
             title=_title("Cell by cell, ours minus the paper's", table, source),
-            description=f"Dots, difference of accuracies in points, by rho and model: {said}. A grey "
-            "band marks three points on either side of zero. Radio buttons pick the table.",
+            description=f"Dots, difference of accuracies in points, by rho and model: {said}. A "
+            "grey band marks three points on either side of zero. Radio buttons pick the table.",
         )
     )
 
@@ -506,8 +506,8 @@ def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
             width=430,
             height=280,
             title=_title("What can be read from the representations", table, source),
-            description=f"Lines, accuracy of a linear probe with standard errors over seeds: {cells}. "
-            "The dotted line is what knowing the type would give. Radio buttons pick "
+            description="Lines, accuracy of a linear probe with standard errors over seeds: "
+            f"{cells}. The dotted line is what knowing the type would give. Radio buttons pick "
             "what is to be read.",
         )
     )
@@ -558,8 +558,8 @@ def lambda_dial(
         .add_params(dial)
         .properties(
             title=_title("What the weight of the adversary does", runs, source),
-            description="Above, test accuracy over lambda; below, accuracy with which a linear probe "
-            "reads the type of the prompt and the objective from the representation. "
+            description="Above, test accuracy over lambda; below, accuracy with which a linear "
+            "probe reads the type of the prompt and the objective from the representation. "
             f"Small points are seeds, lines their means: {cells}. Radio buttons pick rho.",
         )
     )
@@ -689,8 +689,8 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
             width=430,
             height=280,
             title=_title("Accuracy against the number of pairs", table, source),
-            description="Lines, test accuracy with standard errors over seeds against the number of "
-            f"training pairs. With {t['size'].max():,} pairs: {cells}. Radio buttons pick "
+            description="Lines, test accuracy with standard errors over seeds against the number "
+            f"of training pairs. With {t['size'].max():,} pairs: {cells}. Radio buttons pick "
             "the model, and whether all training pairs are counted or those of the tested "
             "kind.",
         )

@@ -173,8 +173,8 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
         )
         .add_params(case, step)
         .properties(
-            description=f"Above, estimates with 95 % intervals over steps 0 to {last} of breaking an "
-            f"assumption, means over {logs} simulated logs, with a dashed line at the "
+            description=f"Above, estimates with 95 % intervals over steps 0 to {last} of breaking "
+            f"an assumption, means over {logs} simulated logs, with a dashed line at the "
             f"truth, {table.truth.iloc[0]:.2f}. Below, the share of logs in which the "
             f"check of the assumption raises an alarm, dashed at 5 %. {'. '.join(cells)}. "
             "A menu picks the assumption, a slider the step."

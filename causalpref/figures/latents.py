@@ -67,8 +67,8 @@ def cells_against_truth(table: pd.DataFrame, *, source: str | None = None) -> al
             width=430,
             height=300,
             title=_title("Cell means are potential outcomes", table, source),
-            description=f"{len(table)} dots with 95 % intervals, one for each combination of task and "
-            f"two responses. The mean label lies on the diagonal, at the potential "
+            description=f"{len(table)} dots with 95 % intervals, one for each combination of task "
+            f"and two responses. The mean label lies on the diagonal, at the potential "
             f"outcome, give or take at most {worst:.2f}; {inside} intervals of "
             f"{len(table)} hold the truth.",
         )

@@ -99,8 +99,8 @@ def architectures(layers: pd.DataFrame) -> alt.VConcatChart:
             title=alt.TitleParams(
                 "Three reward models", subtitle="A drawing, no data", anchor="start"
             ),
-            description="Boxes joined by arrows, from the embedding on the left to the reward on the "
-            "right. " + ". ".join(said) + ".",
+            description="Boxes joined by arrows, from the embedding on the left to the reward on "
+            "the right. " + ". ".join(said) + ".",
         )
         .configure_view(stroke=None)
     )

@@ -199,8 +199,8 @@ def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
             width=430,
             height=260,
             title=title,
-            description="Three curves with dots over the gap of a pair not shown: the probability to "
-            "say 1 for units that said 1, for those that said 0, and for all. Units that "
+            description="Three curves with dots over the gap of a pair not shown: the probability "
+            "to say 1 for units that said 1, for those that said 0, and for all. Units that "
             "said 1 would say 1 for certain at any larger gap, those that said 0 would say "
             "0 for certain at any smaller one; the curve of all units lies between and "
             f"does not move with the slider, which sets the gap shown. At gap 0: {cells}.",

@@ -114,12 +114,13 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         .add_params(shift)
         .properties(
             title=_title("Same labels, any shift", table, source),
-            description=f"Above, {len(table)} pairs, the reward of the first answer against that of "
-            "the second, filled where the first is preferred, with the diagonal. Below, the mean reward on easy prompts "
-            f"({mean['easy']:+.2f}) and on hard prompts ({mean['hard']:+.2f}). A slider "
-            "adds h to both rewards of every pair on a hard prompt. They slide along the "
-            f"diagonal, the loss of the labels stays at {nats:.4f} nats a pair, and hard "
-            f"prompts have the lower mean reward when h is below {below:.2f}.",
+            description=f"Above, {len(table)} pairs, the reward of the first answer against that "
+            "of the second, filled where the first is preferred, with the diagonal. Below, the "
+            f"mean reward on easy prompts ({mean['easy']:+.2f}) and on hard prompts "
+            f"({mean['hard']:+.2f}). A slider adds h to both rewards of every pair on a hard "
+            f"prompt. They slide along the diagonal, the loss of the labels stays at {nats:.4f} "
+            "nats a pair, and hard prompts have the lower mean reward when h is below "
+            f"{below:.2f}.",
         )
     )
 
@@ -257,8 +258,8 @@ def judge_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.VConca
         .add_params(noise)
         .properties(
             title=_title("What a noisier judge does", table, source),
-            description="Above, the share of pairs whose first answer is preferred, by difference of "
-            "rewards, with the logistic curve. Below, expected accuracy by noise scale, "
+            description="Above, the share of pairs whose first answer is preferred, by difference "
+            "of rewards, with the logistic curve. Below, expected accuracy by noise scale, "
             f"best possible and fitted: {ends}. A slider sets the noise scale s: the curve "
             "flattens and both accuracies fall towards one half as it grows. A dotted line "
             "marks an accuracy of 0.70, out of reach where the best possible is lower.",

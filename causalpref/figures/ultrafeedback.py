@@ -200,8 +200,8 @@ def dialled_pairs(
             width=430,
             height=330,
             title=title,
-            description="Dots on the grid of the differences of two ratings, larger where more pairs "
-            "are drawn; diamonds where the latents disagree, squares where the rewards "
+            description="Dots on the grid of the differences of two ratings, larger where more "
+            "pairs are drawn; diamonds where the latents disagree, squares where the rewards "
             f"tie. {said}. A slider sets rho, buttons the way of drawing.",
         )
     )
@@ -455,8 +455,8 @@ def foretold_falls(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
             width=430,
             height=300,
             title=_title("Which pairs of aspects lose accuracy", table, source),
-            description=f"{len(t)} dots, one an ordered pair of aspects: measured fall of accuracy on "
-            f"opposed pairs from {t.fall.min():.1f} to {t.fall.max():.1f} points against "
+            description=f"{len(t)} dots, one an ordered pair of aspects: measured fall of accuracy "
+            f"on opposed pairs from {t.fall.min():.1f} to {t.fall.max():.1f} points against "
             f"the foretold one, correlation {r:.2f}. The dashed line is equality.",
         )
     )

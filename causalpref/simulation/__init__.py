@@ -149,9 +149,8 @@ def _underlying_correlation(latents: Sequence[Latent], wanted: np.ndarray) -> np
             if a.kind == b.kind == "gaussian" or target == 0:
                 r = target
             else:
-                r = optimize.brentq(
-                    lambda u: _correlation_of_latents(a, b, u) - target, -1, 1, xtol=1e-10
-                )
+                gap = lambda u, a=a, b=b, target=target: _correlation_of_latents(a, b, u) - target
+                r = optimize.brentq(gap, -1, 1, xtol=1e-10)
             out[i, j] = out[j, i] = r
     return out
 

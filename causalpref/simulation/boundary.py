@@ -2,8 +2,8 @@
 
 Two latents differ within a pair by delta = (delta_1, delta_2), normal with mean zero, variances
 one and correlation rho (equation 7, whose matrix should hold variances on its diagonal). The
-reward is r = alpha z_1 + (1 - alpha) z_2 (equation 8), so the pair is decided by the side of the line
-alpha delta_1 + (1 - alpha) delta_2 = 0 on which delta falls.
+reward is r = alpha z_1 + (1 - alpha) z_2 (equation 8), so the pair is decided by the side of the
+line alpha delta_1 + (1 - alpha) delta_2 = 0 on which delta falls.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def accuracy_between(
 def alpha_variance(alpha: float, rho: float, *, scale: float = 1.0) -> float:
     """n times the large-sample variance of alpha-hat, from the Fisher information.
 
-    Labels are Bradley-Terry-Luce with log odds ``scale`` (alpha delta_1 + (1 - alpha) delta_2); both
-    weights are fitted by maximum likelihood and alpha-hat = w_1 / (w_1 + w_2). With
+    Labels are Bradley-Terry-Luce with log odds ``scale`` (alpha delta_1 + (1 - alpha) delta_2);
+    both weights are fitted by maximum likelihood and alpha-hat = w_1 / (w_1 + w_2). With
     s(t) = sigmoid(t) (1 - sigmoid(t)) the information about w of one pair is
     E[s(w' delta) delta delta'] (``causalpref.collection.gaussian_information``).
 
