@@ -23,7 +23,7 @@ NAME := causalpref$(if $(EDITION),-$(EDITION))
 BUILD_BOOK = $(BIN)/jupyter-book build book --all --keep-going \
 	$(if $(EDITION),--path-output _build/$(EDITION)) $(BOOK_ARGS)
 
-.PHONY: book student instructor zip pdf slides test browser colab results address linkcheck quiz clean
+.PHONY: book student instructor zip pdf slides test browser colab results linkcheck quiz clean
 
 # One environment for everything; made again when what it is made from changes.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -70,11 +70,6 @@ results: $(VENV)/.installed
 		--model-name all-MiniLM-L6-v2 --out book/results/audit_hh_rlhf
 	$(BIN)/causalpref run checks --datasets 500 --out book/results/checks
 	$(BIN)/python -m causalpref.studies.audits power --datasets 200 --out book/results/checks_power
-
-# The address is set in pyproject.toml; this writes it wherever it is needed.
-address: $(VENV)/.installed
-	$(BIN)/python book/_ext/address.py
-	$(BIN)/python book/_ext/colab.py
 
 linkcheck: $(VENV)/.installed
 	$(BIN)/jupyter-book build book --all --builder custom --custom-builder linkcheck

@@ -12,13 +12,13 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import address
 import causalpref_book as extension
 import colab
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from nbclient import NotebookClient
 
 from causalpref.figures import notebook
@@ -239,7 +239,7 @@ def texts(root: Path, page: str) -> str:
     ],
 )
 def test_rules(tmp_path: Path, page: str, expected: str) -> None:
-    base = address.addresses(ROOT)[1]
+    base = yaml.safe_load((ROOT / "_config.yml").read_text())["html"]["baseurl"]
     assert texts(tmp_path, page).replace(base, "B/") == expected
 
 

@@ -87,15 +87,21 @@ def test_environment_yml_cannot_drift():
 
 
 def test_one_version_and_one_address():
+    """Every file that names the address says what pyproject.toml says."""
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert PROJECT["version"] == causalpref.__version__ == citation["version"]
     config = yaml.safe_load((ROOT / "_config.yml").read_text())
     urls = PROJECT["urls"]
     assert config["repository"]["url"] == urls["Repository"] == citation["repository-code"]
     assert config["html"]["baseurl"] == urls["Book"] == citation["url"]
-    for page in ROOT.glob("book/*.md"):
-        for address in re.findall(r"git\+(https://[^\s\"]+)", page.read_text()):
-            assert address == urls["Repository"], page
+    source = urls["Repository"].removeprefix("https://github.com/")
+    for page in [ROOT / "README.md", *ROOT.glob("book/*.md")]:
+        text = page.read_text(encoding="utf-8")
+        for address in re.findall(r"(?:git\+|research\.google\.com/)([^\s\"]+)", text):
+            where = address.removeprefix("https://github.com/").removeprefix("github/")
+            assert where == source or where.startswith(f"{source}/blob/main/"), (page, address)
+        for address in re.findall(r"https://[\w-]+\.github\.io/causalpref/?", text):
+            assert address == urls["Book"], page
 
 
 def test_python_versions_agree():

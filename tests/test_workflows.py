@@ -10,7 +10,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import colab_versions
 import pytest
 import yaml
 from conftest import ROOT
@@ -175,43 +174,63 @@ rmm-cu12==26.2.0
 """
 
 
-def test_colabs_list_becomes_constraints(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert colab_versions.pins(FREEZE) == {"torch": "2.11.0", "jupyter-core": "5.7.2"}
-    with pytest.raises(ValueError, match="torch"):
-        colab_versions.pins("<html>404</html>")
-    (tmp_path / "freeze.txt").write_text(FREEZE)
-    assert colab_versions.main(["constraints", str(tmp_path / "freeze.txt")]) == 0
-    assert capsys.readouterr().out == "jupyter-core==5.7.2\ntorch==2.11.0\n"
-
-
-def test_colabs_python_is_read(tmp_path: Path) -> None:
-    assert colab_versions.python_version("Ubuntu 22.04\nPython 3.13.15\nR version 4.6\n") == "3.13"
-    with pytest.raises(ValueError, match="Python"):
-        colab_versions.python_version("Ubuntu")
-
-
-def test_check_notices_another_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import importlib.metadata
-
-    names = [re.match(r"[\w-]+", line)[0] for line in PROJECT["dependencies"]]
-    lines = [f"{name}=={importlib.metadata.version(name)}" for name in names]
-    (tmp_path / "freeze.txt").write_text("\n".join(lines))
-    assert colab_versions.main(["check", str(tmp_path / "freeze.txt")]) == 0
-    (tmp_path / "freeze.txt").write_text(
-        "\n".join(["numpy==0.1", *(x for x in lines if "numpy" not in x)])
+def lists(folder: Path, freeze: str, info: str) -> dict[str, str]:
+    """Run the step that reads Colab's lists; return the files that it writes."""
+    (step,) = [s for s in steps("weekly") if s.get("id") == "colab"]
+    (folder / "curl").write_text(
+        '#!/usr/bin/env bash\nwhile [ "$1" != --output ]; do shift; done\n'
+        f'case "$2" in *freeze.txt) cp {folder}/freeze "$2";; *) cp {folder}/info "$2";; esac\n'
     )
-    assert colab_versions.main(["check", str(tmp_path / "freeze.txt")]) == 1
-    assert "numpy: Colab has 0.1" in capsys.readouterr().out
+    (folder / "curl").chmod(0o755)
+    (folder / "freeze").write_text(freeze)
+    (folder / "info").write_text(info)
+    environment = {
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "RUNNER_TEMP": str(folder),
+        "GITHUB_OUTPUT": str(folder / "output"),
+    }
+    subprocess.run(["bash", "-eo", "pipefail", "-c", step["run"]], env=environment, check=True)
+    return {name: (folder / name).read_text() for name in ("colab.txt", "output")}
 
 
-def test_published_list_can_be_read() -> None:
+def test_colabs_list_becomes_constraints(tmp_path: Path) -> None:
+    found = lists(tmp_path, FREEZE, "Ubuntu 22.04\nPython 3.13.15\nR version 4.6\n")
+    assert found["colab.txt"] == "torch==2.11.0\njupyter-core==5.7.2\n"
+    assert found["output"] == "python=3.13\n"
+
+
+@pytest.mark.parametrize(("freeze", "info"), [("<html>404", "Python 3.13.1"), (FREEZE, "Ubuntu")])
+def test_lists_that_are_none_stop_the_run(tmp_path: Path, freeze: str, info: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        lists(tmp_path, freeze, info)
+
+
+@pytest.mark.parametrize(("requires", "status"), [("numpy, scikit-learn", 0), ("numpy, odd", 1)])
+def test_a_requirement_that_colab_lacks_is_named(
+    tmp_path: Path, requires: str, status: int
+) -> None:
+    (step,) = [s for s in steps("weekly") if "pip show" in s.get("run", "")]
+    (tmp_path / "python").write_text(
+        f'#!/usr/bin/env bash\n[ "$3" != show ] || echo "Requires: {requires}"\n'
+    )
+    (tmp_path / "python").chmod(0o755)
+    (tmp_path / "colab.txt").write_text("numpy==2.0.2\nscikit-learn==1.6.1\n")
+    done = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", step["run"]],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "RUNNER_TEMP": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == status and ("odd\n" in done.stdout) == bool(status)
+
+
+def test_published_list_can_be_read(tmp_path: Path) -> None:
     if not (PUBLISHED / "pip-freeze.gpu.txt").is_file():
         pytest.skip("Colab's published list is not beside this clone (../shared/data)")
-    found = colab_versions.pins((PUBLISHED / "pip-freeze.gpu.txt").read_text())
+    texts = [(PUBLISHED / f).read_text() for f in ("pip-freeze.gpu.txt", "os-info-gpu.txt")]
+    found = lists(tmp_path, *texts)
+    names = {line.partition("==")[0] for line in found["colab.txt"].splitlines()}
     for line in PROJECT["dependencies"]:
-        name = re.match(r"[\w-]+", line)[0]
-        assert colab_versions.canonical(name) in found, name
-    version = colab_versions.python_version((PUBLISHED / "os-info-gpu.txt").read_text())
+        assert re.match(r"[\w-]+", line)[0].lower() in names, line
+    version = found["output"].strip().removeprefix("python=")
     assert Version(version) in SpecifierSet(PROJECT["requires-python"])
