@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from causalpref import PreferenceData
+from causalpref import PreferenceData, statistics
 from causalpref.assumptions import (
     Report,
     Verdict,
@@ -40,7 +40,6 @@ from causalpref.assumptions import (
 from causalpref.assumptions import _fits as fits
 from causalpref.assumptions.latent_positivity import _inflation_bound
 from causalpref.assumptions.report import excerpt, number, table
-from causalpref.estimators import fit_linear
 from causalpref.simulation import EXAMPLES, Embedding, Latent, Simulator, linear_reward
 
 TWO = Simulator(
@@ -358,7 +357,11 @@ def test_unseen_share_estimates_the_missing_mass(law):
 def test_unseen_share_at_the_ends():
     data = pairs_of(np.zeros((20, 1)))
     share, low, high = unseen_share(data)
-    assert share == 1 and high == pytest.approx(1) and low == pytest.approx(fits.wilson(1.0, 10)[0])
+    assert (
+        share == 1
+        and high == pytest.approx(1)
+        and low == pytest.approx(statistics.wilson_interval(1.0, 10)[0])
+    )
     assert unseen_share(data.select(np.tile(np.arange(10), 2)))[0] == 0
     swapped = data.replace(pairs=np.concatenate([data.pairs[:5], data.pairs[:5, ::-1]]))
     assert unseen_share(swapped)[0] == 1, "another order is another triple"
@@ -493,212 +496,7 @@ def test_balance_by_hand():
     assert three.objective.unique().tolist() == ["C = 0", "C = 1", "C = 4"]
 
 
-# -- the fits behind --------------------------------------------------------
-
-
-def test_auc_against_scikit_learn():
-    from sklearn.metrics import roc_auc_score
-
-    rng = np.random.default_rng(0)
-    score = np.round(rng.standard_normal((200, 5)), 1)  # with ties
-    positive = rng.random((200, 5)) < 0.3
-    want = [roc_auc_score(p, s) for s, p in zip(score.T, positive.T)]
-    np.testing.assert_allclose(fits.auc(score, positive), want)
-    np.testing.assert_allclose(
-        [fits.auc_interval(s, p)[0] for s, p in zip(score.T, positive.T)], want
-    )
-
-
-@pytest.mark.parametrize("shift,n1,n0", [(0.0, 60, 60), (1.0, 40, 120), (2.5, 80, 80)])
-def test_auc_interval_covers(shift, n1, n0):
-    """Binormal scores: the AUC is Phi(shift / sqrt 2)."""
-    rng, runs, covered = np.random.default_rng(1), 400, 0
-    truth, positive = stats.norm.cdf(shift / np.sqrt(2)), np.arange(n1 + n0) < n1
-    for _ in range(runs):
-        _, low, high = fits.auc_interval(rng.standard_normal(n1 + n0) + shift * positive, positive)
-        covered += low <= truth <= high
-    assert band(runs, 0.945)[0] <= covered / runs <= band(runs, 0.97)[1]
-
-
-def test_auc_interval_where_all_are_ranked_right():
-    score, positive = np.arange(10.0), np.arange(10) >= 4
-    area, low, high = fits.auc_interval(score, positive)
-    assert area == high == 1 and 0.5 < low < 1
-    area, low, high = fits.auc_interval(score, ~positive)
-    assert area == low == 0 and 0 < high < 0.5
-
-
-def test_ridge_scores_against_scikit_learn():
-    from sklearn.linear_model import Ridge
-
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((90, 7))
-    x = (x - x.mean(axis=0)) / x.std(axis=0)
-    y = rng.standard_normal((90, 3)) + x[:, :3] + 5
-    fold = fits.folds(np.arange(90) // 3, 4, rng)
-    want = np.empty_like(y)
-    for k in range(4):
-        rest = fold != k
-        model = Ridge(alpha=0.05 * rest.sum() + 7).fit(x[rest], y[rest])
-        want[~rest] = model.predict(x[~rest])
-    np.testing.assert_allclose(fits.ridge_scores(x, y, fold), want, atol=1e-10)
-
-
-def test_folds_keep_groups_together():
-    rng = np.random.default_rng(0)
-    group = rng.integers(0, 23, 300)
-    fold = fits.folds(group, 5, rng)
-    assert (pd.DataFrame({"g": group, "f": fold}).groupby("g").f.nunique() == 1).all()
-    assert sorted(np.unique(fold)) == [0, 1, 2, 3, 4]
-    assert np.ptp(np.bincount(pd.DataFrame({"g": group, "f": fold}).drop_duplicates().f)) <= 1
-    assert fits.folds(np.array([7, 7, 9]), 5, rng).max() == 1
-
-
-def test_logistic_against_other_fits():
-    from sklearn.linear_model import LogisticRegression
-
-    data = Simulator(linear_reward([1.0, -0.5])).sample(600, seed=0)
-    x = data.response_latents[data.pairs[:, 0]] - data.response_latents[data.pairs[:, 1]]
-    np.testing.assert_allclose(
-        fits.logistic(x, data.label), fit_linear(x, data.label).weights, atol=1e-6
-    )
-    for ridge in (0.1, 10.0):
-        sk = LogisticRegression(C=1 / ridge, fit_intercept=False, tol=1e-12, max_iter=5000)
-        np.testing.assert_allclose(
-            fits.logistic(x, data.label, ridge=ridge), sk.fit(x, data.label).coef_[0], atol=1e-5
-        )
-    offset = 0.7 * x[:, 0]
-    np.testing.assert_allclose(
-        fits.logistic(x, data.label, offset=offset),
-        fits.logistic(x, data.label) - [0.7, 0],
-        atol=1e-6,
-    )
-    perfect = fits.logistic(x, (x[:, 0] > 0).astype(int), ridge=1e-3)
-    assert np.isfinite(perfect).all()
-
-
-def nll(x, y, w):
-    return np.logaddexp(0, (1 - 2 * y) * (x @ w)).sum()
-
-
-def test_score_test_agrees_with_the_likelihood_ratio():
-    """Independent rows, effects that are small against n: the two statistics have one limit."""
-    rng = np.random.default_rng(0)
-    for strength in (0.0, 0.05, 0.1):
-        base = np.column_stack([np.ones(8000), rng.standard_normal((8000, 2))])
-        extra = rng.standard_normal((8000, 3)) + base[:, 1:2]
-        y = (rng.random(8000) < special.expit(base @ [0.2, 1, -1] + strength * extra[:, 0])).astype(
-            int
-        )
-        ratio = 2 * (
-            nll(base, y, fits.logistic(base, y))
-            - nll(both := np.column_stack([base, extra]), y, fits.logistic(both, y))
-        )
-        statistic, df, p, _ = fits.score_test(base, extra, y, np.arange(8000))
-        assert df == 3
-        assert statistic == pytest.approx(ratio, rel=0.08, abs=0.3)
-        assert p == pytest.approx(stats.chi2.sf(ratio, 3), rel=0.5, abs=0.03)
-
-
-@pytest.mark.parametrize("n,cluster,q", [(60, 1, 4), (400, 1, 3), (400, 8, 3)])
-def test_score_test_keeps_its_level(n, cluster, q):
-    """Also with few rows for the number of columns, and with labels that hang together."""
-    rng, runs, p, naive = np.random.default_rng(2), 400, [], []
-    group = np.arange(n) // cluster
-    for _ in range(runs):
-        shared = rng.standard_normal((n // cluster, q))[group]
-        extra = 0.9 * shared + 0.4 * rng.standard_normal((n, q))
-        noise = special.ndtr(
-            0.9 * rng.standard_normal(n // cluster)[group]
-            + np.sqrt(1 - 0.81) * rng.standard_normal(n)
-        )
-        if cluster == 1:
-            noise = rng.random(n)
-        base = np.column_stack([np.ones(n), rng.standard_normal(n)])
-        y = (noise < special.expit(0.5 * base[:, 1])).astype(int)
-        p.append(fits.score_test(base, extra, y, group)[2])
-        naive.append(fits.score_test(base, extra, y, np.arange(n))[2])
-    assert np.mean(np.array(p) <= 0.05) <= band(runs, 0.05)[1]
-    if cluster > 1:
-        assert np.mean(np.array(naive) <= 0.05) > 2 * band(runs, 0.05)[1], "clusters matter here"
-    else:
-        assert stats.kstest(p, "uniform").pvalue > 1e-3
-
-
-def test_score_test_counts_directions():
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((500, 2))
-    y = rng.integers(0, 2, 500)
-    base = np.ones((500, 1))
-    once = fits.score_test(base, x, y, np.arange(500))
-    again = fits.score_test(base, np.column_stack([x, x @ [1, 2], 5 * x[:, 0]]), y, np.arange(500))
-    assert once[1] == again[1] == 2
-    assert again[0] == pytest.approx(once[0]) and again[2] == pytest.approx(once[2])
-    scaled = fits.score_test(base, x * [1e3, 1e-3], y, np.arange(500))
-    assert scaled[0] == pytest.approx(once[0])
-    assert fits.score_test(base, x, y, np.arange(500) // 250)[1:3] == (0, 1.0), "two groups"
-
-
-def test_score_test_of_nothing_new():
-    rng = np.random.default_rng(0)
-    base = np.column_stack([np.ones(500), rng.standard_normal(500)])
-    _, df, p, z = fits.score_test(base, 3 * base[:, 1:], rng.integers(0, 2, 500), np.arange(500))
-    assert (df, p) == (0, 1.0) and z.tolist() == [0]
-
-
-def test_score_test_of_no_columns():
-    _, df, p, z = fits.score_test(
-        np.ones((50, 1)), np.zeros((50, 0)), np.arange(50) % 2, np.arange(50)
-    )
-    assert (df, p) == (0, 1.0) and z.shape == (0,)
-
-
-def test_holm_by_hand():
-    np.testing.assert_allclose(fits.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
-    np.testing.assert_allclose(fits.holm([0.5, 0.9]), [1, 1])
-    assert fits.holm([0.02]).tolist() == [0.02]
-    # smallest first: reject while p_(i) <= alpha / (m - i), as in Holm's own words
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        p = rng.random(6) ** 3
-        reject, ranked = set(), np.argsort(p)
-        for i, j in enumerate(ranked):
-            if p[j] > 0.05 / (6 - i):
-                break
-            reject.add(int(j))
-        assert set(np.flatnonzero(fits.holm(p) <= 0.05)) == reject
-
-
-def test_wilson_against_scipy():
-    for k, n in [(0, 10), (3, 10), (10, 10), (50, 100), (1, 1), (1, 4000)]:
-        want = stats.binomtest(k, n).proportion_ci(method="wilson")
-        np.testing.assert_allclose(fits.wilson(k / n, n), [want.low, want.high], atol=1e-7)
-
-
-def test_wilson_holds_its_estimate():
-    for n in range(1, 300):
-        assert fits.wilson(0.0, n)[0] == 0.0 and fits.wilson(1.0, n)[1] == 1.0
-
-
-def test_proportion_knows_clusters():
-    rng = np.random.default_rng(0)
-    alone = (rng.random(400) < 0.3).astype(float)
-    p, low, high = fits.proportion(alone, np.arange(400))
-    np.testing.assert_allclose((low, high), fits.wilson(p, 400), rtol=0.02)
-    same = np.repeat(alone, 5)  # five copies say no more than one
-    got = fits.proportion(same, np.repeat(np.arange(400), 5))
-    np.testing.assert_allclose(got, (p, *fits.wilson(p, 400)), atol=2e-4)
-    assert fits.proportion(np.ones(50), np.arange(50) // 10)[1] == pytest.approx(
-        fits.wilson(1.0, 5)[0]
-    ), "unanimous clusters count as one each"
-    covered = 0
-    for _ in range(300):
-        rate = rng.beta(2, 2, 80)
-        _, low, high = fits.proportion(
-            (rng.random(480) < np.repeat(rate, 6)).astype(float), np.repeat(np.arange(80), 6)
-        )
-        covered += low <= 0.5 <= high
-    assert band(300, 0.94)[0] <= covered / 300
+# -- rows -------------------------------------------------------------------
 
 
 def test_the_subsample_holds_whole_groups():

@@ -680,7 +680,7 @@ def test_baselines_against_loops():
 def test_baseline_regression_against_sklearn():
     from sklearn.linear_model import LogisticRegression
 
-    from causalpref.assumptions._fits import folds
+    from causalpref.statistics import folds
 
     rng = np.random.default_rng(1)
     rows = plain_rows(400)

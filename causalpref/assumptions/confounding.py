@@ -10,23 +10,25 @@ import pandas as pd
 
 from causalpref.assumptions._fits import (
     FEWEST,
-    TINY,
-    auc,
-    auc_interval,
-    distinct,
-    folds,
     groups_of,
     judged_units,
     modifiers,
     pair_features,
-    proportion,
     rare_contexts,
-    ridge_scores,
     sampled_rows,
-    score_test,
 )
 from causalpref.assumptions.report import Picture, Report, Verdict, number, table
 from causalpref.data import PreferenceData
+from causalpref.statistics import (
+    TINY,
+    auc,
+    auc_interval,
+    cluster_proportion,
+    distinct,
+    folds,
+    ridge_scores,
+    score_test,
+)
 
 __all__ = ["balance", "check_unconfoundedness", "hidden_context_bound", "overturning_strength"]
 
@@ -172,16 +174,16 @@ def check_unconfoundedness(
     objective = _names(names, "objective", values)
     rows, dots = [], []
     for j in range(hot.shape[1]):
-        area, low, high = auc_interval(scores[:, j], hot[:, j] == 1)
+        area = auc_interval(scores[:, j], hot[:, j] == 1)
         name = objective[j if k > 2 else 1]
         dots.append(
             {
                 "what": f"{name} against the rest"
                 if k > 2
                 else f"{objective[1]} against {objective[0]}",
-                "value": area,
-                "low": low,
-                "high": high,
+                "value": area.value,
+                "low": area.low,
+                "high": area.high,
             }
         )
         rows.append(
@@ -315,10 +317,11 @@ def _changes_reward(
         crossed = crossed[:, :0]
     plain = np.column_stack([np.ones(len(d)), d])
     base = np.column_stack([plain[:, :1], distinct(np.concatenate([d, crossed], axis=1))])
-    statistic, df, p, _ = score_test(base, extra, data.label, data.pair_prompt)
+    beyond = score_test(base, extra, data.label, data.pair_prompt)
     if crossed.shape[1] == 0:  # nothing of the prompt is known: it may be its doing
-        return 0.0, 0, 1.0, p
-    return statistic, df, p, score_test(plain, extra, data.label, data.pair_prompt)[2]
+        return 0.0, 0, 1.0, beyond.p_value
+    either = score_test(plain, extra, data.label, data.pair_prompt)
+    return beyond.statistic, beyond.df, beyond.p_value, either.p_value
 
 
 def balance(data: PreferenceData, *, names: Names | None = None) -> pd.DataFrame:
@@ -492,7 +495,8 @@ def _hidden(data: PreferenceData, names: Names | None, common: dict, *, recorded
             if use.sum() < 10:
                 continue
             won = np.where(gap[use, j] > 0, data.label[use], 1 - data.label[use]).astype(float)
-            p, low, high = proportion(won, data.pair_prompt[use])
+            rate = cluster_proportion(won, data.pair_prompt[use])
+            p, low, high = rate.value, rate.low, rate.high
             dots.append({"what": f"more {name} preferred", "value": p, "low": low, "high": high})
             near = low if p > 0.5 else high
             safe = (near - 0.5) * (p - 0.5) > 0

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from causalpref.assumptions._fits import holm, wilson
 from causalpref.assumptions.confounding import Names, _names
 from causalpref.assumptions.report import Picture, Report, Verdict, table
 from causalpref.data import PreferenceData
+from causalpref.statistics import holm, wilson_interval
 
 __all__ = ["check_consistency"]
 
@@ -228,7 +228,7 @@ def check_consistency(
         if decides == "own" or (not known and own is not None)
         else (rate, count_place, "P(first preferred)")
     )
-    low, high = wilson(value, count)
+    low, high = wilson_interval(value, count)
     for r in rows:
         if r.get("low") is not None:
             dots.append({k: r[k] for k in ("what", "value", "low", "high")})
@@ -268,7 +268,7 @@ def check_consistency(
 
 
 def _row(what: str, share: float, n: int, *, p: float | None = None, note: str = "") -> dict:
-    low, high = wilson(share, n)
+    low, high = wilson_interval(share, n)
     return {
         "what": what,
         "value": float(share),

@@ -11,10 +11,10 @@ import pandas as pd
 from scipy import stats
 from scipy.spatial import cKDTree
 
-from causalpref.assumptions._fits import TINY, holm
 from causalpref.assumptions.confounding import Names, _names
 from causalpref.assumptions.report import Picture, Report, Verdict, table
 from causalpref.data import PreferenceData
+from causalpref.statistics import TINY, holm
 
 __all__ = ["Support", "check_latent_positivity", "latent_support", "variance_inflation"]
 

@@ -11,19 +11,16 @@ from scipy import special
 from sklearn.isotonic import IsotonicRegression
 
 from causalpref.assumptions._fits import (
-    folds,
     groups_of,
     judged_units,
     pair_features,
-    proportion,
     rare_contexts,
-    ridge_scores,
     sampled_rows,
-    wilson,
 )
 from causalpref.assumptions.confounding import Names, _names
 from causalpref.assumptions.report import Picture, Report, Verdict, excerpt, table
 from causalpref.data import PreferenceData
+from causalpref.statistics import cluster_proportion, folds, ridge_scores, wilson_interval
 
 __all__ = ["check_positivity", "crump_cut", "effective_sample_size", "propensities", "unseen_share"]
 
@@ -102,7 +99,7 @@ def unseen_share(data: PreferenceData) -> tuple[float, float, float]:
     p, twice = float((counts == 1).sum() / n), float((counts == 2).sum() / n)
     plain = p * (1 - p)
     size = n * plain / (plain + 2 * twice) if plain > 0 else n
-    return (p, *wilson(p, max(size, 1.0)))
+    return (p, *wilson_interval(p, max(size, 1.0)))
 
 
 def propensities(
@@ -316,7 +313,8 @@ def check_positivity(
     own = np.searchsorted(values, e.objective)
     outside = ((p < bounds[0]) | (p > bounds[1])).any(axis=1)
     unit_group = group[e.prompt.to_numpy()]
-    share, low, high = proportion(outside.astype(float), unit_group)
+    rate = cluster_proportion(outside.astype(float), unit_group)
+    share, low, high = rate.value, rate.low, rate.high
     objective = _names(names, "objective", values)
     cut = crump_cut(p[:, -1]) if len(values) == 2 else max(crump_cut(v) for v in p.T)
     trimmed = float(((p < cut) | (p > 1 - cut)).any(axis=1).mean())

@@ -9,24 +9,22 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from causalpref.assumptions._fits import (
-    TINY,
-    WIDEST,
-    clustered,
-    distinct,
-    folds,
-    groups_of,
-    holm,
-    logistic,
-    modifiers,
-    ridge_scores,
-    sampled_rows,
-    score_test,
-    unit_spread,
-)
+from causalpref.assumptions._fits import groups_of, modifiers, sampled_rows
 from causalpref.assumptions.confounding import Names, _names
 from causalpref.assumptions.report import Picture, Report, Verdict, table
 from causalpref.data import PreferenceData
+from causalpref.statistics import (
+    TINY,
+    WIDEST,
+    cluster_sums,
+    distinct,
+    folds,
+    holm,
+    logistic_fit,
+    ridge_scores,
+    score_test,
+    unit_spread,
+)
 
 __all__ = ["check_additivity", "check_sufficiency"]
 
@@ -138,7 +136,7 @@ def check_sufficiency(
     live = sd > TINY * np.abs(data.embeddings).max()
     e = e[:, live] / sd[live]
     # labels that are nearly certain say little of the weights: count pairs by their variance
-    spread = special.expit(terms @ logistic(terms, y, ridge=0.1))
+    spread = special.expit(terms @ logistic_fit(terms, y, ridge=0.1).weights)
     informative = 4 * (spread * (1 - spread)).sum()
     if (
         informative < 10 * terms.shape[1]
@@ -158,7 +156,7 @@ def check_sufficiency(
     # One base for all rows: bases of folds share training data, their errors agree, and the
     # direction would learn them. e is cleared in the metric of the information matrix, so that
     # errors of the base drop out to first order.
-    base = terms @ logistic(terms, y, ridge=1e-3)
+    base = terms @ logistic_fit(terms, y, ridge=1e-3).weights
     root = np.sqrt(special.expit(base) * special.expit(-base))[:, None]
     cleared = e - terms @ np.linalg.lstsq(terms * root, e * root, rcond=1e-10)[0]
     residual = y - special.expit(base)
@@ -173,11 +171,11 @@ def check_sufficiency(
     product = scores[:, 0] / (np.sqrt((scores[:, 0] ** 2).mean()) or 1.0)
 
     # how far to go along the direction: one number, fitted to what was held out
-    step = max(0.0, float(logistic(product[:, None], y, ridge=1.0, offset=base)[0]))
+    step = max(0.0, float(logistic_fit(product[:, None], y, ridge=1.0, offset=base).weights[0]))
     full = base + step * product
     hit_base, hit_full = (np.where(m == 0, 0.5, (m > 0) == (y == 1)) for m in (base, full))
     gain = float((hit_full - hit_base).mean())
-    spread_gain = clustered(hit_full - hit_base - gain, member)
+    spread_gain = cluster_sums(hit_full - hit_base - gain, member)
     se = float(np.sqrt((spread_gain**2).sum() * n_groups / max(n_groups - 1, 1))) / n
     # a direction of no use at all is not followed: no gain, and no interval to be had
     low, high = (gain - 1.96 * se, gain + 1.96 * se) if step > 0 else (None, None)
@@ -251,7 +249,7 @@ def check_sufficiency(
 
 def _accuracy(hit: np.ndarray, member: np.ndarray, what: str) -> dict:
     mean, n = float(hit.mean()), len(hit)
-    sums = clustered(hit - mean, member)
+    sums = cluster_sums(hit - mean, member)
     half = 1.96 * np.sqrt((sums**2).sum() * len(sums) / max(len(sums) - 1, 1)) / n
     return {
         "what": what,
@@ -373,7 +371,8 @@ def check_additivity(
             np.concatenate([base, (d[:, :, None] * hot[:, None, :]).reshape(len(d), -1)], axis=1)
         )
     extra = (d[:, :, None] * by[:, None, :]).reshape(len(d), -1)
-    statistic, df, p, alone = score_test(base, extra, data.label, group)
+    test = score_test(base, extra, data.label, group)
+    statistic, df, p, alone = test.statistic, test.df, test.p_value, test.z
     if df == 0:
         return Report(
             verdict=Verdict.UNTESTABLE,

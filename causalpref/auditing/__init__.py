@@ -29,13 +29,14 @@ from causalpref.assumptions import (
     check_sufficiency,
     check_unconfoundedness,
 )
-from causalpref.assumptions._fits import folds, groups_of, logistic, proportion, sampled_rows
+from causalpref.assumptions._fits import groups_of, sampled_rows
 from causalpref.assumptions.confounding import Names, _names
 from causalpref.assumptions.report import _MARK, STYLE, _html_table, number, table
 from causalpref.data import PreferenceData
 from causalpref.estimators import longer_preferred
 from causalpref.sources.files import LAYOUTS, LoadedPreferences
 from causalpref.sources.hh_rlhf import first_turn
+from causalpref.statistics import cluster_proportion, folds, logistic_fit
 from causalpref.text.surface import (
     PROMPT_FEATURES,
     RESPONSE_FEATURES,
@@ -633,7 +634,9 @@ def baselines(
         margin = np.zeros(n)
         for k in range(fold.max() + 1):
             held = fold == k
-            margin[held] = d[held] @ logistic(d[~held], y[~held].astype(float), ridge=1.0)
+            margin[held] = (
+                d[held] @ logistic_fit(d[~held], y[~held].astype(float), ridge=1.0).weights
+            )
         hit = np.where(margin == 0, 0.5, (margin > 0) == (y == 1))
         rows.append(
             _rule(hit, group, what, "", f"cross-fitted, on differences in {', '.join(kept)}")
@@ -654,8 +657,15 @@ def _rule(
     """A row for a rule that is right where ``hit`` is 1, or for its opposite if that is better."""
     if opposite and hit.mean() < 0.5:
         hit, what = 1 - hit, opposite
-    value, low, high = proportion(hit, group)
-    return {"what": what, "value": value, "low": low, "high": high, "n": len(hit), "note": note}
+    rate = cluster_proportion(hit, group)
+    return {
+        "what": what,
+        "value": rate.value,
+        "low": rate.low,
+        "high": rate.high,
+        "n": rate.n,
+        "note": note,
+    }
 
 
 # -- what the data are ---------------------------------------------------------

@@ -26,13 +26,13 @@ import pandas as pd
 from scipy import stats
 
 from causalpref.assumptions import check_all
-from causalpref.assumptions._fits import auc, folds, holm, ridge_scores, wilson
 from causalpref.auditing import audit
 from causalpref.data import PreferenceData
 from causalpref.estimators import longer_preferred
 from causalpref.simulation import Embedding, Latent, Simulator, linear_reward
 from causalpref.sources import load_preferences
 from causalpref.sources.hh_rlhf import OBJECTIVES, _files, first_turn
+from causalpref.statistics import auc, folds, holm, ridge_scores, wilson_interval
 from causalpref.studies.checks import SCENARIOS, power_curve
 from causalpref.studies.recorded import record
 
@@ -160,7 +160,7 @@ def place_rates(source: str | os.PathLike[str]) -> pd.DataFrame:
             ):
                 here = cell & (old.label == person if person is not None else True)
                 ones, n = int(data.label[here].sum()), int(here.sum())
-                low, high = wilson(ones / n, n)
+                low, high = wilson_interval(ones / n, n)
                 rows.append(
                     {
                         "labels": labels,
@@ -208,7 +208,7 @@ def blind_rules(source: str | os.PathLike[str]) -> pd.DataFrame:
             ("inconsistent", ~consistent),
             ("all", np.full(len(new), True)),
         ):
-            low, high = wilson(hit[here].mean(), int(here.sum()))
+            low, high = wilson_interval(hit[here].mean(), int(here.sum()))
             rows.append(
                 {
                     "rule": rule,
@@ -413,7 +413,7 @@ def power_curves(
                 n=round(size * s.n),
                 seed=seed,
             )
-            ends = np.array([wilson(a, datasets) for a in part.alarms])
+            ends = np.array([wilson_interval(a, datasets) for a in part.alarms])
             parts.append(
                 part.assign(
                     assumption=s.assumption,
@@ -474,7 +474,7 @@ def sound_alarms(
         alarms.setdefault("any p-value, after Holm", []).append(bool((holm(p) <= alpha).any()))
     rows = []
     for check, raised in alarms.items():
-        low, high = wilson(float(np.mean(raised)), datasets)
+        low, high = wilson_interval(float(np.mean(raised)), datasets)
         rows.append(
             {
                 "check": check,

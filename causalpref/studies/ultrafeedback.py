@@ -14,6 +14,7 @@ from causalpref.estimators import delta
 from causalpref.rewards import RewardConfig, accuracy, fit
 from causalpref.sampling import Tilt, sample_correlated, sample_opposed
 from causalpref.sources.ultrafeedback import label_by_reward
+from causalpref.statistics import logistic_fit
 
 __all__ = [
     "PAPER_TABLE_1",
@@ -241,8 +242,6 @@ def aspect_pairs(
     ValueError
         Data without embeddings, or names that do not fit the latents.
     """
-    from causalpref.assumptions._fits import logistic
-
     if data.embeddings is None:
         raise ValueError("the data have no embeddings")
     rows = []
@@ -270,7 +269,7 @@ def aspect_pairs(
                     continue
                 x = embedding_gap(train)
                 scale = np.sqrt((x**2).mean(axis=0)) + 1e-12
-                w = logistic(x / scale, train.label, ridge=ridge)
+                w = logistic_fit(x / scale, train.label, ridge=ridge).weights
                 seen = delta(train)[:, [i, j]]
                 best = best_weights(seen.T @ seen / len(seen), noise, weights[[i, j]])
                 for split, test in (("ID", alike), ("OOD", opposed)):
