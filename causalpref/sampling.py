@@ -32,14 +32,14 @@ def _cells(data: PreferenceData) -> list[list[np.ndarray]]:
     ]
 
 
-def attainable_rho(data: PreferenceData, n: int) -> tuple[float, float]:
-    """Smallest and largest rho for which the pool can give ``n`` pairs.
+def attainable_rho(data: PreferenceData, n_pairs: int) -> tuple[float, float]:
+    """Smallest and largest rho for which the pool can give ``n_pairs`` pairs.
 
     Returns (nan, nan) when it can give none, whatever rho is.
     """
     cells = _cells(data)
     low, high = 0.0, 1.0
-    for cell, size in zip(cells, _sizes(n, len(cells))):
+    for cell, size in zip(cells, _sizes(n_pairs, len(cells))):
         if size:
             low = max(low, 1 - len(cell[0]) / size)
             high = min(high, len(cell[1]) / size)
@@ -52,7 +52,7 @@ def _sizes(n: int, cells: int) -> list[int]:
 
 
 def sample_confounded(
-    data: PreferenceData, rho: float, n: int, *, seed: int | np.random.Generator
+    data: PreferenceData, rho: float, n_pairs: int, *, seed: int | np.random.Generator = 0
 ) -> PreferenceData:
     """Draw pairs, without replacement, with a set degree of confounding.
 
@@ -64,7 +64,7 @@ def sample_confounded(
         P(type(X) = C) in the sample (section 4), within each objective.
         Every objective gets the same number of pairs. Counts are rounded to
         whole pairs.
-    n : int
+    n_pairs : int
         Pairs to draw.
     seed : int or numpy.random.Generator
 
@@ -77,25 +77,25 @@ def sample_confounded(
     ------
     ValueError
         rho outside [0, 1], or a pool that lacks the pairs; then the message
-        gives the range of rho that the pool can give for this n.
+        gives the range of rho that the pool can give for this number of pairs.
     """
     if not 0 <= rho <= 1:
         raise ValueError(f"rho is {rho}, a probability lies in [0, 1]")
-    if n < 1:
-        raise ValueError(f"n is {n}, expected at least one pair")
+    if n_pairs < 1:
+        raise ValueError(f"n_pairs is {n_pairs}, expected at least 1")
     rng = np.random.default_rng(seed)
     cells = _cells(data)
     drawn = []
-    for cell, size in zip(cells, _sizes(n, len(cells))):
+    for cell, size in zip(cells, _sizes(n_pairs, len(cells))):
         consistent = round(rho * size)
         for rows, wanted in zip(cell, (size - consistent, consistent)):
             if wanted > len(rows):
-                low, high = attainable_rho(data, n)
+                low, high = attainable_rho(data, n_pairs)
                 reach = "none is" if np.isnan(low) else f"rho from {low:.2f} to {high:.2f} is"
                 raise ValueError(
-                    f"the pool cannot give {n} pairs at rho = {rho}: it would take {wanted} from "
-                    f"a (type, objective) cell that holds {len(rows)}; with n = {n}, {reach} "
-                    "within reach"
+                    f"the pool cannot give {n_pairs} pairs at rho = {rho}: it would take {wanted} "
+                    f"from a (type, objective) cell that holds {len(rows)}; with {n_pairs} pairs, "
+                    f"{reach} within reach"
                 )
             drawn.append(rng.permutation(rows)[:wanted])
     return data.select(rng.permutation(np.concatenate(drawn)))
@@ -107,21 +107,21 @@ Tilt = Literal["normal", "difference", "product"]
 
 
 def attainable_correlation(
-    data: PreferenceData, n: int, *, latents: tuple[int, int] = (0, 1), tilt: Tilt = "normal"
+    data: PreferenceData, n_pairs: int, *, latents: tuple[int, int] = (0, 1), tilt: Tilt = "normal"
 ) -> tuple[float, float]:
-    """Smallest and largest correlation of delta for which the pool can give ``n`` pairs."""
-    counts, value = _tilted(data, n, latents, tilt)[1:]
+    """Smallest and largest correlation of delta for which the pool can give ``n_pairs`` pairs."""
+    counts, value = _tilted(data, n_pairs, latents, tilt)[1:]
     return value(counts(-_STEEPEST)), value(counts(_STEEPEST))
 
 
 def sample_correlated(
     data: PreferenceData,
     rho: float,
-    n: int,
+    n_pairs: int,
     *,
     latents: tuple[int, int] = (0, 1),
     tilt: Tilt = "normal",
-    seed: int | np.random.Generator,
+    seed: int | np.random.Generator = 0,
 ) -> PreferenceData:
     """Draw pairs, without replacement, with a set correlation of latent differences.
 
@@ -136,7 +136,7 @@ def sample_correlated(
     rho : float
         Correlation of delta_1 and delta_2 about zero, E[delta_1 delta_2] / sqrt(E[delta_1^2]
         E[delta_2^2]): which of two responses stands first means nothing, so neither does its sign.
-    n : int
+    n_pairs : int
     latents : (int, int)
         Which two.
     tilt : {"normal", "difference", "product"}
@@ -159,23 +159,23 @@ def sample_correlated(
     ------
     ValueError
         rho outside [-1, 1] or beyond what the pool can give (the message states the range), a pool
-        of fewer than n pairs, or one in which a latent never differs.
+        of fewer than ``n_pairs`` pairs, or one in which a latent never differs.
     """
     if not -1 <= rho <= 1:
         raise ValueError(f"rho is {rho}, a correlation lies in [-1, 1]")
-    cell, counts, value = _tilted(data, n, latents, tilt)
+    cell, counts, value = _tilted(data, n_pairs, latents, tilt)
     low, high = -_STEEPEST, _STEEPEST
     reach = value(counts(low)), value(counts(high))
     if not reach[0] - 1e-9 <= rho <= reach[1] + 1e-9:
         raise ValueError(
-            f"the pool cannot give {n} pairs with a correlation of {rho}: from "
+            f"the pool cannot give {n_pairs} pairs with a correlation of {rho}: from "
             f"{reach[0]:.2f} to {reach[1]:.2f} is within reach with tilt {tilt!r}"
         )
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if value(counts(middle)) < rho else (low, middle)
     rng = np.random.default_rng(seed)
-    take = _whole(counts((low + high) / 2), np.bincount(cell), n)
+    take = _whole(counts((low + high) / 2), np.bincount(cell), n_pairs)
     order = rng.permutation(len(cell))
     rank = np.empty(len(cell), dtype=np.int64)  # place of each pair within its cell
     by_cell = order[np.argsort(cell[order], kind="stable")]
@@ -186,10 +186,10 @@ def sample_correlated(
 
 def sample_opposed(
     data: PreferenceData,
-    n: int,
+    n_pairs: int,
     *,
     latents: tuple[int, int] = (0, 1),
-    seed: int | np.random.Generator,
+    seed: int | np.random.Generator = 0,
 ) -> PreferenceData:
     """Draw pairs of which each response is better in one latent: delta_1 delta_2 < 0.
 
@@ -198,15 +198,15 @@ def sample_opposed(
     Raises
     ------
     ValueError
-        Fewer than n such pairs.
+        Fewer than ``n_pairs`` such pairs.
     """
     d = _differences(data, latents)
     rows = np.flatnonzero(d[:, 0] * d[:, 1] < 0)
-    if n < 1 or len(rows) < n:
+    if n_pairs < 1 or len(rows) < n_pairs:
         raise ValueError(
-            f"the pool holds {len(rows)} pairs whose latents disagree, {n} were asked for"
+            f"the pool holds {len(rows)} pairs whose latents disagree, {n_pairs} were asked for"
         )
-    return data.select(np.random.default_rng(seed).permutation(rows)[:n])
+    return data.select(np.random.default_rng(seed).permutation(rows)[:n_pairs])
 
 
 _STEEPEST = 30.0
@@ -224,13 +224,13 @@ def _differences(data: PreferenceData, latents: tuple[int, int]) -> np.ndarray:
 
 
 def _tilted(
-    data: PreferenceData, n: int, latents: tuple[int, int], tilt: str
+    data: PreferenceData, n_pairs: int, latents: tuple[int, int], tilt: str
 ) -> tuple[np.ndarray, Callable[[float], np.ndarray], Callable[[np.ndarray], float]]:
     """Cell of each pair; pairs to take from each cell by tilt; correlation of such counts."""
     if tilt not in ("normal", "difference", "product"):
         raise ValueError(f"tilt is {tilt!r}, expected 'normal', 'difference' or 'product'")
-    if n < 1 or n > len(data):
-        raise ValueError(f"n is {n}, the pool holds {len(data)} pairs")
+    if not 1 <= n_pairs <= len(data):
+        raise ValueError(f"n_pairs is {n_pairs}, the pool holds {len(data)} pairs")
     d = _differences(data, latents)
     # rounded, so that one difference of thirds does not fall into two cells
     grid, cell = np.unique(np.round(d, 9), axis=0, return_inverse=True)
@@ -250,13 +250,13 @@ def _tilted(
         return np.log(held) - abs(m) * (u[:, 0] - np.sign(m) * u[:, 1]) ** 2 / 2
 
     def counts(m: float) -> np.ndarray:
-        """n pairs over the cells by weight, none giving more than it holds."""
+        """``n_pairs`` pairs over the cells by weight, none giving more than it holds."""
         log_w = log_weight(m)
         take = np.zeros(len(held))
         full = np.zeros(len(held), dtype=bool)
         while True:
             free = ~full
-            left = n - held[full].sum()
+            left = n_pairs - held[full].sum()
             if left <= 0 or not free.any():
                 break
             w = np.exp(log_w[free] - log_w[free].max())

@@ -55,7 +55,7 @@ def test_refusal_says_what_can_be_had():
         (1.2, 4, "rho is 1.2"),
         (-0.1, 4, "rho is -0.1"),
         (float("nan"), 4, "rho is nan"),
-        (0.5, 0, "n is 0"),
+        (0.5, 0, "n_pairs is 0"),
     ],
 )
 def test_impossible_dials(rho, n, says):
@@ -159,15 +159,15 @@ def test_opposed_pairs():
     ("change", "message"),
     [
         ({"rho": 1.2}, "a correlation lies in"),
-        ({"n": 0}, "the pool holds"),
-        ({"n": 10**6}, "the pool holds"),
+        ({"n_pairs": 0}, "the pool holds"),
+        ({"n_pairs": 10**6}, "the pool holds"),
         ({"tilt": "steep"}, "expected 'normal', 'difference'"),
         ({"latents": (0, 2)}, "there is no latent 2"),
     ],
 )
 def test_bad_correlations_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
-        sample_correlated(rated(20), **{"rho": 0.5, "n": 20, "seed": 0} | change)
+        sample_correlated(rated(20), **{"rho": 0.5, "n_pairs": 20, "seed": 0} | change)
 
 
 def test_a_latent_that_never_differs_is_refused():
