@@ -170,16 +170,18 @@ def test_consistent_needs_both_and_compares_them():
     data = PreferenceData(**MINIMAL, prompt_type=[0, 1], objective=[0, 0])
     assert data.consistent.tolist() == [True, False]
     with pytest.raises(ValueError, match="no objective"):
-        PreferenceData(**MINIMAL, prompt_type=[0, 1]).consistent
+        _ = PreferenceData(**MINIMAL, prompt_type=[0, 1]).consistent
 
 
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 10**6), share=st.floats(0.15, 0.85), grouped=st.booleans())
 def test_split_never_shares_a_prompt_or_a_group(seed, share, grouped):
-    data = toy()
-    groups = np.arange(40) // 4 if grouped else np.arange(40)
-    sides = data.split(seed=seed, groups=groups if grouped else None, a=share, b=1 - share)
-    members = [set(groups[side.pair_prompt]) for side in sides.values()]
+    groups = np.arange(40) // 4 if grouped else None
+    data = toy().replace(prompt_group=groups)
+    groups = np.arange(40) if groups is None else groups
+    sides = data.split(seed=seed, a=share, b=1 - share)
+    number = {text: i for i, text in enumerate(data.prompts)}
+    members = [{groups[number[text]] for text in side.prompts} for side in sides.values()]
     assert members[0].isdisjoint(members[1])
     assert sum(map(len, sides.values())) == len(data), "every pair is on one side"
     assert abs(len(members[0]) - share * len(set(groups))) <= 0.5 + 1e-9
@@ -192,13 +194,9 @@ def test_split_is_reproducible_and_refuses():
     for shares in ({"a": 0.5}, {"a": 1.2, "b": -0.2}, {}):
         with pytest.raises(ValueError, match="sum to 1"):
             data.split(seed=0, **shares)
-    tuples = [(i // 4, "x") for i in range(40)]
-    assert (
-        data.split(seed=1, groups=tuples, a=0.5, b=0.5)["a"]
-        == data.split(seed=1, groups=np.arange(40) // 4, a=0.5, b=0.5)["a"]
-    )
-    with pytest.raises(ValueError, match="groups has 3 values"):
-        data.split(seed=0, groups=[1, 2, 3], a=0.5, b=0.5)
+    side = data.split(seed=1, a=0.5, b=0.5)["a"]
+    assert len(side.responses) == 60 and len(side.prompts) == 20, "only the texts that it uses"
+    assert side == side.compact()
     with pytest.raises(ValueError, match="'b' would be empty"):
         data.split(seed=0, a=0.999, b=0.001)
 
@@ -324,7 +322,9 @@ def test_rows_that_disagree_or_lack_a_value_are_named():
     with pytest.raises(ValueError, match="row 0: objective is missing"):
         read([row, {**row, "objective": 0}])
     assert read(pd.DataFrame([row, row])) == read([row, row])
-    with pytest.raises(ValueError, match="row 1: prompt_type 1 differs from the 0"):
+    with pytest.raises(
+        ValueError, match="row 1: prompt_type 1 of a prompt contradicts row 0.* same text 0"
+    ):
         read([{**row, "prompt_type": 0}, {**row, "prompt_type": 1}])
     with pytest.raises(ValueError, match="at least one pair"):
         read([])
@@ -346,3 +346,178 @@ def test_trl_rows_put_the_preferred_response_under_chosen():
     assert shuffled.to_trl().to_dict() == rows.to_dict(), "only the sides were exchanged"
     with pytest.raises(ValueError, match="no column 'rejected'"):
         PreferenceData.from_trl([{"prompt": "p", "chosen": "a"}])
+
+
+# -- facts, names, single pairs ------------------------------------------------
+
+NAMES = {
+    "objective": ("helpful", "harmless"),
+    "annotator": ("ann", "bob", "cy", "di", "ed"),
+    "prompt_type": ("safe", "risky"),
+    "model": ("small", "large"),
+    "response_latents": ("length", "tone", "steps"),
+}
+
+
+def full() -> PreferenceData:
+    """Every optional field, and names where there can be some."""
+    data = toy()
+    rng = np.random.default_rng(1)
+    strength = np.where(data.label == 1, 1, -1) * rng.integers(0, 4, len(data))
+    return data.replace(
+        session=rng.integers(0, 9, len(data)),
+        time=1.7e9 + rng.random(len(data)),
+        strength=strength,
+        probability=0.5 + strength / 10,
+        prompt_group=np.arange(40) // 3,
+        model=rng.integers(0, 2, len(data.responses)),
+        names=NAMES,
+        order_known=False,
+    )
+
+
+def test_every_field_survives_every_form(tmp_path):
+    data = full().compact()
+    assert PreferenceData.load(data.save(tmp_path / "x")) == data
+    said = {"order_known": False, "source": "toy", "simulated": True}
+    latents = {"response_latents": NAMES["response_latents"]}  # rows have no place for these names
+    for back in (
+        PreferenceData.from_pandas(data.to_pandas(), **said),
+        PreferenceData.from_dataset(data.to_dataset(), **said),
+    ):
+        named = back.replace(names={**back.names, **latents})
+        assert named.to_pandas().equals(data.to_pandas())
+        assert named.names == data.names
+        assert set(back.prompts) == set(data.prompts)
+    import pickle
+
+    assert pickle.loads(pickle.dumps(data)) == data
+
+
+def test_pandas_shows_names():
+    frame = full().to_pandas()
+    assert frame.objective.cat.categories.tolist() == ["helpful", "harmless"]
+    assert set(frame.model_a) <= {"small", "large"}
+    assert frame.loc[3, "latents_a"].shape == (3,)
+
+
+def test_words_in_rows_become_codes_with_names():
+    row = {"prompt": "p", "response_a": "a", "response_b": "b", "label": 1}
+    read = PreferenceData.from_dataset(
+        [{**row, "objective": "safe", "annotator": 7}, {**row, "objective": "fun", "annotator": 3}]
+    )
+    assert read.objective.tolist() == [1, 0] and read.names["objective"] == ("fun", "safe")
+    assert read.annotator.tolist() == [7, 3] and "annotator" not in read.names
+
+
+def test_ties_and_graded_preferences():
+    data = full()
+    assert data.tie.tolist() == (data.strength == 0).tolist()
+    assert not toy().tie.any()
+    for name, value in (("strength", -1), ("probability", 0.4)):
+        with pytest.raises(
+            ValueError, match=rf"{name}\[0\] = {value}.* contradicts label\[0\] = 1"
+        ):
+            PreferenceData(**MINIMAL, **{name: [value, 0.0]})
+    with pytest.raises(ValueError, match=r"probability\[1\] = -0.1 is outside"):
+        PreferenceData(**MINIMAL, probability=[0.9, -0.1])
+
+
+def test_swapping_is_its_own_inverse_and_keeps_who_won():
+    data = full()
+    turn = np.arange(len(data)) % 3 == 0
+    other = data.swapped(turn)
+    back = other.swapped(turn).replace(probability=data.probability)  # equal but for rounding
+    assert back == data and other != data
+    np.testing.assert_allclose(other.probability[turn], 1 - data.probability[turn])
+    assert [p.chosen for p in other] == [p.chosen for p in data]
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "says"),
+    [
+        ({"colour": ["x"]}, ValueError, "names has the key 'colour', expected some of objective"),
+        ({"objective": "ab"}, TypeError, "one string, 'ab'"),
+        ({"objective": ["a", 1]}, TypeError, "holds 1, expected strings"),
+        ({"objective": ["a", "a"]}, ValueError, "holds 'a' twice"),
+        ({"objective": ["a"]}, ValueError, r"objective\[\d+\] = 1 has no name.* codes 0 to 0"),
+        ({"response_latents": ["a", "b"]}, ValueError, "holds 2 names, there are 3 columns"),
+    ],
+)
+def test_names_must_fit(names, error, says):
+    with pytest.raises(error, match=says):
+        toy().replace(names=names)
+
+
+def test_names_follow_the_data():
+    data = full()
+    assert "objective" not in data.replace(objective=None).names
+    assert data.replace(response_latents=np.zeros((120, 2))).names.keys() == (
+        NAMES.keys() - {"response_latents"}
+    )
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        data.names["objective"] = ()
+    assert data.names_of("objective") == ["helpful", "harmless"]
+    assert data.names_of("prompt_latents") == ["Z^X_1", "Z^X_2"]
+    assert toy().names_of("objective", [1]) == ["C = 1"]
+    with pytest.raises(ValueError, match="'embeddings' has no names"):
+        data.names_of("embeddings")
+
+
+def test_an_index_may_be_a_name():
+    data = full()
+    assert data.index_of("response_latents", "tone") == data.index_of("response_latents", 1) == 1
+    assert data.index_of("objective", "harmless") == 1
+    assert data.index_of("prompt_latents", "Z^X_2") == 1
+    with pytest.raises(ValueError, match=r"no response latent 'size'; there are 0 \(length\), 1"):
+        data.index_of("response_latents", "size")
+    with pytest.raises(ValueError, match="no objective 2"):
+        data.index_of("objective", 2)
+    with pytest.raises(TypeError):
+        data.index_of("objective", 0.5)
+
+
+def test_required_fields_come_or_the_message_says_what_to_do():
+    data = full()
+    assert data.require("embeddings") is data.embeddings
+    objective, model = data.require("objective", "model")
+    assert objective is data.objective and model is data.model
+    with pytest.raises(ValueError, match="the data have no model: record which model wrote"):
+        toy().require("objective", "model")
+    with pytest.raises(ValueError, match="'size' is no optional field"):
+        data.require("size")
+
+
+def test_differences_and_means_of_pairs():
+    data = full()
+    first, second = data.pairs.T
+    z = data.response_latents
+    np.testing.assert_array_equal(data.difference("response_latents"), z[first] - z[second])
+    e = data.embeddings.astype(float)
+    np.testing.assert_array_equal(data.mean("embeddings"), (e[first] + e[second]) / 2)
+    assert data.difference("embeddings").dtype == np.float64
+    with pytest.raises(ValueError, match="expected 'response_latents' or 'embeddings'"):
+        data.difference("prompt_latents")
+    with pytest.raises(ValueError, match="the data have no embeddings"):
+        PreferenceData(**MINIMAL).difference("embeddings")
+
+
+def test_one_pair_and_all_of_them():
+    data = full()
+    pair = data[-1]
+    row = data.to_pandas().iloc[-1]
+    assert (pair.prompt, pair.first, pair.second, pair.label) == tuple(row.iloc[:4])
+    assert pair.facts["objective"] == row.objective and pair.facts["time"] == row.time
+    assert pair.facts["model"] == [row.model_a, row.model_b]
+    assert {pair.chosen, pair.rejected} == {pair.first, pair.second}
+    assert len(list(data)) == len(data) and next(iter(data)) == data[0]
+    assert data[data.label == 1] == data.select(data.label == 1)
+    assert data[[3, 1]] == data.select([3, 1]) and data[:5] == data.select(slice(5))
+    with pytest.raises(IndexError):
+        data[80]
+
+
+def test_pairs_of_one_group_are_dependent():
+    data = full()
+    np.testing.assert_array_equal(data.pair_group, data.prompt_group[data.pair_prompt])
+    np.testing.assert_array_equal(toy().pair_group, toy().pair_prompt)

@@ -325,7 +325,12 @@ def load_preferences(
         pairs, label = fields["pairs"], fields["label"]
         fields["pairs"] = np.where(swap[:, None], pairs[:, ::-1], pairs)
         fields["label"] = np.where(swap, 1 - label, label)
-    data = PreferenceData(**fields, source=f"{table.name} ({_count(len(fold.pairs), 'pair')})")
+    data = PreferenceData(
+        **fields,
+        names={k: v for k, v in names.items() if v != _numbered(len(v))},
+        order_known=plan.spec.order_known,
+        source=f"{table.name} ({_count(len(fold.pairs), 'pair')})",
+    )
     return LoadedPreferences(data, plan.name, rows, bad, ties, plan.spec.order_known, names, notes)
 
 

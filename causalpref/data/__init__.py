@@ -1,0 +1,10 @@
+"""The one data type of the package: pairwise preferences over texts.
+
+Responses are stored once; a pair is two row numbers into them. Everything
+that loads, draws, embeds, fits or checks speaks :class:`PreferenceData`.
+"""
+
+from causalpref.data._collector import Collector
+from causalpref.data._preferences import Pair, PreferenceData
+
+__all__ = ["Collector", "Pair", "PreferenceData"]

@@ -1,0 +1,191 @@
+"""The one collector: judgements in, row by row; the fields of :class:`PreferenceData` out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from causalpref.data._validation import FACTS
+
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,14}")
+
+
+class Collector:
+    """Folds judgements into texts stored once and pairs of indices.
+
+    Equal prompts become one prompt, and equal responses to a prompt one response. What the rows
+    say of a text (its type, model, latents, embedding) is kept together with the place that said
+    it first, and a row that contradicts an earlier one is refused as a whole.
+
+    Parameters
+    ----------
+    facts : iterable of str
+        The optional fields of :class:`PreferenceData` that the rows state.
+    """
+
+    def __init__(self, facts: Iterable[str] = ()) -> None:
+        self.prompts: dict[str, int] = {}
+        self.responses: dict[tuple[int, str], int] = {}
+        self._of_prompt: list[int] = []
+        self._pairs: list[tuple[int, int]] = []
+        self._label: list[int] = []
+        self._facts = tuple(facts)
+        self._by_pair: dict[str, list[Any]] = {f: [] for f in self._facts if _per(f) == "pair"}
+        self._by_text: dict[str, dict[Any, tuple[Any, Any]]] = {
+            f: {} for f in self._facts if _per(f) != "pair"
+        }
+        self._width: dict[str, tuple[int, Any]] = {}
+
+    def __len__(self) -> int:
+        """Number of judgements kept."""
+        return len(self._pairs)
+
+    def add(
+        self,
+        where: Any,
+        prompt: str,
+        first: str,
+        second: str,
+        label: int,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Keep one judgement.
+
+        Parameters
+        ----------
+        where : object
+            The place of the row; ``str(where)`` is used in messages.
+        prompt, first, second : str
+        label : {0, 1}
+        facts : mapping
+            A value for each of the collector's facts. What describes a response (``model``,
+            ``response_latents``, ``embeddings``) comes as two values, one for each response.
+
+        Raises
+        ------
+        ValueError
+            A fact that is missing, or one that contradicts an earlier row. Nothing is kept of the
+            row then.
+        """
+        facts = facts or {}
+        x = self.prompts.get(prompt, len(self.prompts))
+        keys = (x, first), (x, second)
+        said: list[tuple[str, Any, Any]] = []
+        for name in self._facts:
+            value = facts.get(name)
+            if value is None:
+                raise ValueError(f"{name} is missing, other rows have it")
+            if name in self._by_pair:
+                continue
+            if _per(name) == "prompt":
+                said.append((name, x, value))
+            else:
+                said += [(name, key, v) for key, v in zip(keys, value)]
+        for place, (name, key, value) in enumerate(said):
+            self._compare(name, key, value, said[:place], where)
+        for name, key, value in said:
+            self._by_text[name].setdefault(key, (value, where))
+        self.prompts.setdefault(prompt, x)
+        for key in keys:
+            if self.responses.setdefault(key, len(self._of_prompt)) == len(self._of_prompt):
+                self._of_prompt.append(x)
+        self._pairs.append((self.responses[keys[0]], self.responses[keys[1]]))
+        self._label.append(label)
+        for name, values in self._by_pair.items():
+            values.append(facts[name])
+
+    def _compare(
+        self, name: str, key: Any, value: Any, row: list[tuple[str, Any, Any]], where: Any
+    ) -> None:
+        """Refuse what an earlier row, or the row itself, says otherwise."""
+        if FACTS[name].kind == "vector":
+            width, at = self._width.setdefault(name, (len(value), where))
+            if len(value) != width:
+                numbers = f"{len(value):,} number{'s' * (len(value) != 1)}"
+                raise ValueError(f"{name}: {numbers}, but {at} has {width}")
+        here = next((v for k, other, v in row if (k, other) == (name, key)), None)
+        earlier, at = self._by_text[name].get(key, (here, where))
+        if earlier is None or earlier is value or np.array_equal(earlier, value):
+            return
+        text = "prompt" if _per(name) == "prompt" else "response"
+        shown = name != "embeddings"
+        raise ValueError(
+            f"{name}{f' {_brief(value)}' if shown else ''} of a {text} contradicts {at}, which "
+            f"gives the same text {_brief(earlier) if shown else 'another one'}"
+        )
+
+    def fields(
+        self, *, names: Mapping[str, Sequence[str]] | None = None, typed: bool = True
+    ) -> dict[str, Any]:
+        """The arguments of :class:`PreferenceData`, ``names`` included.
+
+        Parameters
+        ----------
+        names : mapping, optional
+            Names of codes or columns that are known beforehand, by field. Codes without names are
+            kept if all of them are whole numbers; words are numbered in sorted order.
+        typed : bool
+            False when all values are strings, as in a CSV file: strings of digits are then
+            whole numbers.
+        """
+        known = {k: tuple(v) for k, v in (names or {}).items() if k in self._facts}
+        fields: dict[str, Any] = {
+            "prompts": list(self.prompts),
+            "responses": [text for _, text in self.responses],
+            "response_prompt": np.array(self._of_prompt, dtype=np.int64),
+            "pairs": np.array(self._pairs, dtype=np.int64).reshape(-1, 2),
+            "label": np.array(self._label),
+        }
+        keys: dict[str, Iterable[Any]] = {
+            "prompt": range(len(self.prompts)),
+            "response": self.responses,
+        }
+        for name in self._facts:
+            fact = FACTS[name]
+            if fact.per == "pair":
+                values = self._by_pair[name]
+            else:
+                values = [self._by_text[name][key][0] for key in keys[fact.per]]
+            if not values:
+                continue
+            if fact.kind == "code":
+                fields[name], words = _coded(values, known.get(name), typed)
+                if words:
+                    known[name] = words
+            else:
+                fields[name] = np.array(
+                    values, dtype=np.float32 if name == "embeddings" else np.float64
+                )
+        return {**fields, "names": known}
+
+
+def _per(name: str) -> str:
+    if name not in FACTS:
+        raise ValueError(f"{name!r} is no field of PreferenceData, expected {', '.join(FACTS)}")
+    return FACTS[name].per
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"({', '.join(f'{v:g}' for v in value[:6])}{', ...' * (len(value) > 6)})"
+    return repr(value)
+
+
+def _coded(
+    values: list[Any], fixed: Sequence[str] | None, typed: bool
+) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Codes and their names: whole numbers stay, words are numbered in sorted order."""
+    if not typed:  # the cells of a text file are all strings
+        values = [int(v) if isinstance(v, str) and _WHOLE.fullmatch(v) else v for v in values]
+    if all(isinstance(v, (int, np.integer)) for v in values):
+        return np.array(values, dtype=np.int64), None if fixed is None else tuple(fixed)
+    words = [str(v) for v in values]
+    named = tuple(fixed or sorted(set(words)))
+    code = {word: i for i, word in enumerate(named)}
+    for word in words:
+        if word not in code:
+            raise ValueError(f"{word!r} is none of the names {', '.join(named)}")
+    return np.array([code[word] for word in words], dtype=np.int64), named
