@@ -1,4 +1,5 @@
 # make book   build the site          make test     run all tests
+# make check  lint, format, imports, types       make coverage  the tests, with what they reach
 # make colab  write the Colab copies  make results  redo the recorded results from the real data
 # make browser  look at every page of the built site in a browser
 # make zip, pdf, slides      the site to carry, the book as one PDF, a deck for each chapter
@@ -23,7 +24,7 @@ NAME := causalpref$(if $(EDITION),-$(EDITION))
 BUILD_BOOK = $(BIN)/jupyter-book build book --all --keep-going \
 	$(if $(EDITION),--path-output _build/$(EDITION)) $(BOOK_ARGS)
 
-.PHONY: book student instructor zip pdf slides test browser colab results linkcheck quiz clean
+.PHONY: book student instructor zip pdf slides test check coverage browser colab results linkcheck quiz clean
 
 # One environment for everything; made again when what it is made from changes.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -52,6 +53,17 @@ pdf: $(VENV)/.installed
 test: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 \
 		$(wildcard book/*.ipynb) tests $(TEST_ARGS)
+
+check: $(VENV)/.installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+# What the tests reach, also in programs that they start.
+coverage: $(VENV)/.installed
+	@mkdir -p _build/coverage
+	$(MAKE) test TEST_ARGS="--cov --cov-report=term --cov-report=html:_build/coverage/html $(TEST_ARGS)"
 
 # Looks at the built site with the Chromium or Chrome that is installed; skips nothing.
 browser: $(VENV)/.installed

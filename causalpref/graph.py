@@ -30,7 +30,7 @@ import networkx as nx
 __all__ = ["FIGURES", "CausalGraph", "Identified", "Independence", "Path", "Refused", "pretty"]
 
 # networkx 3.2 has the same function under its old name.
-_is_d_separator = getattr(nx, "is_d_separator", None) or nx.d_separated
+_is_d_separator = getattr(nx, "is_d_separator", None) or getattr(nx, "d_separated")  # noqa: B009
 
 
 # -- answers ---------------------------------------------------------------
@@ -208,7 +208,7 @@ class CausalGraph:
     title: str = field(default="A causal graph", compare=False)
     nodes: tuple[str, ...] = ()
     cut: tuple[tuple[str, str], ...] = ()
-    _dag: nx.DiGraph = field(init=False, repr=False, compare=False)
+    _dag: nx.DiGraph[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)
@@ -602,7 +602,7 @@ class _Doors:
     """The adjustment criterion for one question; see the notes of ``backdoor_sets``."""
 
     def __init__(
-        self, dag: nx.DiGraph, t: tuple[str, ...], y: tuple[str, ...], s: tuple[str, ...]
+        self, dag: nx.DiGraph[str], t: tuple[str, ...], y: tuple[str, ...], s: tuple[str, ...]
     ) -> None:
         self.t, self.y, self.s = t, y, s
         untreated = dag.subgraph(n for n in dag if n not in t)
@@ -722,20 +722,20 @@ def _say_idle(doors: _Doors) -> str:
 # -- on networkx graphs ----------------------------------------------------
 
 
-def _ancestors(dag: nx.DiGraph, nodes: Iterable[str]) -> set[str]:
+def _ancestors(dag: nx.DiGraph[str], nodes: Iterable[str]) -> set[str]:
     """The nodes and their ancestors."""
     nodes = set(nodes)
     return nodes.union(*(nx.ancestors(dag, n) for n in nodes))
 
 
-def _descendants(dag: nx.DiGraph, nodes: Iterable[str]) -> set[str]:
+def _descendants(dag: nx.DiGraph[str], nodes: Iterable[str]) -> set[str]:
     """The nodes and their descendants."""
     nodes = set(nodes)
     return nodes.union(*(nx.descendants(dag, n) for n in nodes))
 
 
 def _open_paths(
-    dag: nx.DiGraph, a: Iterable[str], b: Iterable[str], given: Iterable[str]
+    dag: nx.DiGraph[str], a: Iterable[str], b: Iterable[str], given: Iterable[str]
 ) -> Iterator[Path]:
     """Open paths from a to b that meet a and b at their ends only."""
     starts, ends, given = set(a), set(b), set(given)
@@ -773,7 +773,7 @@ def _minimal(
     return tuple(found)
 
 
-def _layout(dag: nx.DiGraph) -> dict[str, tuple[float, float]]:
+def _layout(dag: nx.DiGraph[str]) -> dict[str, tuple[float, float]]:
     """A column for each generation, placed so that few arrows run over a third node.
 
     One column at a time tries orders, spacings and shifts, while the others stand still, and

@@ -1,0 +1,1 @@
+"""What somebody else's typed program writes. Never run: `make check` reads it strictly."""
