@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from causalpref.rewards import KINDS, RewardConfig, RewardModel, Run, fit_runs, predict
 from causalpref.rewards.training import ordered
-from causalpref.sources.hh_rlhf import twin
+from causalpref.simulation import hh_rlhf_twin
 from causalpref.studies.hh_rlhf import draw_confounded
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -44,7 +44,7 @@ args = parser.parse_args()
 
 
 def make_runs(d: int, pairs: int, seeds: int, hidden: int = 512) -> list[Run]:
-    data = twin(4 * pairs, d=d)
+    data = hh_rlhf_twin(4 * pairs, d=d)
     runs = []
     for rho in (0.5, 0.9):
         draw = draw_confounded(data, rho, n_train=pairs, n_validation=pairs // 5, seed=0)

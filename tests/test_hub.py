@@ -24,8 +24,8 @@ import torch
 from conftest import ROOT
 
 from causalpref import PreferenceData
-from causalpref.sources import hh_rlhf, load_hh_rlhf, load_ultrafeedback
-from causalpref.sources.ultrafeedback import twin_rows
+from causalpref.simulation import hh_rlhf_twin_rows, ultrafeedback_twin_rows
+from causalpref.sources import load_hh_rlhf, load_ultrafeedback
 from causalpref.text.embedding import encode
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -209,11 +209,11 @@ def run(tmp_path_factory):
     """Where it wrote, what it printed, and what it asked of the Hub, the web and the proxy."""
     root = tmp_path_factory.mktemp("hub")
     served = {"datasets/openbmb/UltraFeedback": root / "uf", "tiny/bert": root / "bert"}
-    rows = twin_rows(120, d=0)[0]
+    rows = ultrafeedback_twin_rows(120, d=0)[0]
     write(root / "uf" / "evol_instruct.jsonl", rows[:50])
     write(root / "uf" / "false_qa.jsonl", rows[50:])
     (root / "uf" / "README.md").write_text("---\nlicense: mit\n---\n# A stand-in\n")
-    hh = hh_rlhf.twin_rows(40)
+    hh = hh_rlhf_twin_rows(40)
     write(root / "hh" / "train.jsonl", hh[:30])
     write(root / "hh" / "test.jsonl", hh[30:])
     save_tiny_model(root / "bert")

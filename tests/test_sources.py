@@ -12,17 +12,13 @@ import numpy as np
 import pytest
 
 from causalpref.estimators import longer_preferred
-from causalpref.sources import first_turn, hh_rlhf, load_hh_rlhf
-from causalpref.sources.hh_rlhf import (
-    N_PAIRS,
-    OBJECTIVES,
-    WORLD,
-    relabelling,
-    turns,
-    twin,
-    twin_rows,
-    twin_weights,
-)
+from causalpref.simulation import HH_RLHF_WORLD as WORLD
+from causalpref.simulation import hh_rlhf_twin as twin
+from causalpref.simulation import hh_rlhf_twin_rows as twin_rows
+from causalpref.simulation import hh_rlhf_twin_weights as twin_weights
+from causalpref.sources import hh_rlhf, load_hh_rlhf
+from causalpref.sources.hh_rlhf import OBJECTIVES, relabelling
+from causalpref.text.conversations import first_turn, turns
 
 ROW = {
     "prompt": "Human: hello\n\nAssistant:",
@@ -226,7 +222,7 @@ def big():
 
 def test_twin_is_what_offline_gives():
     data = load_hh_rlhf("offline")
-    assert data.simulated and "simulated" in data.source and len(data) == N_PAIRS
+    assert data.simulated and "simulated" in data.source and len(data) == 6000
     assert data == load_hh_rlhf("offline") == twin(), "same result everywhere"
     assert len(load_hh_rlhf("offline", n_pairs=50)) == 50
     assert twin(50, seed=1) == twin(50, seed=1) != twin(50, seed=2)

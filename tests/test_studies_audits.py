@@ -11,7 +11,7 @@ from scipy import stats
 
 from causalpref import figures
 from causalpref.data import PreferenceData
-from causalpref.sources.hh_rlhf import twin_rows
+from causalpref.simulation import hh_rlhf_twin_rows
 from causalpref.studies import audits, recorded
 from causalpref.studies.audits import (
     audit_tables,
@@ -26,7 +26,7 @@ from causalpref.studies.audits import (
 
 def hh_file(path, n=240, first=0.5):
     """The twin with labels of people; under harmless a share prefers the first."""
-    rows = twin_rows(n, seed=3)
+    rows = hh_rlhf_twin_rows(n, seed=3)
     rng = np.random.default_rng(5)
     for row in rows:
         row["original_label"] = int(rng.integers(2))

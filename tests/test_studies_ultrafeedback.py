@@ -15,8 +15,8 @@ from causalpref.estimators import delta
 from causalpref.rewards import summarise
 from causalpref.sampling import sample_correlated, sample_opposed
 from causalpref.simulation import Embedding, Latent, Simulator, linear_reward
+from causalpref.simulation import ultrafeedback_twin as twin
 from causalpref.sources.hanna import ASPECTS
-from causalpref.sources.ultrafeedback import twin
 from causalpref.studies import recorded
 from causalpref.studies.ultrafeedback import (
     PAPER_TABLE_1,

@@ -15,19 +15,18 @@ import pytest
 from conftest import toy
 from scipy import stats
 
-from causalpref.simulation import Embedding
-from causalpref.sources import load_ultrafeedback, ultrafeedback
-from causalpref.sources._shared import all_pairs
+from causalpref.simulation import ULTRAFEEDBACK_EMBEDDING, Embedding, label_by_reward
+from causalpref.simulation import ultrafeedback_simulator as twin_simulator
+from causalpref.simulation import ultrafeedback_twin as twin
+from causalpref.simulation import ultrafeedback_twin_rows as twin_rows
+from causalpref.simulation.labels import all_pairs
+from causalpref.sources import load_ultrafeedback
 from causalpref.sources.ultrafeedback import (
     ASPECTS,
     NOT_RATED,
     BadRating,
-    label_by_reward,
     parse_completion,
     read_ultrafeedback,
-    twin,
-    twin_rows,
-    twin_simulator,
 )
 
 
@@ -365,8 +364,8 @@ def test_written_and_read_twin_equals_the_direct_one(tmp_path, aspects):
     direct = twin(400, d=12, **options)
     assert direct.embeddings.shape == (len(direct.responses), 12)
     rows, embeddings = twin_rows(400, seed=3, d=12)
-    plain = direct.replace(embeddings=None)
-    assert load_ultrafeedback(write(tmp_path / "twin.jsonl", rows), **options) == plain
+    plain = load_ultrafeedback(write(tmp_path / "twin.jsonl", rows), **options)
+    assert plain == direct.replace(embeddings=None, source=plain.source)
     assert plain.simulated and plain.source.startswith("simulated twin of UltraFeedback")
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "twin.parquet")
     assert load_ultrafeedback(tmp_path / "twin.parquet", **options) == plain
@@ -382,14 +381,14 @@ def test_written_and_read_twin_equals_the_direct_one(tmp_path, aspects):
 
 
 def test_offline_is_the_twin(monkeypatch):
-    monkeypatch.setitem(ultrafeedback.EMBEDDING, "d", 8)
+    monkeypatch.setitem(ULTRAFEEDBACK_EMBEDDING, "d", 8)
     data, counts = read_ultrafeedback("offline", n_prompts=300)
-    assert data == twin(300) and data.embeddings.shape[1] == 8
+    assert data.replace(source=twin(300).source) == twin(300) and data.embeddings.shape[1] == 8
     assert counts.unrated > 0 and counts.short_rows > 0 and counts.prompts_left_out > 0
     other = load_ultrafeedback("offline", n_prompts=300, seed=1)
     assert seen(other) == seen(data) and (other.pairs != data.pairs).any()
     quiet = twin(300, d=0)
-    assert quiet.embeddings is None and quiet == data.replace(embeddings=None)
+    assert quiet.embeddings is None and quiet == data.replace(embeddings=None, source=quiet.source)
     with pytest.raises(ValueError, match="n_prompts is -1"):
         twin(-1)
     with pytest.raises(TypeError, match="wide"):
@@ -542,7 +541,7 @@ def test_twin_embeddings_come_from_the_simulator():
     fitted = design @ np.linalg.lstsq(design, data.response_latents, rcond=None)[0]
     np.testing.assert_allclose(fitted, data.response_latents, atol=1e-2)
     assert twin_simulator(noise=2.0, type_offset=1.0).embedding == Embedding(
-        **{**ultrafeedback.EMBEDDING, "noise": 2.0, "type_offset": 1.0}
+        **{**ULTRAFEEDBACK_EMBEDDING, "noise": 2.0, "type_offset": 1.0}
     )
     apart = [
         np.abs(twin(50, type_offset=v).embeddings - twin(50).embeddings).max() for v in (0.0, 1.0)

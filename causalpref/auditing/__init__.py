@@ -35,8 +35,8 @@ from causalpref.assumptions.report import _MARK, STYLE, _html_table, number, tab
 from causalpref.data import PreferenceData
 from causalpref.estimators import longer_preferred
 from causalpref.sources.files import LAYOUTS, LoadedPreferences
-from causalpref.sources.hh_rlhf import first_turn
 from causalpref.statistics import cluster_proportion, folds, logistic_fit
+from causalpref.text.conversations import first_turn
 from causalpref.text.surface import (
     PROMPT_FEATURES,
     RESPONSE_FEATURES,
@@ -286,7 +286,7 @@ def audit(
         looked at. ``"auto"``: the embeddings of the data, else hashed.
     groups : sequence, shape (n_prompts,), optional
         Prompts with the same value are kept together. Default: those that open with the same
-        human turn (:func:`causalpref.sources.first_turn`).
+        human turn (:func:`causalpref.text.conversations.first_turn`).
     most_pairs : int
         Checks that look at texts draw at most so many, whole groups at a time.
     seed : int

@@ -17,12 +17,11 @@ without that it is ``"offline"``. Nothing is guessed. (HANNA has no offline twin
 
 from causalpref.sources.files import LoadedPreferences, load_preferences
 from causalpref.sources.hanna import load_hanna
-from causalpref.sources.hh_rlhf import first_turn, load_hh_rlhf
+from causalpref.sources.hh_rlhf import load_hh_rlhf
 from causalpref.sources.ultrafeedback import load_ultrafeedback
 
 __all__ = [
     "LoadedPreferences",
-    "first_turn",
     "load_hanna",
     "load_hh_rlhf",
     "load_preferences",

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
@@ -22,19 +20,6 @@ _BATCH = 500  # Arrow rows turned into Python objects at a time
 def resolve(source: Any) -> Any:
     """The source asked for, else that of ``CAUSALPREF_DATA``, else ``"offline"``."""
     return os.environ.get("CAUSALPREF_DATA") or "offline" if source is None else source
-
-
-def checked_aspects(aspects: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """Names of rated aspects to take as latents: two or more different ones of ``known``."""
-    if isinstance(aspects, str):
-        raise ValueError(f"aspects is one string, {aspects!r}: give a sequence of two or more")
-    aspects = tuple(aspects)
-    for aspect in aspects:
-        if aspect not in known:
-            raise ValueError(f"aspects names {aspect!r}, expected some of {', '.join(known)}")
-    if len(aspects) < 2 or len(set(aspects)) < len(aspects):
-        raise ValueError(f"aspects are {aspects}, expected two or more different ones")
-    return aspects
 
 
 def downloaded(url: str, name: str) -> Path:
@@ -96,25 +81,3 @@ def _arrow_rows(
         for row in batch.to_pylist():
             number += 1
             yield number, row
-
-
-def all_pairs(response_prompt: np.ndarray, *, seed: int | np.random.Generator) -> np.ndarray:
-    """Every pair of responses to one prompt, once, in an order dealt by a fair coin.
-
-    Parameters
-    ----------
-    response_prompt : array of int, shape (n_responses,)
-        0, 1, 2, ... without gaps; the responses to a prompt stand together.
-    seed : int or numpy.random.Generator
-
-    Returns
-    -------
-    array of int, shape (n_pairs, 2)
-        Sorted by prompt. A prompt with k responses gives k (k - 1) / 2 pairs.
-    """
-    rows = np.arange(len(response_prompt))
-    after = np.cumsum(np.bincount(response_prompt))[response_prompt] - 1 - rows
-    first = np.repeat(rows, after)
-    second = first + 1 + np.arange(len(first)) - np.repeat(np.cumsum(after) - after, after)
-    flip = np.random.default_rng(seed).random(len(first)) < 0.5
-    return np.stack([np.where(flip, second, first), np.where(flip, first, second)], axis=1)

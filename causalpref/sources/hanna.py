@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from causalpref.data import PreferenceData
-from causalpref.sources._shared import all_pairs, checked_aspects, downloaded, resolve
-from causalpref.sources.ultrafeedback import label_by_reward
+from causalpref.simulation.labels import checked_aspects, compare_rated
+from causalpref.sources._shared import downloaded, resolve
 
 __all__ = ["ASPECTS", "SHA256", "load_hanna"]
 
@@ -54,7 +54,7 @@ def load_hanna(
         Two or more of :data:`ASPECTS`: the latents Z^T, in this order.
     weights : sequence of float, optional
         Of the aspects in the reward that gives the labels, see
-        :func:`~causalpref.sources.ultrafeedback.label_by_reward`. The default is for two;
+        :func:`~causalpref.simulation.label_by_reward`. The default is for two;
         None weighs all alike.
     seed : int or numpy.random.Generator
         Deals the order within each pair and the label of a tie.
@@ -111,21 +111,20 @@ def load_hanna(
 
     n = next(iter(columns.values())).shape[1]
     prompt_of = np.repeat(np.arange(n), len(writers))
-    rng = np.random.default_rng(seed)
-    pairs = all_pairs(prompt_of, seed=rng)
-    data = PreferenceData(
+    data = compare_rated(
         prompts=[f"story prompt {i + 1}" for i in range(n)],
         responses=[f"story of {w} to prompt {i + 1}" for i in range(n) for w in writers],
         response_prompt=prompt_of,
-        pairs=pairs,
-        label=np.zeros(len(pairs), dtype=np.int64),
         response_latents=ratings,
         embeddings=e,
-        source=f"HANNA ({len(pairs):,} pairs of {len(ratings):,} stories labelled by mean human "
-        f"ratings of {', '.join(aspects)}; {len(measures)} automatic measures as the "
-        "embedding; the texts are not in the file)",
+        weights=weights,
+        seed=seed,
     )
-    return label_by_reward(data, weights, seed=rng)
+    return data.replace(
+        source=f"HANNA ({len(data):,} pairs of {len(ratings):,} stories labelled by mean human "
+        f"ratings of {', '.join(aspects)}; {len(measures)} automatic measures as the "
+        "embedding; the texts are not in the file)"
+    )
 
 
 def _path(source: Any) -> tuple[Path, str]:

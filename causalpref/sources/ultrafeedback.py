@@ -5,14 +5,13 @@ aspects, from 1 to 5. Two of the ratings serve as the latents Z^T; the label fol
 by a reward function (appendix D.2), so nobody gave it. Each response is stored once and all
 pairs of a prompt are indices into the responses.
 
-The twin is a draw from a :class:`~causalpref.simulation.Simulator` that can also be written as
-rows of the real schema, so that one reader serves both.
+The twin (:func:`~causalpref.simulation.ultrafeedback_twin_rows`) is written as rows of the real
+schema, so that one reader serves both.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import math
 import os
@@ -20,42 +19,24 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from causalpref.data import PreferenceData
-from causalpref.simulation import (
-    Embedding,
-    Latent,
-    Simulator,
-    _underlying_correlation,
-    linear_reward,
-)
-from causalpref.sources._shared import (
-    all_pairs,
-    checked_aspects,
-    dataset_rows,
-    json_lines,
-    parquet_rows,
-    resolve,
-)
+from causalpref.simulation import ultrafeedback_twin_rows
+from causalpref.simulation.labels import checked_aspects, checked_weights, compare_rated
+from causalpref.sources._shared import dataset_rows, json_lines, parquet_rows, resolve
 
 __all__ = [
     "ASPECTS",
-    "EMBEDDING",
     "NOT_RATED",
-    "N_PROMPTS",
     "BadRating",
     "Completion",
     "Counts",
-    "label_by_reward",
     "load_ultrafeedback",
     "parse_completion",
     "read_ultrafeedback",
-    "twin",
-    "twin_rows",
-    "twin_simulator",
 ]
 
 ASPECTS = ("helpfulness", "honesty", "instruction_following", "truthfulness")
@@ -170,19 +151,21 @@ def load_ultrafeedback(
     source : {"offline", "hub"} or path, optional
         See :mod:`causalpref.sources`. A path is a JSON-lines file, plain or gzipped, a Parquet
         file, a folder of such files, or a folder of ``datasets.Dataset.save_to_disk``, with the
-        columns ``instruction`` and ``completions``. ``"offline"`` is the :func:`twin`.
+        columns ``instruction`` and ``completions``. ``"offline"`` is the simulated
+        :func:`~causalpref.simulation.ultrafeedback_twin`.
     aspects : sequence of str
         Two or more of :data:`ASPECTS`: the latents Z^T, in this order. The default is that
         of the paper.
     weights : sequence of float, optional
-        Of the aspects in the reward that gives the labels, see :func:`label_by_reward`. The
+        Of the aspects in the reward that gives the labels, see
+        :func:`~causalpref.simulation.label_by_reward`. The
         default is the paper's for its two aspects; None weighs all aspects alike.
     limit : int, optional
         Read at most so many rows.
     revision : str, optional
         For the hub: commit, branch or tag.
     n_prompts : int, optional
-        For ``"offline"``: rows of the twin, :data:`N_PROMPTS` without it.
+        For ``"offline"``: rows of the twin, 10,000 without it.
     seed : int or numpy.random.Generator
         Deals the order within each pair and the label of a tie. The responses are the same for
         every seed.
@@ -245,7 +228,7 @@ def read_ultrafeedback(
     """
     source = resolve(source)
     aspects = checked_aspects(aspects, ASPECTS)
-    weights_ = _weights(weights, len(aspects))
+    weights_ = checked_weights(weights, len(aspects))
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}, expected at least one row")
     if revision is not None and source != "hub":
@@ -254,29 +237,16 @@ def read_ultrafeedback(
         raise ValueError(f"n_prompts={n_prompts} goes with 'offline', not with {str(source)!r}")
     embeddings = None
     if source == "offline":
-        drawn = _draw(N_PROMPTS if n_prompts is None else n_prompts, 0, {})
-        embeddings = drawn.written()
+        drawn, embeddings = ultrafeedback_twin_rows(
+            **{} if n_prompts is None else {"n_prompts": n_prompts}
+        )
         rows: Iterable[tuple[str, Any]] = (
-            (f"twin, row {i}", row) for i, row in enumerate(_rows(drawn), 1)
+            (f"twin, row {i}", row) for i, row in enumerate(drawn, 1)
         )
     else:
         rows = _open(source, revision)
     found = _collect(itertools.islice(rows, limit), aspects)
     return _assemble(found, aspects, weights_, embeddings, seed), found.counts
-
-
-def _weights(weights: Sequence[float] | np.ndarray | None, m: int) -> np.ndarray:
-    if weights is None:
-        return np.full(m, 1 / m)
-    array = np.asarray(weights, dtype=float)
-    if array.shape != (m,):
-        raise ValueError(
-            f"weights {np.shape(weights)} do not fit {m} latents: give {m} numbers, "
-            "or None for equal ones"
-        )
-    if not np.isfinite(array).all() or not array.any():
-        raise ValueError(f"weights are {array.tolist()}: they must be finite and not all zero")
-    return array
 
 
 def _open(source: str | os.PathLike[str], revision: str | None) -> Iterator[tuple[str, Any]]:
@@ -463,7 +433,7 @@ def _collect(rows: Iterable[tuple[str, Any]], aspects: tuple[str, ...]) -> _Foun
         completions = [] if row["completions"] is None else row["completions"]
         if not isinstance(completions, list):
             raise ValueError(f"{where}: completions is {_show(completions)}, expected a list")
-        simulated |= str(row.get("source")).startswith(_SIMULATED)
+        simulated |= str(row.get("source")).startswith("simulated")
         n["rows"] += 1
         n["short_rows"] += len(completions) < 4
         n["folded_rows"] += prompt in answers
@@ -533,347 +503,18 @@ def _assemble(
             f"completions; left out: {counts.left_out()}"
             + (f"; {counts.example}" if counts.example else "")
         )
-    rng = np.random.default_rng(seed)
-    pairs = all_pairs(found.response_prompt, seed=rng)
     reward = " + ".join(f"{w:.3g} {a}" for w, a in zip(weights, aspects))
-    return PreferenceData(
+    data = compare_rated(
         prompts=found.prompts,
         responses=found.texts,
         response_prompt=found.response_prompt,
-        pairs=pairs,
-        label=_labels(found.ratings, pairs, weights, rng),
         response_latents=found.ratings,
         embeddings=None if embeddings is None else embeddings[found.place],
-        source=f"{'simulated twin of ' if found.simulated else ''}UltraFeedback ({len(pairs):,} "
-        f"pairs labelled by {reward}; left out: {counts.left_out()})",
         simulated=found.simulated,
+        weights=weights,
+        seed=seed,
     )
-
-
-def label_by_reward(
-    data: PreferenceData, weights: Sequence[float] | None = None, *, seed: int | np.random.Generator
-) -> PreferenceData:
-    """The same pairs, labelled by the reward r = weights . z^T of either response.
-
-    Appendix D.2: the higher reward wins and a tie is a fair coin. (The paper writes l = 0 where
-    the first is better; here that is 1, as everywhere in the package.)
-
-    Parameters
-    ----------
-    data : PreferenceData
-        With ``response_latents``, shape (n_responses, m).
-    weights : sequence of float, shape (m,), optional
-        Default: equal ones.
-    seed : int or numpy.random.Generator
-        Decides ties.
-
-    Returns
-    -------
-    PreferenceData
-
-    Raises
-    ------
-    ValueError
-        Data without response latents, or weights that do not fit them.
-
-    Notes
-    -----
-    Rewards closer than 1e-9 of their scale are a tie: 0.1 * 3 - 0.3 * 1 is not 0 in floating
-    point, but two responses of which one is rated 3 higher and 1 lower have one reward.
-    """
-    if data.response_latents is None:
-        raise ValueError("the data have no response_latents: a reward needs them")
-    weights_ = _weights(weights, data.response_latents.shape[1])
     return data.replace(
-        label=_labels(data.response_latents, data.pairs, weights_, np.random.default_rng(seed))
+        source=f"{'simulated twin of ' if found.simulated else ''}UltraFeedback ({len(data):,} "
+        f"pairs labelled by {reward}; left out: {counts.left_out()})"
     )
-
-
-def _labels(
-    z: np.ndarray, pairs: np.ndarray, weights: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    gap = (z[pairs[:, 0]] - z[pairs[:, 1]]) @ weights
-    tie = np.abs(gap) <= 1e-9 * (np.abs(weights) @ np.abs(z).max(axis=0))
-    return np.where(tie, rng.integers(0, 2, len(pairs)), gap > 0).astype(np.int64)
-
-
-# -- the twin --------------------------------------------------------------
-
-N_PROMPTS = 10_000
-"""Rows of the twin unless told otherwise; about 57,000 pairs."""
-
-EMBEDDING: _Map = {
-    "d": 128,
-    "nuisance": 40,
-    "noise": 0.5,
-    "blur": (1.0, 5.0, 5.0, 1.32, 1.95),
-    "type_offset": 0.0,
-    "type_dependence": 0.0,
-}
-"""How the twin's embeddings are made, see :class:`~causalpref.simulation.Embedding`.
-
-``blur`` (difficulty, then :data:`ASPECTS`) is calibrated: it is set so that the table of
-:mod:`causalpref.studies.ultrafeedback` comes near the paper's table 1. Instruction-following
-is read better than truthfulness, the other two hardly at all.
-"""
-
-# Assumed, for want of the real shares: skewed to the top as the raters' are said to be.
-_SHARES = {
-    "helpfulness": (0.07, 0.12, 0.20, 0.32, 0.29),
-    "honesty": (0.04, 0.08, 0.16, 0.38, 0.34),
-    "instruction_following": (0.05, 0.10, 0.18, 0.34, 0.33),
-    "truthfulness": (0.06, 0.09, 0.15, 0.27, 0.43),
-}
-# Over all responses, in the order of ASPECTS. 0.63 is the paper's (section 5), the rest assumed.
-_CORRELATION = (
-    (1.00, 0.60, 0.75, 0.58),
-    (0.60, 1.00, 0.55, 0.66),
-    (0.75, 0.55, 1.00, 0.63),
-    (0.58, 0.66, 0.63, 1.00),
-)
-_DIFFICULTY = (-0.50, -0.45, -0.55, -0.50)  # of the prompt, on the underlying normals; assumed
-_SOURCES = {
-    "evol_instruct": 0.16,
-    "false_qa": 0.04,
-    "flan_v2": 0.32,
-    "sharegpt": 0.31,
-    "truthful_qa": 0.01,
-    "ultrachat": 0.16,
-}  # near those of the release
-_NOT_RATED_SHARE, _ABSENT_SHARE, _SHORT_SHARE = 0.01, 0.2, 0.02
-_SIMULATED = "simulated"
-
-
-class _Map(TypedDict, total=False):
-    d: int
-    nuisance: int
-    noise: float
-    blur: float | tuple[float, ...]
-    type_offset: float
-    type_dependence: float
-
-
-@functools.cache
-def _within() -> np.ndarray:
-    """Correlations of the underlying normals of the aspects, given the prompt's difficulty."""
-    overall = _underlying_correlation(
-        [Latent(a, "ordinal", _SHARES[a]) for a in ASPECTS], np.array(_CORRELATION)
-    )
-    b = np.array(_DIFFICULTY)
-    rest = np.sqrt(1 - b**2)
-    return (overall - np.outer(b, b)) / np.outer(rest, rest)
-
-
-def twin_simulator(**embedding: Unpack[_Map]) -> Simulator:
-    """The model that the twin is drawn from.
-
-    Ordinal ratings of the four :data:`ASPECTS`, 1 to 5, come from correlated normals. The
-    difficulty of a prompt, Z^X, pulls all ratings of its responses down, so they
-    share more than their prompt. The correlation of truthfulness and instruction-following over
-    all responses is 0.63, as in the paper (section 5). The marginals, the other correlations
-    and the size of the prompt's effect are assumed.
-
-    Parameters
-    ----------
-    **embedding
-        Exchanges some settings of :data:`EMBEDDING`. ``d=0``: no embeddings.
-
-    Returns
-    -------
-    Simulator
-        Contexts, and types of prompts, are six sources; they differ in nothing but in how the
-        embedding encodes them, and not even in that unless ``type_offset`` or
-        ``type_dependence`` says so.
-    """
-    settings = {**EMBEDDING, **embedding}
-    weight = dict(zip(_PAPER, _ALPHA))
-    return Simulator(
-        reward=linear_reward([weight.get(a, 0.0) for a in ASPECTS]),
-        noise=None,
-        response_latents=tuple(Latent(a, "ordinal", _SHARES[a]) for a in ASPECTS),
-        prompt_latents=(Latent("difficulty"),),
-        prompt_effect=np.array(_DIFFICULTY)[:, None],
-        correlation=_within(),
-        contexts=tuple(_SOURCES.values()),
-        embedding=Embedding(**settings) if settings["d"] else None,
-        name="simulated twin of UltraFeedback",
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Drawn:
-    """Completions of the twin: four a row, of which ``listed`` says which a row lists.
-
-    ``ratings``, shape (n, 4, 4), holds NaN where there is none; ``absent`` says that not even
-    "N/A" stands there.
-    """
-
-    kind: np.ndarray
-    ratings: np.ndarray
-    absent: np.ndarray
-    listed: np.ndarray
-    embeddings: np.ndarray | None
-
-    def written(self) -> np.ndarray | None:
-        """Embeddings of the completions that rows list, in their order."""
-        return None if self.embeddings is None else self.embeddings[self.listed]
-
-
-def _draw(n: int, seed: int | np.random.Generator, embedding: _Map) -> _Drawn:
-    if n < 1:
-        raise ValueError(f"n_prompts is {n}, expected at least 1")
-    # another stream than default_rng(seed), which deals the order of the pairs
-    rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng([seed, 1])
-    lacks = rng.random((n, 4, 4)) < _NOT_RATED_SHARE
-    absent = lacks & (rng.random(lacks.shape) < _ABSENT_SHARE)
-    length = np.where(rng.random(n) < _SHORT_SHARE, rng.integers(0, 4, n), 4)
-    # last, so that the settings of the embedding change nothing else
-    data = twin_simulator(**embedding).sample(n, seed=rng, responses=4)
-    e = data.embeddings
-    return _Drawn(
-        data.prompt_type,
-        np.where(lacks, np.nan, data.response_latents.reshape(n, 4, 4)),
-        absent,
-        np.arange(4) < length[:, None],
-        None if e is None else e.reshape(n, 4, -1),
-    )
-
-
-def _rows(drawn: _Drawn) -> Iterator[dict[str, Any]]:
-    given = ~np.isnan(drawn.ratings)
-    number = np.where(given, drawn.ratings, 0).astype(int)
-    mean = np.round(number.sum(2) / np.maximum(given.sum(2), 1), 2).tolist()
-    words = np.array(["N/A", "1", "2", "3", "4", "5"], dtype=object)[number].tolist()
-    absent, sources = drawn.absent.tolist(), list(_SOURCES)
-    models = [f"simulated model {k + 1}" for k in range(4)]
-    for i, (kind, length) in enumerate(zip(drawn.kind.tolist(), drawn.listed.sum(1).tolist())):
-        completions = []
-        for k in range(length):
-            annotations: dict[str, dict[str, Any]] = {}
-            for aspect, word, lacking in zip(ASPECTS, words[i][k], absent[i][k]):
-                if not lacking:
-                    annotations[aspect] = {"Rating": word, "Rationale": "simulated"}
-                    if aspect in ("helpfulness", "truthfulness"):
-                        annotations[aspect] |= {
-                            "Type": ["None"],
-                            "Rationale For Rating": "simulated",
-                        }
-            completions.append(
-                {
-                    "model": models[k],
-                    "principle": ASPECTS[(i + k) % 4],
-                    "custom_system_prompt": "simulated",
-                    "response": _answer(i, k),
-                    "critique": "simulated",
-                    "overall_score": 2 * mean[i][k],
-                    "fine-grained_score": mean[i][k],
-                    "annotations": annotations,
-                }
-            )
-        yield {
-            "source": f"{_SIMULATED} {sources[kind]}",
-            "instruction": _request(i),
-            "models": models,
-            "completions": completions,
-            "correct_answers": ["None"],
-            "incorrect_answers": ["None"],
-        }
-
-
-def _request(i: int) -> str:
-    return f"simulated request {i + 1}"
-
-
-def _answer(i: int, k: int) -> str:
-    return f"simulated answer {i + 1}.{k + 1}"
-
-
-def twin_rows(
-    n_prompts: int = N_PROMPTS, *, seed: int | np.random.Generator = 0, **embedding: Unpack[_Map]
-) -> tuple[list[dict[str, Any]], np.ndarray | None]:
-    """The twin in UltraFeedback's own schema.
-
-    One rating in a hundred is "N/A" or missing and one row in fifty lists fewer than four
-    completions, or none; both at random, which is kinder than reality. The ``source`` of
-    a row begins with "simulated", by which the reader knows it again.
-
-    Parameters
-    ----------
-    n_prompts : int
-        Rows.
-    seed : int or numpy.random.Generator
-    **embedding
-        See :func:`twin_simulator`.
-
-    Returns
-    -------
-    rows : list of dict
-    embeddings : array of float32, shape (n_completions, d), or None
-        In the order in which the rows list the completions.
-    """
-    drawn = _draw(n_prompts, seed, embedding)
-    return list(_rows(drawn)), drawn.written()
-
-
-def twin(
-    n_prompts: int = N_PROMPTS,
-    *,
-    seed: int | np.random.Generator = 0,
-    aspects: Sequence[str] = _PAPER,
-    weights: Sequence[float] | None = _ALPHA,
-    **embedding: Unpack[_Map],
-) -> PreferenceData:
-    """What the reader makes of :func:`twin_rows`, without writing and reading rows.
-
-    Parameters
-    ----------
-    n_prompts : int
-    seed : int or numpy.random.Generator
-        Draws the responses, and deals order and ties as in :func:`load_ultrafeedback`.
-    aspects, weights
-        As in :func:`load_ultrafeedback`.
-    **embedding
-        Settings of the embeddings (``d``, ``nuisance``, ``noise``, ``blur``, ``type_offset``,
-        ``type_dependence``) other than those of :data:`EMBEDDING`; ``d=0`` for none.
-
-    Returns
-    -------
-    PreferenceData
-        Equal to ``load_ultrafeedback("offline", n_prompts=n_prompts)`` for seed 0 and the
-        embeddings of :data:`EMBEDDING`.
-    """
-    aspects = checked_aspects(aspects, ASPECTS)
-    weights_ = _weights(weights, len(aspects))
-    drawn = _draw(n_prompts, seed, embedding)
-    ratings = drawn.ratings[..., [ASPECTS.index(a) for a in aspects]]
-    rated = ~np.isnan(ratings).any(-1)
-    usable = drawn.listed & rated
-    pairable = usable.sum(1) >= 2
-    kept = usable & pairable[:, None]
-    place = (np.cumsum(drawn.listed) - 1)[kept.ravel()]
-    row, k = np.nonzero(kept)
-    counts = Counts(
-        rows=n_prompts,
-        short_rows=int((~drawn.listed.all(1)).sum()),
-        folded_rows=0,
-        completions=int(drawn.listed.sum()),
-        empty=0,
-        unreadable=0,
-        unrated=int((drawn.listed & ~rated).sum()),
-        repeated=0,
-        contradicted=0,
-        alone=int(usable[~pairable].sum()),
-        prompts_left_out=int((~pairable).sum()),
-        prompts=int(pairable.sum()),
-        responses=len(row),
-    )
-    found = _Found(
-        [_request(i) for i in np.flatnonzero(pairable)],
-        [_answer(i, j) for i, j in zip(row.tolist(), k.tolist())],
-        (np.cumsum(pairable) - 1)[row],
-        ratings[kept],
-        place,
-        True,
-        counts,
-    )
-    return _assemble(found, aspects, weights_, drawn.written(), seed)

@@ -31,10 +31,11 @@ from causalpref.data import PreferenceData
 from causalpref.estimators import longer_preferred
 from causalpref.simulation import Embedding, Latent, Simulator, linear_reward
 from causalpref.sources import load_preferences
-from causalpref.sources.hh_rlhf import OBJECTIVES, _files, first_turn
+from causalpref.sources.hh_rlhf import OBJECTIVES, _files
 from causalpref.statistics import auc, folds, holm, ridge_scores, wilson_interval
 from causalpref.studies.checks import SCENARIOS, power_curve
 from causalpref.studies.recorded import record
+from causalpref.text.conversations import first_turn
 
 __all__ = [
     "VIEWS",

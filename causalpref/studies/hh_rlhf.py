@@ -15,7 +15,8 @@ from causalpref.data import PreferenceData
 from causalpref.estimators import longer_preferred, mean_interval
 from causalpref.rewards import KINDS, Fit, RewardConfig, Run, correct, curves, fit_runs
 from causalpref.sampling import sample_confounded
-from causalpref.sources.hh_rlhf import OBJECTIVES, first_turn
+from causalpref.sources.hh_rlhf import OBJECTIVES
+from causalpref.text.conversations import first_turn
 
 __all__ = [
     "PAPER_SIZES",
@@ -238,7 +239,7 @@ def draw_confounded(
         Most test pairs, drawn at random. Default: all that are left.
     openings : array, shape (n_prompts,), optional
         Prompts with the same value stay on one side. Default: conversations that open alike
-        (:func:`causalpref.sources.hh_rlhf.first_turn`).
+        (:func:`causalpref.text.conversations.first_turn`).
     seed : int
 
     Returns

@@ -13,7 +13,7 @@ from causalpref.data import PreferenceData
 from causalpref.estimators import delta
 from causalpref.rewards import RewardConfig, accuracy, fit
 from causalpref.sampling import Tilt, sample_correlated, sample_opposed
-from causalpref.sources.ultrafeedback import label_by_reward
+from causalpref.simulation import label_by_reward
 from causalpref.statistics import logistic_fit
 
 __all__ = [

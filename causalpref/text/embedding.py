@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from causalpref.data import PreferenceData
-from causalpref.sources.hh_rlhf import turns
+from causalpref.text.conversations import turns
 
 __all__ = ["embed", "encode", "hashed_ngrams", "messages", "pool", "render"]
 

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from causalpref.data import PreferenceData
-from causalpref.sources.hh_rlhf import turns
+from causalpref.text.conversations import turns
 
 __all__ = [
     "PROMPT_FEATURES",
