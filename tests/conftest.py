@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from causalpref import PreferenceData
 
 # Parallel workers that each use every core are many times slower than one thread each.
-if "PYTEST_XDIST_WORKER" in os.environ:
+if "PYTEST_XDIST_WORKER" in os.environ and importlib.util.find_spec("torch"):
+    import torch
+
     torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -84,6 +84,7 @@ def test_tests_run_on_every_python_that_is_supported() -> None:
     jobs = workflow("tests")["jobs"]
     assert jobs["tests"]["strategy"]["matrix"]["python"] == listed
     assert "make test" in jobs["tests"]["steps"][-1]["run"]
+    assert "make check" in jobs["check"]["steps"][-1]["run"]
     site = "\n".join(step.get("run", "") for step in jobs["site"]["steps"])
     assert "make book BOOK_ARGS=-W" in site and "make browser" in site
     supported = SpecifierSet(PROJECT["requires-python"])
@@ -91,6 +92,18 @@ def test_tests_run_on_every_python_that_is_supported() -> None:
         for step in steps(name):
             version = step.get("with", {}).get("python-version", "")
             assert "{{" in version or not version or Version(version) in supported, step
+
+
+def test_smoke_needs_neither_make_nor_extras() -> None:
+    job = workflow("tests")["jobs"]["smoke"]
+    assert job["strategy"]["matrix"]["os"] == ["macos-latest", "windows-latest"]
+    run = "\n".join(step.get("run", "") for step in job["steps"])
+    assert "make" not in run and "tests/test_smoke.py" in run
+    assert re.search(r"pip install --constraint constraints\.txt \. ", run)
+    for file in re.findall(r"tests/\w+\.py", run):
+        text = (ROOT / file).read_text()
+        asked = set(re.findall(r"^(?:import|from) (\w+)", text, re.MULTILINE))
+        assert not asked & {"torch", "transformers", "datasets", "yaml", "sphinx"}, file
 
 
 def test_pages_publishes_what_is_built() -> None:
