@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cards
-import colab
 import pytest
+import sources
 import yaml
 from conftest import ROOT
 
 FOLDER = ROOT / "book"
-BOOK = colab.Book(ROOT)
+DOCS = sources.pages(FOLDER)
 CARD = ("Question", "Afterwards you can", "Presumes", "Time", "Data")
-TEXTS = {doc: BOOK.path(doc).read_text(encoding="utf-8") for doc in BOOK.docs}
+TEXTS = {doc: (FOLDER / f"{doc}.md").read_text(encoding="utf-8") for doc in DOCS}
 CHAPTERS = [doc for doc, text in TEXTS.items() if ":class: chapter-card" in text]
 # What a caption says of its data.
 STATED = re.compile(r"simulated|\breal\b|recorded|\bno data\b|the paper's|Data: ", re.IGNORECASE)
@@ -26,15 +26,13 @@ def card(doc: str) -> dict[str, str]:
     return dict(re.findall(r"^- \*\*(.+?):\*\* (.+)$", inside, re.MULTILINE))
 
 
-def blocks(doc: str) -> Iterator[colab.Block]:
-    def walk(found: Iterable[colab.Block]) -> Iterator[colab.Block]:
-        for block in found:
-            yield block
-            if block.kind == "directive" and block.name not in colab.VERBATIM:
-                yield from walk(colab.parse(block.text.split("\n"), block.first))
-
-    _, lines, first = colab._split(BOOK.path(doc))
-    return walk(colab.parse(lines, first))
+def directives(text: str, *names: str) -> Iterator[tuple[str, str]]:
+    """Argument and content of the directives of these names, wherever they are nested."""
+    for found in re.finditer(r"(?m)^ *(:{3,}|`{3,})\{([^}\s]+)\} *(.*)\n", text):
+        if found[2] in names:
+            end = re.compile(rf"(?m)^ *{found[1]}$").search(text, found.end())
+            assert end, found[0]
+            yield found[3], text[found.end() : end.start()]
 
 
 # Cards -------------------------------------------------------------------------
@@ -57,7 +55,7 @@ def test_cards_are_complete(doc: str) -> None:
 
 
 @pytest.mark.parametrize("doc", CHAPTERS)
-def test_nobody_types_a_time_that_is_reckoned_or_measured(doc: str) -> None:
+def test_nobody_types_a_time_that_is_estimated_or_measured(doc: str) -> None:
     time = card(doc)["Time"]
     role = re.match(r"\{card-time\}`([^`]*for the exercises)`", time)
     assert role, f"{doc}: {time}"
@@ -67,7 +65,7 @@ def test_nobody_types_a_time_that_is_reckoned_or_measured(doc: str) -> None:
 @pytest.mark.parametrize("doc", CHAPTERS)
 def test_no_chapter_presumes_a_later_one(doc: str) -> None:
     for other in re.findall(r"\{doc\}`(?:[^`<]*<)?(\w+)>?`", card(doc)["Presumes"]):
-        assert BOOK.docs.index(other) < BOOK.docs.index(doc), f"{doc} presumes {other}"
+        assert DOCS.index(other) < DOCS.index(doc), f"{doc} presumes {other}"
 
 
 PAGE = """\
@@ -78,14 +76,9 @@ kernelspec: {{name: python3}}
 
 {words}
 
-```{{code-cell}} ipython3
-:tags: [remove-cell]
-{hidden}
-```
-
 ## Exercises
 
-{words}
+{solved}
 
 ## Key ideas
 """
@@ -96,23 +89,10 @@ def write(folder: Path, **parts: str) -> Path:
     return folder / "page.md"
 
 
-def test_reading_time_is_reckoned_from_what_is_read(tmp_path: Path) -> None:
-    plain = " ".join(["word"] * 3000)
-    hidden = "\n".join(["x = 1"] * 500)
-    assert cards.reading_minutes(write(tmp_path, words=plain, hidden=hidden)) == 20
-    path = write(tmp_path, words="short", hidden="pass")
-    assert cards.reading_minutes(path) == 5
-    # A proof of 1500 words, ten figures or 500 lines of code weigh as much.
-    for made in (
-        f"```{{prf:proof}}\n{' '.join(['word'] * 1500)}\n```",
-        "\n\n".join(["```{glue:figure} f\n```"] * 20),
-        "```{code-cell} ipython3\n" + "\n".join(["x = 1"] * 500) + "\n```",
-        "\n\n".join(["$$\nx\n$$"] * 200),
-    ):
-        path = write(tmp_path, words=made, hidden="pass")
-        assert cards.reading_minutes(path) == 20, made[:30]
-    solved = f"```{{solution}} ex\n{plain}\n```"
-    assert cards.reading_minutes(write(tmp_path, words=solved, hidden="pass")) == 5
+def test_reading_time_is_that_of_the_words_without_the_exercises(tmp_path: Path) -> None:
+    plain = " ".join(["word ="] * 3000)
+    assert cards.reading_minutes(write(tmp_path, words=plain, solved="short")) == 20
+    assert cards.reading_minutes(write(tmp_path, words="short", solved=plain)) == 5
 
 
 @pytest.mark.parametrize(
@@ -133,7 +113,7 @@ def test_durations_are_said(seconds: float, said: str) -> None:
 
 
 def test_running_time_is_what_was_recorded(tmp_path: Path) -> None:
-    write(tmp_path, words="short", hidden="pass")
+    write(tmp_path, words="short", solved="x")
     say = cards.time_line
     assert say(tmp_path, "page", "an hour for the exercises") == (
         "5 minutes to read, an hour for the exercises; time to run not measured yet."
@@ -158,35 +138,22 @@ def test_every_chapter_that_runs_was_measured() -> None:
     if not table.is_file():
         pytest.skip("no times are recorded yet (benchmarks/pages.py)")
     for doc in CHAPTERS:
-        if doc in BOOK.notebooks:
+        if "kernelspec" in sources.split(FOLDER / f"{doc}.md")[0]:
             assert cards.recorded_seconds(table, doc) is not None, (
                 f"{doc} is not in {cards.RESULTS[0]}"
             )
 
 
-@pytest.mark.parametrize("doc", CHAPTERS)
-def test_copies_say_the_same_time(doc: str) -> None:
-    if doc in BOOK.notebooks:
-        exercises = re.search(r"\{card-time\}`([^`]*)`", TEXTS[doc])
-        assert exercises
-        assert cards.time_line(FOLDER, doc, exercises[1]) in colab.Page(BOOK, doc).notebook()
-
-
 # Captions ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("doc", BOOK.docs)
+@pytest.mark.parametrize("doc", DOCS)
 def test_captions_say_whether_data_are_simulated_or_real(doc: str) -> None:
     """Drawings say that they show no data; numbers in a Markdown table need a caption."""
-    for block in blocks(doc):
-        if block.kind == "directive" and block.name in ("figure", "glue:figure", "image"):
-            assert STATED.search(block.text), (
-                f"{doc}.md:{block.line}: the caption does not say of what data"
-            )
-        elif block.kind == "directive" and block.name in ("table", "list-table"):
-            assert STATED.search(block.arg), (
-                f"{doc}.md:{block.line}: the caption does not say of what data"
-            )
+    for name, caption in directives(TEXTS[doc], "figure", "glue:figure", "image"):
+        assert STATED.search(caption), f"{doc}: the caption of {name} does not say of what data"
+    for title, _ in directives(TEXTS[doc], "table", "list-table"):
+        assert STATED.search(title), f"{doc}: the caption {title!r} does not say of what data"
     bare = re.sub(
         r"^(`{3,}|:{3,})\{(?:table|list-table)\}.*?^\1",
         "",
@@ -219,26 +186,22 @@ def test_tables_of_cells_say_of_what_data(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_home_page_leads_three_ways_and_lists_every_chapter() -> None:
     home = TEXTS["index"]
-    assert [b.arg for b in blocks("index") if b.name == "grid-item-card"] == [
-        "Read",
-        "Run",
-        "Teach",
-    ]
+    assert [card for card, _ in directives(home, "grid-item-card")] == ["Read", "Run", "Teach"]
     branch = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["branch"]
     opened = re.search(
         r"research\.google\.com/github/[^/]+/[^/]+/blob/([^/]+)/(book/\w+\.ipynb)", home
     )
     assert opened and opened[1] == branch and (ROOT / opened[2]).is_file()
-    assert sum(b.name == "glue:figure" for b in blocks("index")) == 1
+    assert len(list(directives(home, "glue:figure"))) == 1
     assert "```{chapter-list}" in home
-    listed = re.findall(r"\{doc\}`(\w+)`", cards.chapter_list(FOLDER, BOOK.docs))
-    assert listed == BOOK.docs[1:]
+    listed = re.findall(r"\{doc\}`(\w+)`", cards.chapter_list(FOLDER, DOCS))
+    assert listed == DOCS[1:]
     for doc in CHAPTERS:
-        assert f"{{doc}}`{doc}`: {card(doc)['Question']}" in cards.chapter_list(FOLDER, BOOK.docs)
+        assert f"{{doc}}`{doc}`: {card(doc)['Question']}" in cards.chapter_list(FOLDER, DOCS)
 
 
 def test_chapter_list_leaves_out_what_an_edition_lacks() -> None:
-    kept = [doc for doc in BOOK.docs if doc != "teaching"]
+    kept = [doc for doc in DOCS if doc != "teaching"]
     assert "teaching" not in cards.chapter_list(FOLDER, kept)
     assert "**Teaching**" not in cards.chapter_list(FOLDER, kept)
 
@@ -249,11 +212,3 @@ def test_nothing_is_a_stub() -> None:
             r"\b(TODO|FIXME|TBD|coming soon|(still being|to be) written|under construction)\b", text
         )
         assert found is None, f"{doc}: {found[0]}"  # type: ignore[index]
-
-
-def test_student_edition_does_not_lead_to_copies_with_solutions() -> None:
-    import editions
-
-    assert "research.google.com" in TEXTS["index"]
-    left = editions.without_links(TEXTS["index"], editions.teachers_pages(FOLDER))
-    assert "research.google.com" not in left and ":link: teaching" not in left

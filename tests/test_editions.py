@@ -144,6 +144,18 @@ TEACHING = (
 Ten points for a whole bone.
 """
 )
+# Links to a page for teachers, and what is left of them without it.
+LINKS = {
+    "{doc}`teaching`": "Teaching with dogs",
+    "{doc}`/teaching`": "Teaching with dogs",
+    "{doc}`this page <teaching>`": "this page",
+    "[](teaching.md)": "Teaching with dogs",
+    "[here](teaching.md)": "here",
+    "{ref}`sec-rubric`": "The rubric",
+    "{ref}`points <sec-rubric>`": "points",
+    "[marks](#sec-rubric)": "marks",
+    "[run it](https://colab.research.google.com/x)": "run it",
+}
 INDEX = """\
 # Dogs
 
@@ -153,10 +165,15 @@ INDEX = """\
 :link-type: doc
 Bring a bone.
 :::
+:::{grid-item-card} Run
+:link: https://colab.research.google.com/github/dogs
+Run.
+:::
 ::::
 
-Read {doc}`dogs`; teach with [](teaching.md), {doc}`the page <teaching>` or {ref}`sec-rubric`.
-"""
+Read {doc}`dogs`; the page `teaching` on teaching.
+
+""" + "\n".join(f"- \\[{link}\\]" for link in LINKS)
 SECRETS = (
     "smells of marrow",
     "fingers of one paw",
@@ -247,131 +264,42 @@ def found(folder: Path, words: tuple[str, ...]) -> set[tuple[str, str]]:
     return {(word, name) for name, text in texts(folder).items() for word in words if word in text}
 
 
-# Solutions cut out of sources -------------------------------------------------
-
-
-def test_solutions_are_cut_and_nothing_else() -> None:
-    left = editions.without_solutions(CHAPTER)
-    assert not any(word in left for word in SECRETS)
-    cut = CHAPTER.splitlines()
-    for line in left.splitlines():  # what is left are lines of the page, in order
-        del cut[: cut.index(line) + 1]
-    for kept in (
-        "ex-heart\nWhich",
-        "ex-code\nCount",
-        "...  # your code here\n\n\ndef untouched",
-        "## Key ideas",
-    ):
-        assert kept in left
-    assert "\n:::\n\n:::{exercise} By code" in left
-
-
-@pytest.mark.parametrize(
-    ("page", "left"),
-    [
-        ("a\n\n```{solution} x\nS\n```\n\nb\n", "a\n\nb\n"),
-        ("a\n\n````{solution} x\n```python\n1\n```\nS\n````\n\nb\n", "a\n\nb\n"),
-        (
-            "```{solution-start} x\n```\nS\n\n```{code-cell}\nS\n```\n"
-            "\n```{solution-end}\n```\nb\n",
-            "b\n",
-        ),
-        ("```{code-cell}\ns = '''\n:::{solution} x\n:::\n'''\n```\n", None),  # a string in a cell
-        ("the {solution} of it\n", None),
-    ],
-)
-def test_forms_of_solutions(page: str, left: str | None) -> None:
-    assert editions.without_solutions(page) == (page if left is None else left)
-
-
-def test_a_solution_without_end_is_named() -> None:
-    with pytest.raises(ValueError, match="line 3 has no solution-end"):
-        editions.without_solutions("a\n\n:::{solution-start} x\n:::\nS\n")
-
-
-@pytest.mark.parametrize(
-    ("text", "left"),
-    [
-        ("{doc}`teaching`", "Teaching with dogs"),
-        ("{doc}`/teaching`", "Teaching with dogs"),
-        ("{doc}`this page <teaching>`", "this page"),
-        ("[](teaching.md)", "Teaching with dogs"),
-        ("[here](teaching.md#the-rubric)", "here"),
-        ("{ref}`sec-rubric`", "The rubric"),
-        ("{ref}`points <sec-rubric>`", "points"),
-        ("[points](#sec-rubric)", "points"),
-        (":::{card} T\n:link: teaching\n:link-type: doc\n:::", ":::{card} T\n:link-type: doc\n:::"),
-        ("{doc}`teaching_more`, [x](teachings.md), {ref}`sec-rubrics`, ![x](teaching)", None),
-        ("the page `teaching` on teaching", None),
-    ],
-)
-def test_links_to_teachers_pages_become_text(tmp_path: Path, text: str, left: str | None) -> None:
-    (tmp_path / "teaching.md").write_text(TEACHING)
-    (tmp_path / "dogs.md").write_text(CHAPTER)
-    titles = editions.teachers_pages(tmp_path)
-    assert titles == {
-        "teaching": "Teaching with dogs",
-        "#ch-teach": "Teaching with dogs",
-        "#sec-rubric": "The rubric",
-    }
-    assert editions.without_links(text, titles) == (text if left is None else left)
+# Solutions cut out of notebooks -----------------------------------------------
 
 
 def sentences(page: Path) -> list[str]:
     """Pieces of prose and lines of code that stand in a page's solutions alone."""
     text = page.read_text(encoding="utf-8")
-    blocks = colab.parse(*colab._split(page)[1:])
-    inside, parts = False, []
-    for block in blocks:
-        if block.name == "solution-start":
-            inside = True
-        elif block.name == "solution-end":
-            inside = False
-        elif block.name == "solution" or inside:
-            parts.append(block.text)
+    gated = re.findall(r"(?s)\{solution-start\}[^\n]*\n(.*?)\{solution-end\}", text)
+    whole = re.findall(r"(?ms)^(:{3,}|`{3,})\{solution\}[^\n]*\n(.*?)^\1$", text)
     pieces = (
         piece.strip(" .:;,")
-        for part in parts
+        for part in [*gated, *(inside for _, inside in whole)]
         for piece in re.split(r"\n|(?<=[.:;?])\s|[$`*{}]", part)
     )
     return [piece for piece in dict.fromkeys(pieces) if len(piece) >= 30 and text.count(piece) == 1]
 
 
-def test_the_book_has_student_sources_and_notebooks_without_solutions(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "student"
-    editions.student_source(ROOT / "book", out)
-    status = colab.main([], root=out)
-    assert status == 0, capsys.readouterr().err
+def source(copy: str) -> str:
+    return "\n".join("".join(cell["source"]) for cell in json.loads(copy)["cells"])
+
+
+def test_student_notebooks_hold_no_solution_and_the_full_ones_all() -> None:
+    """Sentences of the solutions are looked for in both, so the search can fail."""
     chapters, looked_for = 0, 0
     for page in sorted((ROOT / "book").glob("*.md")):
-        told = sentences(page)
+        told, copy = sentences(page), page.with_suffix(".ipynb")
+        if not copy.is_file():
+            continue
         chapters += bool(told)
         looked_for += len(told)
-        for copy in (out / "book" / page.name, out / "book" / f"{page.stem}.ipynb"):
-            if not copy.is_file():
-                continue
-            text = copy.read_text(encoding="utf-8")
-            if copy.suffix == ".ipynb":
-                text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
-                assert "## Solutions" not in text
-            assert [piece for piece in told if piece in text] == [], copy.name
-            assert text.count("xercise") > 0 or not told
+        full = copy.read_text(encoding="utf-8")
+        left = source(editions.without_solutions(full))
+        assert sum(piece in source(full) for piece in told) >= 0.9 * len(told), page.name
+        assert [piece for piece in told if piece in left] == [], copy.name
+        assert "## Solutions" not in left and ("xercise" in left or not told)
+        assert ("## References" in left) == ("## References" in source(full))
     assert chapters >= 9 and looked_for > 200
-
-
-def test_sentences_of_solutions_would_be_found_in_the_full_notebooks() -> None:
-    """The search of the test above can fail."""
-    for page in sorted((ROOT / "book").glob("*.md")):
-        told, copy = sentences(page), page.with_suffix(".ipynb")
-        if told and copy.is_file():
-            cells = json.loads(copy.read_text(encoding="utf-8"))["cells"]
-            text = "\n".join("".join(cell["source"]) for cell in cells)
-            assert sum(piece in text for piece in told) > 0.9 * len(told), page.name
-            assert text.index("## Solutions") < min(
-                text.index(piece) for piece in told if piece in text
-            ), page.name
 
 
 # The editions, built ----------------------------------------------------------
@@ -397,9 +325,10 @@ def test_student_edition_holds_no_solution_anywhere(student: Path) -> None:
     )
     index = (student / "index.html").read_text(encoding="utf-8")
     assert not (student / "teaching.html").exists() and "teaching.html" not in index + page
-    assert "Teaching with dogs, the page or The rubric" in re.sub(
-        r"<[^>]*>|\s+", " ", index
-    ).replace("  ", " ")
+    text = " ".join(re.sub(r"<[^>]*>", " ", index).split())
+    for written, shown in LINKS.items():
+        assert f"[{shown}]" in text, written
+    assert "Bring a bone" in text and "colab.research" not in index
     search = (student / "searchindex.js").read_text(encoding="utf-8")
     assert '"bone"' in search or "bone:" in search
     assert "marrow" not in search and "paw" not in search
@@ -407,7 +336,9 @@ def test_student_edition_holds_no_solution_anywhere(student: Path) -> None:
 
 def test_student_edition_offers_its_own_notebook(student: Path) -> None:
     page = (student / "dogs.html").read_text(encoding="utf-8")
-    assert 'href="_sources/dogs.ipynb"' in page and 'href="_sources/dogs.md"' in page
+    assert 'href="_sources/dogs.ipynb"' in page and "dogs.md" not in page
+    assert "_sources/" not in (student / "index.html").read_text(encoding="utf-8")
+    assert [path.name for path in (student / "_sources").iterdir()] == ["dogs.ipynb"]
     notebook = json.loads((student / "_sources" / "dogs.ipynb").read_text(encoding="utf-8"))
     text = "\n".join("".join(cell["source"]) for cell in notebook["cells"])
     assert "**Exercise 2 (By code).** Count the bones." in text and "your code here" in text

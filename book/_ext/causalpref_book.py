@@ -7,7 +7,6 @@ import importlib.metadata
 import importlib.util
 import os
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ import altair
 import vl_convert
 from cards import RESULTS, chapter_list, table_data, time_line
 from docutils import nodes
-from docutils.statemachine import StringList
+from public_names import first_used
+from sources import statements
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinxcontrib.bibtex.plugin import register_plugin
 from sphinxcontrib.bibtex.style.referencing import BracketStyle
 from sphinxcontrib.bibtex.style.referencing.author_year import AuthorYearReferenceStyle
@@ -29,33 +29,19 @@ logger = logging.getLogger(__name__)
 LIBRARIES = ("altair", "matplotlib", "myst-nb", "numpy", "pandas", "scikit-learn", "scipy", "torch")
 
 
-def _round() -> BracketStyle:
-    return BracketStyle(left="(", right=")")
-
-
-@dataclass
 class AuthorYearRound(AuthorYearReferenceStyle):
     """Citations by author and year in round brackets."""
 
-    bracket_parenthetical: BracketStyle = field(default_factory=_round)
-    bracket_textual: BracketStyle = field(default_factory=_round)
-    bracket_author: BracketStyle = field(default_factory=_round)
-    bracket_year: BracketStyle = field(default_factory=_round)
+    def __init__(self) -> None:
+        brackets = ("parenthetical", "textual", "author", "year")
+        super().__init__(**{f"bracket_{b}": BracketStyle(left="(", right=")") for b in brackets})
 
 
 def results_key(book: Path) -> str:
     """Hash what a chapter's outputs depend on besides its own cells.
 
-    Parameters
-    ----------
-    book : Path
-        Folder of the book; ``results/`` in it holds recorded results.
-
-    Returns
-    -------
-    str
-        Sixteen hexadecimal digits: sources of the installed ``causalpref``,
-        recorded results, versions of libraries, ``CAUSALPREF_DATA``.
+    That is: sources of the installed ``causalpref``, recorded results in the
+    book's folder, versions of libraries, ``CAUSALPREF_DATA``.
     """
     digest = hashlib.sha256(os.environ.get("CAUSALPREF_DATA", "").encode())
     for library in LIBRARIES:
@@ -84,35 +70,67 @@ def prepare(app: Sphinx, config: Config) -> None:
     config.nb_execution_cache_path = str(cache)
 
 
-def card_time(
-    name: str,
-    rawtext: str,
-    text: str,
-    lineno: int,
-    inliner: Any,
-    options: Any = None,
-    content: Any = (),
-) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+class CardTime(SphinxRole):
     """Role that says how long the page takes; see `cards.time_line`."""
-    env = inliner.document.settings.env
-    book = Path(env.srcdir)
-    for table in RESULTS:
-        env.note_dependency(str(book / table))
-    return [nodes.Text(time_line(book, env.docname, text))], []
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Write the sentence."""
+        book = Path(self.env.srcdir)
+        for table in RESULTS:
+            self.env.note_dependency(str(book / table))
+        return [nodes.Text(time_line(book, self.env.docname, self.text))], []
 
 
-class ChapterList(SphinxDirective):
-    """The parts of the book with the question of every chapter; see `cards.chapter_list`."""
+class FromPages(SphinxDirective):
+    """What follows from the sources of all pages, parsed as part of this one."""
+
+    def text(self, book: Path) -> str:
+        """What to parse."""
+        raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
-        """Parse the list as part of the page."""
+        """Parse it, again when a page has changed."""
         book = Path(self.env.srcdir)
         for page in self.env.found_docs:
             self.env.note_dependency(str(book / f"{page}.md"))
-        text = chapter_list(book, self.env.found_docs)
-        found = nodes.container(classes=["chapter-list"])
-        self.state.nested_parse(StringList(text.split("\n"), self.get_source_info()[0]), 0, found)
-        return [found]
+        return self.parse_text_to_nodes(self.text(book))
+
+
+class ChapterList(FromPages):
+    """The parts of the book with the question of every chapter; see `cards.chapter_list`."""
+
+    def text(self, book: Path) -> str:
+        """The list."""
+        return chapter_list(book, self.env.found_docs)
+
+    def run(self) -> list[nodes.Node]:
+        """Keep it together, for its style."""
+        return [nodes.container("", *super().run(), classes=["chapter-list"])]
+
+
+class Statements(FromPages):
+    """A table of all definitions, assumptions and propositions.
+
+    The domain index of sphinx-proof knows neither their titles nor their order.
+    """
+
+    def text(self, book: Path) -> str:
+        """The table."""
+        rows = (
+            f"| {{prf:ref}}`{label}` | {title} | {{doc}}`{page}` |"
+            for page, _, label, title in statements(book)
+        )
+        return "\n".join(["| | says | in |", "|---|---|---|", *rows])
+
+
+class FirstUsed(FromPages):
+    """The names of the package that this chapter is the first to use."""
+
+    def text(self, book: Path) -> str:
+        """The sentence, or nothing."""
+        names = first_used(book).get(self.env.docname, [])
+        links = ", ".join(f"{{py:obj}}`~{name}`" for name in names)
+        return f"From the package, used here for the first time: {links}." if names else ""
 
 
 def doi_handle(app: Sphinx, uri: str) -> str | None:
@@ -187,11 +205,13 @@ def choose_scripts(
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension."""
-    for extension in ("editions", "offline", "pdf"):
+    for extension in ("editions", "offline", "pdf", "public_names"):
         app.setup_extension(extension)
     register_plugin("sphinxcontrib.bibtex.style.referencing", "author_year_round", AuthorYearRound)
-    app.add_role("card-time", card_time)
+    app.add_role("card-time", CardTime())
     app.add_directive("chapter-list", ChapterList)
+    app.add_directive("first-used", FirstUsed)
+    app.add_directive("statements", Statements)
     app.connect("linkcheck-process-uri", doi_handle)
     app.connect("doctree-resolved", caption_tables)
     app.connect("config-inited", prepare)

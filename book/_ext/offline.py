@@ -9,17 +9,14 @@ page of this book takes the texts from ``_static/search_text.js`` instead.
 
 from __future__ import annotations
 
-import argparse
-import html
 import json
 import re
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bs4 import BeautifulSoup, NavigableString, Tag
+from bs4 import BeautifulSoup, NavigableString
 from sphinx.application import Sphinx
 
 LOAD = """\
@@ -36,85 +33,46 @@ ANSWER = """\
   };
 })();
 """
-SILENT = ("script", "style", "svg", "button", "form")
 
 
 def search_text(page: str) -> str:
-    """Reduce a page to what the search's summaries are cut from.
-
-    Parameters
-    ----------
-    page : str
-        HTML of a built page.
-
-    Returns
-    -------
-    str
-        The text of its main part, in sections that keep their ids.
-    """
+    """Text of a page's main part, in sections that keep their ids: what summaries are cut from."""
     article = BeautifulSoup(page, "html.parser").select_one("article.bd-article")
-    return "" if article is None else f'<div role="main">{"".join(_texts(article))}</div>'
+    if article is None:
+        return ""
+    for part in article.select("script, style, svg, button, form, .headerlink"):
+        part.decompose()
+    for comment in article.find_all(string=lambda text: type(text) is not NavigableString):
+        comment.extract()
+    for tag in article.find_all(lambda tag: tag.name != "section"):
+        tag.unwrap()
+    text = re.sub(r"\s+", " ", article.decode_contents())
+    return f'<div role="main">{text}</div>'
 
 
-def _texts(tag: Tag) -> Iterator[str]:
-    for child in tag.children:
-        if type(child) is NavigableString:
-            yield html.escape(re.sub(r"\s+", " ", child), quote=False)
-        elif (
-            isinstance(child, Tag)
-            and child.name not in SILENT
-            and "headerlink" not in (child.get("class") or ())
-        ):
-            inner = "".join(_texts(child))
-            anchor = child.get("id") if child.name == "section" else None
-            yield f'<section id="{html.escape(str(anchor))}">{inner}</section>' if anchor else inner
-
-
-def ask_for_text(
-    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
-) -> None:
+def ask_for_text(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
     """Let the search page load the texts where it is opened as a file."""
-    if pagename == "search":
+    if page == "search":
         app.add_js_file(None, body=LOAD)
 
 
 def write_text(app: Sphinx, exception: Exception | None) -> None:
     """Write the texts of all pages beside the site's scripts."""
-    if exception is not None or app.builder.name != "html":
-        return
-    texts = {}
-    for doc in sorted(app.env.found_docs):
-        page = Path(app.outdir) / f"{doc}.html"
-        texts[f"{doc}.html"] = search_text(page.read_text(encoding="utf-8"))
-    script = ANSWER % json.dumps(texts, ensure_ascii=False, indent=0)
-    (Path(app.outdir) / "_static" / "search_text.js").write_text(script, encoding="utf-8")
+    if exception is None and app.builder.name == "html":
+        out = Path(app.outdir)
+        texts = {
+            f"{doc}.html": search_text((out / f"{doc}.html").read_text(encoding="utf-8"))
+            for doc in sorted(app.env.found_docs)
+        }
+        script = ANSWER % json.dumps(texts, ensure_ascii=False, indent=0)
+        (out / "_static" / "search_text.js").write_text(script, encoding="utf-8")
 
 
 def pack(site: Path, file: Path) -> int:
-    """Pack a built site; the same site gives the same bytes.
-
-    Parameters
-    ----------
-    site : Path
-        Folder of the built site.
-    file : Path
-        Zip to write. Its files lie in one folder that has the zip's name.
-
-    Returns
-    -------
-    int
-        Number of files packed.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no built site in the folder.
-    """
+    """Pack a built site into one folder of a zip, the same bytes each time; return the count."""
     if not (site / "index.html").is_file():
         raise FileNotFoundError(f"{site} holds no index.html: build the book first (make book)")
-    paths = [
-        path for path in sorted(site.rglob("*")) if path.is_file() and path.name != ".buildinfo"
-    ]
+    paths = [p for p in sorted(site.rglob("*")) if p.is_file() and p.name != ".buildinfo"]
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as out:
         for path in paths:
             info = zipfile.ZipInfo(f"{file.stem}/{path.relative_to(site).as_posix()}")
@@ -123,21 +81,16 @@ def pack(site: Path, file: Path) -> int:
     return len(paths)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: list[str]) -> int:
     """Run the command: pack a site."""
-    parser = argparse.ArgumentParser(
-        description="Pack the built site into a zip that can be read from a folder."
-    )
-    parser.add_argument("site", type=Path, help="folder of the built site")
-    parser.add_argument("file", type=Path, help="zip to write")
-    args = parser.parse_args(argv)
+    site, file = map(Path, argv)
     try:
-        count = pack(args.site, args.file)
+        count = pack(site, file)
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 1
-    size = args.file.stat().st_size / 1e6
-    print(f"{args.file}: {count} files, {size:.1f} MB; unpack and open index.html")
+    size = file.stat().st_size / 1e6
+    print(f"{file}: {count} files, {size:.1f} MB; unpack and open index.html")
     return 0
 
 
@@ -149,4 +102,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
