@@ -401,3 +401,25 @@ def test_example_3_support_is_thin():
     assert odd == pytest.approx(np.arccos(0.99) / np.pi, abs=0.006)
     z = EXAMPLES["3b"].simulator.sample(20_000, seed=0).response_latents
     assert z.min(axis=1).mean() == pytest.approx((1 - 0.9) / 4, abs=0.006)
+
+
+@pytest.mark.parametrize(
+    ("dials", "error", "says"),
+    [
+        ({"reward": 3}, TypeError, r"reward is 3 \(int\), expected a function r\(z_x, z_t, c\)"),
+        ({"reward": [1.0, 2.0]}, TypeError, r"reward is \[1.0, 2.0\] \(list\)"),
+        ({"response_latents": ["z"]}, TypeError, r"response_latents\[0\] is 'z' \(str\)"),
+        ({"prompt_latents": Latent("x")}, TypeError, "prompt_latents is one Latent"),
+        ({"response_latents": (Latent("z"),) * 2}, ValueError, "two latents of one name: z, z"),
+        ({"hole": True}, TypeError, "hole is True"),
+    ],
+)
+def test_a_wrong_type_is_refused_at_once(dials, error, says):
+    with pytest.raises(error, match=says):
+        Simulator(**{"reward": linear_reward([1, 1]), **dials})
+
+
+def test_drawn_data_carry_the_names_of_the_latents():
+    data = Simulator(linear_reward([1, 1]), prompt_latents=(Latent("topic"),)).sample(20, seed=0)
+    assert data.names["response_latents"] == ("z1", "z2")
+    assert data.names_of("prompt_latents") == ["topic"]

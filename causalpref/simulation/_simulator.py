@@ -314,8 +314,10 @@ class Simulator:
     ------
     ValueError
         A dial that no model can have: a matrix that is no correlation matrix, rho outside
-        [0, 1], shares that do not sum to 1, effects that leave no variance; the message names
-        the dial and the reason.
+        [0, 1], shares that do not sum to 1, effects that leave no variance, two latents of one
+        name; the message names the dial and the reason.
+    TypeError
+        A reward or hole that cannot be called, or a latent that is no :class:`Latent`.
     """
 
     reward: Reward
@@ -337,8 +339,11 @@ class Simulator:
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)
-        put("response_latents", tuple(self.response_latents))
-        put("prompt_latents", tuple(self.prompt_latents))
+        _callable("reward", self.reward, "r(z_x, z_t, c), such as linear_reward([1, -1])")
+        if self.hole is not None:
+            _callable("hole", self.hole, "hole(z_x, z_t, z_t_prime)")
+        for name in ("response_latents", "prompt_latents"):
+            put(name, _latents(name, getattr(self, name)))
         m, k = len(self.response_latents), len(self.prompt_latents)
         if m == 0:
             raise ValueError("response_latents is empty: rewards need at least one Z^T")
@@ -555,6 +560,10 @@ class Simulator:
             prompt_latents=z_x if z_x.shape[1] else None,
             response_latents=z,
             embeddings=embeddings,
+            names={
+                "response_latents": [latent.name for latent in self.response_latents],
+                "prompt_latents": [latent.name for latent in self.prompt_latents],
+            },
             source=self.name,
             simulated=True,
         )
@@ -758,6 +767,24 @@ class Simulator:
         one = np.exp(np.minimum(0, _minus(self._log_win(after), self._log_win(before))))
         zero = -np.expm1(np.minimum(0, _minus(self._log_win(-after), self._log_win(-before))))
         return np.where(data.label == 1, one, zero)
+
+
+def _callable(name: str, value: Any, form: str) -> None:
+    if not callable(value):
+        raise TypeError(f"{name} is {value!r} ({type(value).__name__}), expected a function {form}")
+
+
+def _latents(name: str, values: Any) -> tuple[Latent, ...]:
+    if isinstance(values, Latent):
+        raise TypeError(f"{name} is one Latent: give a sequence, ({values!r},)")
+    values = tuple(values)
+    for i, value in enumerate(values):
+        if not isinstance(value, Latent):
+            raise TypeError(f"{name}[{i}] is {value!r} ({type(value).__name__}), expected a Latent")
+    words = [latent.name for latent in values]
+    if len(set(words)) < len(words):
+        raise ValueError(f"{name} holds two latents of one name: {', '.join(words)}")
+    return values
 
 
 def _minus(a: np.ndarray, b: np.ndarray) -> np.ndarray:
