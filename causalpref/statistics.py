@@ -1,11 +1,16 @@
 """Statistics, once: fits, cluster-robust inference, tests, folds and resampling.
 
-Arrays in, arrays or small frozen results out. Nothing here knows of preferences. ``clusters``
-holds a value for each row; rows with equal values may depend on one another.
+Arrays in, arrays or small frozen results out. Nothing here knows of preferences.
+
+``clusters`` has one value for each row, shape (n,): rows with equal values may depend on one
+another. Where two kinds of clusters cross (prompts and annotators, say), it has two columns,
+shape (n, 2), and variances are those of Cameron, Gelbach & Miller (2011), "Robust inference with
+multiway clustering": the two one-way variances, less the one by both at once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +18,25 @@ from scipy import special, stats
 
 __all__ = [
     "Estimate",
-    "LogisticFit",
+    "LinearFit",
+    "Minimum",
     "ScoreTest",
     "auc",
     "auc_interval",
+    "cluster_bootstrap",
+    "cluster_covariance",
+    "cluster_mean",
+    "cluster_permutations",
     "cluster_proportion",
     "cluster_sums",
+    "correlation_interval",
     "distinct",
     "folds",
     "holm",
     "logistic_fit",
+    "newton",
+    "permutation_p_value",
+    "projected",
     "ridge_scores",
     "score_test",
     "standardised",
@@ -34,6 +48,8 @@ WIDEST = 256
 """Columns that a fit works with; wider features are projected to this many first."""
 TINY = 1e-9
 """A spread below this share of the largest value is rounding."""
+Z95 = 1.96
+"""Half the width of a 95 % normal interval in standard errors, where no level is asked for."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,7 @@ class Estimate:
     se : float
         Standard error; NaN where the interval does not come from one.
     n : int
-        Observations that it rests on.
+        Rows that it rests on.
     """
 
     value: float
@@ -59,15 +75,53 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class LogisticFit:
-    """A logistic regression.
+class Minimum:
+    """Where a loss is smallest.
+
+    Parameters
+    ----------
+    at : array, shape (d,)
+    loss : float
+    converged : bool
+        False if the steps were still moving when their number ran out.
+    """
+
+    at: np.ndarray
+    loss: float
+    converged: bool
+
+
+@dataclass(frozen=True)
+class LinearFit:
+    """Weights of a linear predictor, fitted by maximum likelihood or with a ridge.
 
     Parameters
     ----------
     weights : array, shape (d,)
+    covariance : array, shape (d, d)
+    loss : float
+        Mean negative log-likelihood, nats a row.
+    converged : bool
+    separated : bool
+        Along some direction the labels are predicted perfectly, or nearly so: no finite weights
+        fit best. Never with a ridge, which keeps the weights finite.
     """
 
     weights: np.ndarray
+    covariance: np.ndarray
+    loss: float
+    converged: bool = True
+    separated: bool = False
+
+    @property
+    def se(self) -> np.ndarray:
+        """Standard errors of the weights, shape (d,)."""
+        return np.sqrt(np.diag(self.covariance))
+
+    def interval(self, level: float = 0.95) -> np.ndarray:
+        """Normal intervals, shape (d, 2)."""
+        half = stats.norm.ppf((1 + level) / 2) * self.se
+        return np.stack([self.weights - half, self.weights + half], axis=1)
 
 
 @dataclass(frozen=True)
@@ -81,6 +135,7 @@ class ScoreTest:
     df : int
         Degrees of freedom: independent directions among the added columns.
     p_value : float
+        From Hotelling's F, which is exact for normal scores of few clusters.
     z : array, shape (q,)
         For each added column alone.
     """
@@ -94,10 +149,19 @@ class ScoreTest:
 # -- features ----------------------------------------------------------------
 
 
-def standardised(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def projected(
+    x: np.ndarray, width: int = WIDEST, *, seed: int | np.random.Generator = 0
+) -> np.ndarray:
+    """Columns projected at random to ``width`` of them; as they are if there are no more."""
+    if x.shape[1] <= width:
+        return x
+    rng = np.random.default_rng(seed)
+    return x @ (rng.standard_normal((x.shape[1], width)) / np.sqrt(x.shape[1]))
+
+
+def standardised(x: np.ndarray, *, seed: int | np.random.Generator = 0) -> np.ndarray:
     """Columns of mean 0 and standard deviation 1; constant ones dropped, many ones projected."""
-    if x.shape[1] > WIDEST:
-        x = x @ (rng.standard_normal((x.shape[1], WIDEST)) / np.sqrt(x.shape[1]))
+    x = projected(x, seed=seed)
     sd = x.std(axis=0)
     keep = sd > TINY * np.abs(x).max(axis=0, initial=0)
     return (x[:, keep] - x[:, keep].mean(axis=0)) / sd[keep]
@@ -125,17 +189,17 @@ def distinct(x: np.ndarray) -> np.ndarray:
     return x[:, keep]
 
 
-# -- folds ---
+# -- out-of-fold scores ------------------------------------------------------
 
 
-def folds(clusters: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """The fold, 0 to k - 1, of each row, shape (n,); rows of one cluster share it."""
+def folds(clusters: np.ndarray, k: int, *, seed: int | np.random.Generator = 0) -> np.ndarray:
+    """The fold, 0 to k - 1, of each row, shape (n,); rows of one cluster share it.
+
+    Folds hold equally many clusters, give or take one; there are no more folds than clusters.
+    """
     values, member = np.unique(clusters, return_inverse=True)
     k = min(k, len(values))
-    return rng.permutation(np.arange(len(values)) % k)[member]
-
-
-# -- ridge scores ----------------------------------------------------------
+    return np.random.default_rng(seed).permutation(np.arange(len(values)) % k)[member]
 
 
 def ridge_scores(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> np.ndarray:
@@ -178,53 +242,133 @@ def auc(score: np.ndarray, positive: np.ndarray) -> np.ndarray:
 
 
 def auc_interval(score: np.ndarray, positive: np.ndarray) -> Estimate:
-    """AUC with its 95 % interval on the logit scale, standard error by DeLong et al. (1988)."""
+    """AUC with its 95 % interval on the logit scale, standard error by DeLong et al. (1988).
+
+    Parameters
+    ----------
+    score : array, shape (n,)
+    positive : array of bool, shape (n,)
+
+    Returns
+    -------
+    Estimate
+        Where every positive ranks above every negative there is no spread to estimate from: the
+        end inside (0, 1) is then that of a sample with one pair in the wrong order.
+    """
     ones, zeros = score[positive], score[~positive]
     rank, n1, n0 = stats.rankdata(score), len(ones), len(zeros)
     above = (rank[positive] - stats.rankdata(ones)) / n0  # share of zeros below each one
     below = 1 - (rank[~positive] - stats.rankdata(zeros)) / n1
     area = float(above.mean())
     variance = sum(np.var(v, ddof=1) / len(v) if len(v) > 1 else 0.25 for v in (above, below))
-    # all ranked right: no spread to estimate from; take that of one pair in the wrong order
     p = np.clip(area, 0.5 / max(n1, n0, 1), 1 - 0.5 / max(n1, n0, 1))
-    half = 1.96 * max(np.sqrt(variance), 1 / (n1 * n0)) / (p * (1 - p))
+    half = Z95 * max(np.sqrt(variance), 1 / (n1 * n0)) / (p * (1 - p))
     low, high = special.expit(special.logit(p) + np.array([-half, half]))
     return Estimate(
         area, float(min(low, area)), float(max(high, area)), float(np.sqrt(variance)), len(score)
     )
 
 
-# -- logistic fits ---------------------------------------------------------
+# -- fits --------------------------------------------------------------------
+
+
+def newton(
+    loss: Callable[[np.ndarray], float],
+    derivatives: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    start: np.ndarray,
+    *,
+    most: int = 100,
+    tolerance: float = 1e-10,
+) -> Minimum:
+    """The minimum of a smooth convex loss by Newton's method; a step that overshoots is halved.
+
+    Parameters
+    ----------
+    loss : callable
+        Of weights, shape (d,).
+    derivatives : callable
+        Gradient, shape (d,), and curvature, shape (d, d), of the loss at some weights. The
+        expected curvature makes it Fisher scoring. A singular one gives the shortest step.
+    start : array, shape (d,)
+    most : int
+        Steps.
+    tolerance : float
+        A step that moves no weight by more than this is the last.
+    """
+    w = np.array(start, dtype=float)
+    value = loss(w)
+    for _ in range(most):
+        gradient, curvature = derivatives(w)
+        step = np.linalg.lstsq(curvature, -gradient, rcond=1e-12)[0]
+        size = 1.0
+        while (new := loss(w + size * step)) > value + 1e-12 * max(abs(value), 1) and size > 1e-8:
+            size /= 2
+        w, value = w + size * step, new
+        if np.abs(size * step).max(initial=0) < tolerance:
+            return Minimum(w, float(value), True)
+    return Minimum(w, float(value), False)
 
 
 def logistic_fit(
-    x: np.ndarray, y: np.ndarray, *, ridge: float = 0.0, offset: float | np.ndarray = 0.0
-) -> LogisticFit:
-    """Weights of a logistic regression with an L2 penalty of ridge / 2 |w|^2, by Newton's method.
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    ridge: float = 0.0,
+    offset: float | np.ndarray = 0.0,
+    clusters: np.ndarray | None = None,
+) -> LinearFit:
+    """Logistic regression P(y = 1) = sigmoid(x w + offset), without an intercept.
 
-    Always finite when ``ridge`` is positive, whatever the labels.
+    Parameters
+    ----------
+    x : array, shape (n, d)
+    y : array of {0, 1}, shape (n,)
+    ridge : float
+        Penalty of ridge / 2 |w|^2. If positive, the weights are finite whatever the labels, and
+        ``covariance`` is that of the Laplace approximation under a normal prior of variance
+        1 / ridge.
+    offset : float or array, shape (n,)
+    clusters : array, shape (n,) or (n, 2), optional
+        For a covariance that is robust to dependence within clusters (:func:`cluster_covariance`,
+        between two inverses of the curvature). Default: the inverse of the curvature.
     """
-    w = np.zeros(x.shape[1])
     penalty = ridge * np.eye(x.shape[1])
     sign = 1 - 2 * y
 
-    def loss(w: np.ndarray) -> float:
-        return np.logaddexp(0, sign * (x @ w + offset)).sum() + ridge / 2 * w @ w
+    def nll(w: np.ndarray) -> float:
+        return np.logaddexp(0, sign * (x @ w + offset)).sum()
 
-    value = loss(w)
-    for _ in range(50):
+    def derivatives(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         p = special.expit(x @ w + offset)
-        gradient = x.T @ (y - p) - ridge * w
-        step = np.linalg.lstsq((x * (p * (1 - p))[:, None]).T @ x + penalty, gradient, rcond=1e-12)[
-            0
-        ]
-        size = 1.0
-        while (new := loss(w + size * step)) > value + 1e-12 * abs(value) and size > 1e-8:
-            size /= 2
-        w, value = w + size * step, new
-        if np.abs(size * step).max(initial=0) < 1e-9:
-            break
-    return LogisticFit(w)
+        return x.T @ (p - y) + ridge * w, (x * (p * (1 - p))[:, None]).T @ x + penalty
+
+    found = newton(lambda w: nll(w) + ridge / 2 * w @ w, derivatives, np.zeros(x.shape[1]))
+    w, curvature = found.at, derivatives(found.at)[1]
+    regular = np.linalg.matrix_rank(curvature, hermitian=True) == len(curvature)
+    covariance = np.linalg.inv(curvature) if regular else np.linalg.pinv(curvature, hermitian=True)
+    if clusters is not None:
+        scores = x * (y - special.expit(x @ w + offset))[:, None]
+        covariance = covariance @ cluster_covariance(scores, clusters) @ covariance
+    return LinearFit(
+        w,
+        covariance,
+        float(nll(w) / max(len(x), 1)),
+        found.converged,
+        ridge == 0 and _smallest_share(curvature, x.T @ x) < 1e-7,
+    )
+
+
+def _smallest_share(a: np.ndarray, b: np.ndarray) -> float:
+    """The smallest of v'a v / v'b v over directions in which b is not 0."""
+    values, vectors = np.linalg.eigh(b)
+    keep = values > 1e-12 * values.max(initial=0)
+    if not keep.any():
+        return np.inf
+    root = vectors[:, keep] / np.sqrt(values[keep])
+    return float(np.linalg.eigvalsh(root.T @ a @ root)[0])
+
+
+# -- cluster-robust inference ------------------------------------------------
 
 
 def cluster_sums(values: np.ndarray, clusters: np.ndarray) -> np.ndarray:
@@ -237,31 +381,220 @@ def cluster_sums(values: np.ndarray, clusters: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(member, weights=v) for v in values.T], axis=1)
 
 
+def _crossed(clusters: np.ndarray, n: int) -> list[np.ndarray]:
+    """Numbers of the clusters of each row: one array, or two and their intersection."""
+    clusters = np.asarray(clusters)
+    if clusters.shape not in ((n,), (n, 2)):
+        raise ValueError(f"clusters has shape {clusters.shape}, expected ({n},) or ({n}, 2)")
+    if clusters.ndim == 1:
+        return [np.unique(clusters, return_inverse=True)[1]]
+    a, b = (np.unique(column, return_inverse=True)[1] for column in clusters.T)
+    return [a, b, np.unique(a * (b.max(initial=0) + 1) + b, return_inverse=True)[1]]
+
+
+def _fewest(crossed: list[np.ndarray]) -> int:
+    return min(int(member.max(initial=-1)) + 1 for member in crossed)
+
+
+def cluster_covariance(
+    scores: np.ndarray, clusters: np.ndarray, *, small_sample: bool = True
+) -> np.ndarray:
+    """Covariance of the sum of rows of mean 0 that may depend on one another within clusters.
+
+    The middle of a sandwich: with the inverse B of a likelihood's curvature and the scores of
+    its rows, B @ cluster_covariance(scores, clusters) @ B is the robust covariance of the fit.
+
+    Parameters
+    ----------
+    scores : array, shape (n,) or (n, d)
+    clusters : array, shape (n,) or (n, 2)
+    small_sample : bool
+        Multiply by G / (G - 1) for G clusters.
+
+    Returns
+    -------
+    array, shape () or (d, d)
+        Two-way covariances are made positive semi-definite: negative eigenvalues become 0
+        (Cameron, Gelbach & Miller, 2011, section 2.3).
+
+    Raises
+    ------
+    ValueError
+        Clusters that do not go with the scores.
+    """
+
+    def one_way(member: np.ndarray) -> np.ndarray:
+        sums = cluster_sums(scores, member)
+        factor = len(sums) / max(len(sums) - 1, 1) if small_sample else 1.0
+        return np.asarray(sums.T @ sums * factor)
+
+    parts = [one_way(member) for member in _crossed(clusters, len(scores))]
+    if len(parts) == 1:
+        return parts[0]
+    total = parts[0] + parts[1] - parts[2]
+    if total.ndim == 0:
+        return np.maximum(total, 0)
+    values, vectors = np.linalg.eigh(total)
+    return total if (values >= 0).all() else (vectors * np.maximum(values, 0)) @ vectors.T
+
+
+def cluster_mean(
+    values: np.ndarray, clusters: np.ndarray, *, small_sample: bool = True
+) -> Estimate:
+    """Mean with a cluster-robust standard error and a 95 % normal interval.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+    clusters : array, shape (n,) or (n, 2)
+    small_sample : bool
+        See :func:`cluster_covariance`.
+
+    Returns
+    -------
+    Estimate
+        Standard error and interval are NaN when all rows are in one cluster.
+
+    Raises
+    ------
+    ValueError
+        Clusters that do not go with the values, or no values.
+    """
+    values = np.asarray(values, dtype=float)
+    n = len(values)
+    if n == 0:
+        raise ValueError("there are no values to take the mean of")
+    mean = float(values.mean())
+    variance = cluster_covariance(values - mean, clusters, small_sample=small_sample)
+    se = float(np.sqrt(variance)) / n if _fewest(_crossed(clusters, n)) > 1 else np.nan
+    return Estimate(mean, mean - Z95 * se, mean + Z95 * se, se, n)
+
+
 def cluster_proportion(values: np.ndarray, clusters: np.ndarray) -> Estimate:
     """Mean of numbers in [0, 1] with a 95 % Wilson interval at the effective sample size.
 
-    The effective size divides n by the design effect of the clusters, so that rows of one
-    cluster do not count as independent.
+    The effective size divides n by the design effect of the clusters, which is at least 1, so that
+    rows of one cluster do not count as independent. If all values are 0 or all are 1, each cluster
+    counts as one row.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+    clusters : array, shape (n,) or (n, 2)
     """
     n = len(values)
     p = float(values.mean())
-    sums = cluster_sums(values - p, clusters)
-    g = len(sums)
     plain = p * (1 - p) / n
-    robust = (sums**2).sum() / n**2 * g / max(g - 1, 1)
-    size = n / max(1.0, robust / plain) if plain > 1e-12 else g
+    if plain > 1e-12:
+        robust = float(cluster_covariance(values - p, clusters)) / n**2
+        size = n / max(1.0, robust / plain)
+    else:
+        size = _fewest(_crossed(clusters, n))
     return Estimate(p, *wilson_interval(p, size), n=n)
 
 
-def wilson_interval(p: float, n: float) -> tuple[float, float]:
-    """The 95 % Wilson interval of a proportion p among n."""
-    z = 1.959964
+def cluster_bootstrap(
+    values: np.ndarray,
+    clusters: np.ndarray,
+    *,
+    seed: int | np.random.Generator = 0,
+    level: float = 0.95,
+    draws: int = 2000,
+) -> Estimate:
+    """Mean with a percentile interval from a bootstrap over whole clusters.
+
+    Parameters
+    ----------
+    values : array of float, shape (n,)
+    clusters : array, shape (n,)
+    seed : int or numpy.random.Generator
+    level : float
+        Nominal coverage.
+    draws : int
+        Bootstrap samples.
+
+    Raises
+    ------
+    ValueError
+        No values, lengths that differ, or fewer than two clusters.
+    """
+    values, clusters = np.asarray(values, dtype=float), np.asarray(clusters)
+    if values.shape != clusters.shape or values.ndim != 1 or len(values) == 0:
+        raise ValueError(
+            f"values {values.shape} and clusters {clusters.shape} must be two "
+            "vectors of one length above 0"
+        )
+    _, member = np.unique(clusters, return_inverse=True)
+    n = member.max() + 1
+    if n < 2:
+        raise ValueError("all values are in one cluster: there is nothing to redraw")
+    sums = np.bincount(member, weights=values)
+    counts = np.bincount(member).astype(float)
+    rng = np.random.default_rng(seed)
+    means = np.empty(draws)
+    for i in range(draws):
+        weight = np.bincount(rng.integers(0, n, n), minlength=n)
+        means[i] = weight @ sums / (weight @ counts)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(float(values.mean()), float(low), float(high), float(means.std()), len(values))
+
+
+# -- intervals ---------------------------------------------------------------
+
+
+def wilson_interval(
+    p: float | np.ndarray, n: float | np.ndarray, *, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Low and high end of the Wilson interval of a proportion p among n; arrays or numbers."""
+    z = stats.norm.ppf((1 + level) / 2)
+    p, n = np.asarray(p, dtype=float), np.asarray(n, dtype=float)
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(max(p * (1 - p), 0) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return (
-        0.0 if p == 0 else float(max(centre - half, 0)),
-        1.0 if p == 1 else float(min(centre + half, 1)),
-    )
+    half = z * np.sqrt(np.maximum(p * (1 - p), 0) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    low = np.where(p == 0, 0.0, np.maximum(centre - half, 0))
+    high = np.where(p == 1, 1.0, np.minimum(centre + half, 1))
+    return low[()], high[()]
+
+
+def correlation_interval(r: float, n: int) -> tuple[float, float]:
+    """Low and high end of the 95 % interval of a correlation of n rows, by Fisher's z."""
+    half = Z95 / np.sqrt(max(n - 3, 1))
+    z = np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12))
+    return float(np.tanh(z - half)), float(np.tanh(z + half))
+
+
+# -- tests -------------------------------------------------------------------
+
+
+def cluster_permutations(
+    values: np.ndarray, clusters: np.ndarray, draws: int, *, seed: int | np.random.Generator = 0
+) -> np.ndarray:
+    """Values as they are, then ``draws`` times permuted: shape (n, 1 + draws).
+
+    Where every cluster has one value, the values of whole clusters are permuted; else those of
+    single rows, since what varies within clusters was assigned to rows.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+    clusters : array, shape (n,)
+    draws : int
+    seed : int or numpy.random.Generator
+    """
+    rng = np.random.default_rng(seed)
+    first, member = np.unique(clusters, return_index=True, return_inverse=True)[1:]
+    if (values[first][member] != values).any():
+        first = member = np.arange(len(values))
+    rows = [first, *(first[rng.permutation(len(first))] for _ in range(draws))]
+    return np.stack([values[row[member]] for row in rows], axis=1)
+
+
+def permutation_p_value(observed: float, drawn: np.ndarray) -> float:
+    """One-sided p-value (1 + #{drawn >= observed}) / (1 + number drawn) (Phipson & Smyth, 2010).
+
+    The 1 counts the observed value among the draws, which makes the test exact. Values that are
+    equal up to rounding count as ties, against the observed one.
+    """
+    return float((1 + (np.asarray(drawn) >= observed - 1e-12).sum()) / (1 + len(drawn)))
 
 
 def score_test(

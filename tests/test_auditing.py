@@ -693,7 +693,7 @@ def test_baseline_regression_against_sklearn():
     z = surface_features(data.responses)[["length"]].to_numpy()
     d = z[data.pairs[:, 0]] - z[data.pairs[:, 1]]
     d /= np.sqrt((d**2).mean())
-    fold = folds(data.pair_prompt, 5, np.random.default_rng(7))
+    fold = folds(data.pair_prompt, 5, seed=7)
     hit = np.empty(len(data))
     for k in range(5):
         fit = LogisticRegression(C=1.0, fit_intercept=False, tol=1e-9).fit(

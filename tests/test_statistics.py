@@ -55,7 +55,7 @@ def test_ridge_scores_against_scikit_learn():
     x = rng.standard_normal((90, 7))
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     y = rng.standard_normal((90, 3)) + x[:, :3] + 5
-    fold = st.folds(np.arange(90) // 3, 4, rng)
+    fold = st.folds(np.arange(90) // 3, 4, seed=rng)
     want = np.empty_like(y)
     for k in range(4):
         rest = fold != k
@@ -67,11 +67,11 @@ def test_ridge_scores_against_scikit_learn():
 def test_folds_keep_groups_together():
     rng = np.random.default_rng(0)
     group = rng.integers(0, 23, 300)
-    fold = st.folds(group, 5, rng)
+    fold = st.folds(group, 5, seed=rng)
     assert (pd.DataFrame({"g": group, "f": fold}).groupby("g").f.nunique() == 1).all()
     assert sorted(np.unique(fold)) == [0, 1, 2, 3, 4]
     assert np.ptp(np.bincount(pd.DataFrame({"g": group, "f": fold}).drop_duplicates().f)) <= 1
-    assert st.folds(np.array([7, 7, 9]), 5, rng).max() == 1
+    assert st.folds(np.array([7, 7, 9]), 5, seed=rng).max() == 1
 
 
 def test_logistic_against_other_fits():

@@ -116,7 +116,7 @@ def judged_units(
     contexts_of = np.bincount(key // len(values), minlength=len(pairs_of))
     several = pairs_of > 1
     if several.any() and (contexts_of[several] > 1).mean() > 0.5:
-        return standardised(x, rng), code, prompt, np.arange(len(data))
+        return standardised(x, seed=rng), code, prompt, np.arange(len(data))
     size = np.bincount(member)
     unit = (
         np.stack([np.bincount(member, weights=v) / size for v in x.T], axis=1)
@@ -124,7 +124,7 @@ def judged_units(
         else np.zeros((len(size), 0))
     )
     prompt = key // len(values)
-    return standardised(unit, rng), key % len(values), prompt, group[prompt]
+    return standardised(unit, seed=rng), key % len(values), prompt, group[prompt]
 
 
 def modifiers(data: PreferenceData) -> np.ndarray:

@@ -23,9 +23,12 @@ from causalpref.statistics import (
     TINY,
     auc,
     auc_interval,
+    cluster_permutations,
     cluster_proportion,
     distinct,
     folds,
+    permutation_p_value,
+    projected,
     ridge_scores,
     score_test,
 )
@@ -151,25 +154,20 @@ def check_unconfoundedness(
             "contexts, are too few to tell the contexts apart.",
             next_step="Collect at least 20 prompts under each context.",
         )
-    fold = folds(unit_group, n_folds, rng)
+    fold = folds(unit_group, n_folds, seed=rng)
     k = len(values)
-    hot = (c[:, None] == np.arange(k if k > 2 else 1) + (k == 2)).astype(float)
-    # what C was dealt to is permuted: groups that have one context each, else the units
-    first, holder = np.unique(unit_group, return_index=True, return_inverse=True)[1:]
-    if (c[first][holder] != c).any():
-        first = holder = np.arange(n_units)
-    order = np.stack(
-        [first[holder]] + [first[rng.permutation(len(first))[holder]] for _ in range(permutations)],
-        axis=1,
-    )
+    indicator = np.eye(k)[:, slice(None) if k > 2 else slice(1, 2)]
+    hot = indicator[c]
+    contexts = cluster_permutations(c, unit_group, permutations, seed=rng)
     scores, areas = None, []
-    for some in np.array_split(order, max(1, order.size * hot.shape[1] // 20_000_000), axis=1):
-        outcome = hot[some].reshape(n_units, -1)  # (units, permutations x classes)
+    parts = max(1, contexts.size * hot.shape[1] // 20_000_000)
+    for some in np.array_split(contexts, parts, axis=1):
+        outcome = indicator[some].reshape(n_units, -1)  # (units, permutations x classes)
         part = ridge_scores(unit, outcome, fold)
         scores = part[:, : hot.shape[1]] if scores is None else scores
         areas.append(auc(part, outcome == 1).reshape(some.shape[1], -1).mean(axis=1))
     areas = np.concatenate(areas)
-    p = float((1 + (areas[1:] >= areas[0] - 1e-12).sum()) / (1 + permutations))
+    p = permutation_p_value(areas[0], areas[1:])
 
     objective = _names(names, "objective", values)
     rows, dots = [], []
@@ -305,8 +303,7 @@ def _changes_reward(
         return 0.0, 0, 1.0, 1.0
     d = distinct(d)  # scaled, not centred: differences have no direction
     widest = int(np.clip(len(d) // (50 * (k - 1)), 1, 20))
-    if d.shape[1] > widest:
-        d = d @ (rng.standard_normal((d.shape[1], widest)) / np.sqrt(d.shape[1]))
+    d = projected(d, widest, seed=rng)
     hot = (code[:, None] == np.arange(1, k)).astype(float)
     hot -= hot.mean(axis=0)
     extra = (d[:, :, None] * hot[:, None, :]).reshape(len(d), -1)

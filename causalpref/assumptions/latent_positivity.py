@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from causalpref.assumptions.confounding import Names, _names
 from causalpref.assumptions.report import Picture, Report, Verdict, table
 from causalpref.data import PreferenceData
-from causalpref.statistics import TINY, holm
+from causalpref.statistics import TINY, correlation_interval, holm
 
 __all__ = ["Support", "check_latent_positivity", "latent_support", "variance_inflation"]
 
@@ -265,15 +265,14 @@ def check_latent_positivity(
         i, j = np.unravel_index(np.argmax(np.abs(c - np.eye(len(c)))), c.shape)
         i, j = sorted((int(i), int(j)))
         r, alive = float(c[i, j]), np.flatnonzero(live)
-        half = 1.96 / np.sqrt(max(prompts - 3, 1))
-        low, high = np.tanh(np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)) + np.array([-half, half]))
+        low, high = correlation_interval(r, prompts)
         worst_pair = f"{names_z[alive[i]]} and {names_z[alive[j]]}"
         rows.append(
             {
                 "what": f"largest correlation of differences: {worst_pair}",
                 "value": r,
-                "low": float(low),
-                "high": float(high),
+                "low": low,
+                "high": high,
                 "n": len(d),
             }
         )

@@ -160,7 +160,7 @@ def _propensities(
         raise ValueError("the data have no embeddings or latents, and no features were passed")
     unit, c, prompt, fold_group = judged_units(data, x, values, groups_of(data, groups), rng)
     hot = (c[:, None] == np.arange(len(values))).astype(float)
-    score = ridge_scores(unit, hot, folds(fold_group, n_folds, rng))
+    score = ridge_scores(unit, hot, folds(fold_group, n_folds, seed=rng))
     out = np.empty_like(hot)
     for j in range(len(values)):
         step = IsotonicRegression().fit_transform(score[:, j], hot[:, j])

@@ -16,11 +16,13 @@ from causalpref.data import PreferenceData
 from causalpref.statistics import (
     TINY,
     WIDEST,
-    cluster_sums,
+    cluster_mean,
     distinct,
     folds,
     holm,
     logistic_fit,
+    permutation_p_value,
+    projected,
     ridge_scores,
     score_test,
     unit_spread,
@@ -130,8 +132,7 @@ def check_sufficiency(
     n_groups = len(np.unique(member))
     terms = np.column_stack([np.ones(n), _reward_terms(data, min(WIDEST, n_groups // 20))])
     e = data.embeddings[first].astype(float) - data.embeddings[second]
-    if e.shape[1] > WIDEST:
-        e = e @ (rng.standard_normal((e.shape[1], WIDEST)) / np.sqrt(e.shape[1]))
+    e = projected(e, seed=rng)
     sd = np.sqrt((e**2).mean(axis=0))
     live = sd > TINY * np.abs(data.embeddings).max()
     e = e[:, live] / sd[live]
@@ -160,25 +161,24 @@ def check_sufficiency(
     root = np.sqrt(special.expit(base) * special.expit(-base))[:, None]
     cleared = e - terms @ np.linalg.lstsq(terms * root, e * root, rcond=1e-10)[0]
     residual = y - special.expit(base)
-    fold = folds(member, n_folds, rng)
+    fold = folds(member, n_folds, seed=rng)
     # flip the residuals of whole groups: the same sum, had nothing been missing
     _, of = np.unique(member, return_inverse=True)
     signs = rng.choice([-1.0, 1.0], size=(n_groups, flips))
     outcomes = residual[:, None] * np.column_stack([np.ones(n_groups), signs])[of]
     scores = ridge_scores(cleared - cleared.mean(axis=0), outcomes, fold)
     sums = (scores * outcomes).sum(axis=0)
-    p = float((1 + (sums[1:] >= sums[0]).sum()) / (1 + flips))
+    p = permutation_p_value(sums[0], sums[1:])
     product = scores[:, 0] / (np.sqrt((scores[:, 0] ** 2).mean()) or 1.0)
 
     # how far to go along the direction: one number, fitted to what was held out
     step = max(0.0, float(logistic_fit(product[:, None], y, ridge=1.0, offset=base).weights[0]))
     full = base + step * product
     hit_base, hit_full = (np.where(m == 0, 0.5, (m > 0) == (y == 1)) for m in (base, full))
-    gain = float((hit_full - hit_base).mean())
-    spread_gain = cluster_sums(hit_full - hit_base - gain, member)
-    se = float(np.sqrt((spread_gain**2).sum() * n_groups / max(n_groups - 1, 1))) / n
+    gained = cluster_mean(hit_full - hit_base, member)
+    gain = gained.value
     # a direction of no use at all is not followed: no gain, and no interval to be had
-    low, high = (gain - 1.96 * se, gain + 1.96 * se) if step > 0 else (None, None)
+    low, high = (gained.low, gained.high) if step > 0 else (None, None)
     rejected = p <= alpha
     verdict = (
         Verdict.NOT_FOUND
@@ -248,16 +248,8 @@ def check_sufficiency(
 
 
 def _accuracy(hit: np.ndarray, member: np.ndarray, what: str) -> dict:
-    mean, n = float(hit.mean()), len(hit)
-    sums = cluster_sums(hit - mean, member)
-    half = 1.96 * np.sqrt((sums**2).sum() * len(sums) / max(len(sums) - 1, 1)) / n
-    return {
-        "what": what,
-        "value": mean,
-        "low": float(mean - half),
-        "high": float(mean + half),
-        "n": n,
-    }
+    rate = cluster_mean(hit, member)
+    return {"what": what, "value": rate.value, "low": rate.low, "high": rate.high, "n": rate.n}
 
 
 def check_additivity(

@@ -630,7 +630,7 @@ def baselines(
             }
         )
     else:
-        fold = folds(group, 5, np.random.default_rng(seed))
+        fold = folds(group, 5, seed=seed)
         margin = np.zeros(n)
         for k in range(fold.max() + 1):
             held = fold == k

@@ -32,7 +32,14 @@ from causalpref.estimators import longer_preferred
 from causalpref.simulation import Embedding, Latent, Simulator, linear_reward
 from causalpref.sources import load_preferences
 from causalpref.sources.hh_rlhf import OBJECTIVES, _files
-from causalpref.statistics import auc, folds, holm, ridge_scores, wilson_interval
+from causalpref.statistics import (
+    auc,
+    folds,
+    holm,
+    permutation_p_value,
+    ridge_scores,
+    wilson_interval,
+)
 from causalpref.studies.checks import SCENARIOS, power_curve
 from causalpref.studies.recorded import record
 from causalpref.text.conversations import first_turn
@@ -262,10 +269,10 @@ def order_told(
     sd = d.std(axis=0)
     d = (d[:, sd > 1e-9] - d[:, sd > 1e-9].mean(axis=0)) / sd[sd > 1e-9]
     opening = pd.factorize(first_turn(data.prompts))[0][data.pair_prompt]
-    areas = auc(ridge_scores(d, turned.astype(float), folds(opening, 5, rng)), turned)
+    areas = auc(ridge_scores(d, turned.astype(float), folds(opening, 5, seed=rng)), turned)
     low, high = np.quantile(areas[1:], [0.025, 0.975])
-    p = (1 + (areas[1:] >= areas[0]).sum()) / (1 + coins)
-    return float(areas[0]), float(low), float(high), float(p)
+    p = permutation_p_value(areas[0], areas[1:])
+    return float(areas[0]), float(low), float(high), p
 
 
 def record_audits(
