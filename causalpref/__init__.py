@@ -1,11 +1,97 @@
 """Reward modelling from human preferences as causal inference.
 
-The package that the causalpref book runs on. Import what you need from its
-modules; :class:`PreferenceData` is what all of them speak.
+The package that the causalpref book runs on. The names below are what you type first; each is
+loaded when you first use it, so ``import causalpref as cp`` itself is instant::
+
+    import causalpref as cp
+
+    data = cp.load_preferences("preferences.jsonl")
+    print(cp.audit(data))
+
+Everything else is in the modules behind them. :class:`PreferenceData` is what all of them speak.
 """
 
-from causalpref.data import PreferenceData
+from __future__ import annotations
 
-__all__ = ["PreferenceData", "__version__"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from causalpref.assumptions import (
+        check_additivity,
+        check_all,
+        check_consistency,
+        check_latent_positivity,
+        check_positivity,
+        check_sufficiency,
+        check_unconfoundedness,
+    )
+    from causalpref.auditing import audit
+    from causalpref.data import PreferenceData
+    from causalpref.estimators import amce, fit_linear, outcome_table
+    from causalpref.graph import CausalGraph
+    from causalpref.rewards import RewardConfig, fit, fit_runs, load_model
+    from causalpref.sampling import sample_confounded, sample_correlated
+    from causalpref.simulation import Latent, Simulator, linear_reward
+    from causalpref.sources import load_hanna, load_hh_rlhf, load_preferences, load_ultrafeedback
+    from causalpref.text.embedding import embed, hashed_ngrams
+
+__all__ = [
+    "CausalGraph",
+    "Latent",
+    "PreferenceData",
+    "RewardConfig",
+    "Simulator",
+    "__version__",
+    "amce",
+    "audit",
+    "check_additivity",
+    "check_all",
+    "check_consistency",
+    "check_latent_positivity",
+    "check_positivity",
+    "check_sufficiency",
+    "check_unconfoundedness",
+    "embed",
+    "fit",
+    "fit_linear",
+    "fit_runs",
+    "hashed_ngrams",
+    "linear_reward",
+    "load_hanna",
+    "load_hh_rlhf",
+    "load_model",
+    "load_preferences",
+    "load_ultrafeedback",
+    "outcome_table",
+    "sample_confounded",
+    "sample_correlated",
+]
 __version__ = "0.1.0"
 """Version of the package."""
+
+_ROOMS = {
+    "assumptions": [name for name in __all__ if name.startswith("check_")],
+    "auditing": ["audit"],
+    "data": ["PreferenceData"],
+    "estimators": ["amce", "fit_linear", "outcome_table"],
+    "graph": ["CausalGraph"],
+    "rewards": ["RewardConfig", "fit", "fit_runs", "load_model"],
+    "sampling": ["sample_confounded", "sample_correlated"],
+    "simulation": ["Latent", "Simulator", "linear_reward"],
+    "sources": ["load_hanna", "load_hh_rlhf", "load_preferences", "load_ultrafeedback"],
+    "text.embedding": ["embed", "hashed_ngrams"],
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -423,3 +423,16 @@ def test_drawn_data_carry_the_names_of_the_latents():
     data = Simulator(linear_reward([1, 1]), prompt_latents=(Latent("topic"),)).sample(20, seed=0)
     assert data.names["response_latents"] == ("z1", "z2")
     assert data.names_of("prompt_latents") == ["topic"]
+
+
+def test_a_latent_is_set_by_name_or_by_column():
+    model = Simulator(linear_reward([1, -1]), response_latents=(Latent("length"), Latent("tone")))
+    named, numbered = model.do(response={"tone": 2.0}), model.do(response={1: 2.0})
+    assert named.sample(30, seed=1) == numbered.sample(30, seed=1)
+    data = model.sample(30, seed=0)
+    np.testing.assert_array_equal(
+        model.counterfactual(data, first={"length": 0.5}),
+        model.counterfactual(data, first={0: 0.5}),
+    )
+    with pytest.raises(ValueError, match=r"no latent 'size' to set; there are 0 \(length\)"):
+        model.do(first={"size": 1.0})

@@ -423,10 +423,10 @@ class Simulator:
         *,
         context: int | None = None,
         prompt_type: int | None = None,
-        prompt: Mapping[int, float] | None = None,
-        response: Mapping[int, float] | None = None,
-        first: Mapping[int, float] | None = None,
-        second: Mapping[int, float] | None = None,
+        prompt: Mapping[int | str, float] | None = None,
+        response: Mapping[int | str, float] | None = None,
+        first: Mapping[int | str, float] | None = None,
+        second: Mapping[int | str, float] | None = None,
     ) -> Simulator:
         """The model under an intervention; everything upstream of it stays as it is.
 
@@ -436,11 +436,11 @@ class Simulator:
             do(C = c).
         prompt_type : int
             do(type(X) = t): C keeps its distribution, which cuts the arrow from C.
-        prompt : mapping of int to float
-            do(Z^X_j = v) for each j: v.
-        response : mapping of int to float
+        prompt : mapping of int or str to float
+            do(Z^X_j = v) for each j: v; j is the column of the latent or its name.
+        response : mapping of int or str to float
             do(Z^T_j = Z'^T_j = v), both responses.
-        first, second : mapping of int to float
+        first, second : mapping of int or str to float
             do(Z^T_j = v), do(Z'^T_j = v): the pair shown. Then a prompt gets one pair.
 
         Returns
@@ -468,16 +468,14 @@ class Simulator:
             ("first", first, self.response_latents),
             ("second", second, self.response_latents),
         ):
-            for j, v in (values or {}).items():
-                if not 0 <= j < len(latents):
-                    raise ValueError(f"there is no latent {j} to set: there are {len(latents)}")
-                new[name] = {**new.get(name, {}), j: float(v)}
+            if values:
+                new[name] = {**new.get(name, {}), **_by_column(latents, values)}
         return self.replace(_set=new)
 
     # -- level 1 and 2: sampling, observational or after `do` ---------------
 
     def sample(
-        self, n_prompts: int, *, seed: int | np.random.Generator, responses: int = 2
+        self, n_prompts: int, *, seed: int | np.random.Generator = 0, responses: int = 2
     ) -> PreferenceData:
         """Draw users, prompts, responses and labels.
 
@@ -684,7 +682,7 @@ class Simulator:
         *,
         c: int = 0,
         n_units: int = 1,
-        seed: int | np.random.Generator,
+        seed: int | np.random.Generator = 0,
     ) -> np.ndarray:
         """What units would have said to every ordered pair of some responses.
 
@@ -724,10 +722,10 @@ class Simulator:
         data: PreferenceData,
         *,
         context: int | None = None,
-        prompt: Mapping[int, float] | None = None,
-        response: Mapping[int, float] | None = None,
-        first: Mapping[int, float] | None = None,
-        second: Mapping[int, float] | None = None,
+        prompt: Mapping[int | str, float] | None = None,
+        response: Mapping[int | str, float] | None = None,
+        first: Mapping[int | str, float] | None = None,
+        second: Mapping[int | str, float] | None = None,
     ) -> np.ndarray:
         """P(L would have been 1), given what was seen and said, for each pair.
 
@@ -754,14 +752,14 @@ class Simulator:
         z_x, z, z_prime, c = (v.copy() for v in (z_x, z, z_prime, c))
         if context is not None:
             c[:] = context
-        for target, values in (
-            (z_x, prompt),
-            (z, response),
-            (z_prime, response),
-            (z, first),
-            (z_prime, second),
+        for target, values, latents in (
+            (z_x, prompt, self.prompt_latents),
+            (z, response, self.response_latents),
+            (z_prime, response, self.response_latents),
+            (z, first, self.response_latents),
+            (z_prime, second, self.response_latents),
         ):
-            for j, v in (values or {}).items():
+            for j, v in _by_column(latents, values or {}).items():
                 target[:, j] = v
         after = self._gap(z_x, z, z_prime, c)
         one = np.exp(np.minimum(0, _minus(self._log_win(after), self._log_win(before))))
@@ -785,6 +783,21 @@ def _latents(name: str, values: Any) -> tuple[Latent, ...]:
     if len(set(words)) < len(words):
         raise ValueError(f"{name} holds two latents of one name: {', '.join(words)}")
     return values
+
+
+def _by_column(latents: Sequence[Latent], values: Mapping[int | str, float]) -> dict[int, float]:
+    """Values to set by the column of the latent, whether it was given by name or by number."""
+    names = [latent.name for latent in latents]
+    found = {}
+    for which, value in values.items():
+        j = names.index(which) if which in names else which
+        if isinstance(j, str) or not 0 <= j < len(names):
+            raise ValueError(
+                f"there is no latent {which!r} to set; there are "
+                + (", ".join(f"{i} ({name})" for i, name in enumerate(names)) or "none")
+            )
+        found[j] = float(value)
+    return found
 
 
 def _minus(a: np.ndarray, b: np.ndarray) -> np.ndarray:
