@@ -86,8 +86,8 @@ results: $(VENV)/.installed
 linkcheck: $(VENV)/.installed
 	$(BIN)/jupyter-book build book --all --builder custom --custom-builder linkcheck
 
-quiz: $(VENV)/.installed
-	$(BIN)/python book/_ext/quiz.py
+quiz: book
+	$(BIN)/python book/_ext/quiz.py $(BUILD)/html $(BUILD)/quiz
 
 clean:
 	rm -rf _build

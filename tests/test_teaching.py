@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import csv
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
-import colab
+import public_names
 import pytest
 import quiz
+import sources
+from conftest import ROOT
+from test_editions import build
 
-ROOT = Path(__file__).resolve().parents[1]
-
-
-BOOK = colab.Book(ROOT)
-PATH = BOOK.path("teaching")
-TEXT = PATH.read_text(encoding="utf-8")
-ASKED = quiz.questions(PATH)
+PATH = ROOT / "book" / "teaching.md"
+FRONT, TEXT = sources.split(PATH)
 
 
 @pytest.fixture(scope="module")
-def values() -> dict[str, Any]:
-    """What the cells of the page compute."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("CAUSALPREF_BOOK", raising=False)
-        found: dict[str, Any] = quiz.answers(PATH)
-    return found
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A book of this page alone, run: links to other pages lead nowhere."""
+    root = tmp_path_factory.mktemp("teaching")
+    shutil.copy(ROOT / "_config.yml", root)
+    shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("*.md", "*.ipynb"))
+    shutil.copy(PATH, root / "book")
+    (root / "book" / "index.md").write_text("# Index\n")
+    (root / "book" / "_toc.yml").write_text(
+        "format: jb-book\nroot: index\nchapters:\n- file: teaching\n"
+    )
+    return build(root, strict=False)
+
+
+@pytest.fixture(scope="module")
+def asked(site: Path) -> list[quiz.Question]:
+    return quiz.questions((site / "teaching.html").read_text(encoding="utf-8"))
 
 
 def section(title: str) -> str:
@@ -52,54 +61,52 @@ def column(text: str, name: str) -> list[str]:
 # Quiz bank ---------------------------------------------------------------------
 
 
-def test_bank_is_large_mixed_and_covers_many_chapters() -> None:
-    assert len(ASKED) >= 30
-    assert len({q.name for q in ASKED}) == len(ASKED)
-    assert {q.kind for q in ASKED} == set(quiz.KINDS)
+def test_bank_is_large_mixed_and_covers_many_chapters(asked: list[quiz.Question]) -> None:
+    assert len(asked) >= 30
+    assert len({q.name for q in asked}) == len(asked) == TEXT.count(":class: quiz\n")
+    assert {q.kind for q in asked} == set(quiz.KINDS)
     by_section: dict[str, set[str]] = {}
-    for question in ASKED:
+    for question in asked:
         by_section.setdefault(question.section, set()).add(question.name.partition("-")[0])
     assert len(by_section) >= 9 and all(len(prefixes) == 1 for prefixes in by_section.values())
-    linked = [set(re.findall(r"`(?:[^`<]*<)?([\w-]+)>?`", q.text + q.feedback)) for q in ASKED]
-    docs = {BOOK.labels[label].doc for labels in linked for label in labels & set(BOOK.labels)}
-    assert len(docs) >= 9, "questions lead back to the chapters"
+    linked = set(re.findall(r"`(?:[^`<]*<)?([\w-]+)>?`", section("A quiz bank")))
+    pages = {page for page, _, label, _ in sources.statements(ROOT / "book") if label in linked}
+    assert len(pages) >= 9, "questions lead back to the chapters"
 
 
-@pytest.mark.parametrize("question", ASKED, ids=lambda q: q.name)
-def test_answer_is_computed_and_wrong_options_have_a_reason(question: Any, values: Any) -> None:
-    assert question.glued == question.name, "the answer is glued under the question's name"
-    answer = values[question.name]
-    if question.options:
-        assert list(question.options) == list("abcdef"[: len(question.options)])
-        assert answer in question.options and question.options.keys() == question.reasons.keys()
-        assert len(question.options) >= 3
-    else:
-        assert isinstance(answer, (int, float)) and question.kind != "multiple choice"
-        assert answer > 0, "a minus sign is lost in many answer fields"
-        assert question.spec
-    figures = [
-        label
-        for label in re.findall(r"<([\w-]+)>`", question.text)
-        if BOOK.labels[label].kind == "figure"
-    ]
-    assert bool(figures) == (question.kind == "graph reading")
-    if figures and not question.options:
-        assert "± " in question.text, "says how well it is to be read"
-    if question.spec.endswith("%"):
-        assert "per cent" in question.text
+def test_answers_are_computed_and_wrong_options_have_a_reason(asked: list[quiz.Question]) -> None:
+    for question in asked:
+        name, raw = question.name, TEXT.partition(f"admonition}} `{question.name}`")[2]
+        assert re.match(rf"\(?\{{glue:text\}}`{name}\b", raw.partition("dropdown\n**")[2]), (
+            f"{name}: the answer is glued under the question's name"
+        )
+        if question.options:
+            assert list(question.options) == list("abcdef"[: len(question.options)]), name
+            assert question.answer in question.options, name
+            assert question.options.keys() == question.reasons.keys(), name
+            assert len(question.options) >= 3, name
+        else:
+            assert question.kind != "multiple choice", name
+            assert question.number[0] > 0, "a minus sign is lost in many answer fields"
+        figure = re.search(r"<fig-[\w-]+>`", raw.partition("::::{admonition} Answer")[0])
+        assert bool(figure) == (question.kind == "graph reading"), name
+        if figure and not question.options:
+            assert "± " in question.text, f"{name} says how well it is to be read"
+        if question.answer.endswith("%"):
+            assert "per cent" in question.text, name
 
 
-def test_right_options_are_not_always_the_same_letter(values: Any) -> None:
-    letters = [values[q.name] for q in ASKED if q.options]
+def test_right_options_are_not_always_the_same_letter(asked: list[quiz.Question]) -> None:
+    letters = [q.answer for q in asked if q.options]
     assert max(map(letters.count, set(letters))) < len(letters) / 2
     assert set(letters) == set("abcd")
 
 
 def test_an_answer_needs_one_true_option() -> None:
-    block = next(b.text for b in colab.parse(*colab._split(PATH)[1:]) if "def answer" in b.text)
+    cell = next(c for c in public_names.CELL.findall(TEXT) if "def answer" in c)
     kept: dict[str, str] = {}
     names: dict[str, Any] = {"glue": kept.__setitem__}
-    exec(block, names)
+    exec(cell.partition("]\n")[2], names)
     names["answer"]("q", 1 > 2, 2 > 1, False)
     assert kept == {"q": "b"}
     for options in ((False, False), (True, True)):
@@ -126,85 +133,73 @@ def gift(text: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_files_hold_every_question_and_its_answer(tmp_path: Path, values: Any) -> None:
-    book = colab.Book(ROOT)
-    bank = quiz.Bank(colab.Page(book, "teaching"), values)
-    read = gift("\n\n".join(bank.gift(q) for q in ASKED))
-    assert [r["name"] for r in read] == [q.name for q in ASKED]
-    for question, entry in zip(ASKED, read):
+def test_files_hold_every_question_and_its_answer(
+    site: Path, asked: list[quiz.Question], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert quiz.main([str(site), str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith(f"{len(asked)} questions: ")
+    text = (tmp_path / "quiz.gift").read_text(encoding="utf-8")
+    assert text.startswith("$CATEGORY: $course$/causalpref/") and text.count("$CATEGORY: ") >= 9
+    with (tmp_path / "quiz.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    read = gift(text)
+    assert [r["name"] for r in read] == [r["name"] for r in rows] == [q.name for q in asked]
+    for question, entry, row in zip(asked, read, rows, strict=True):
         if question.options:
             marks = "".join(mark for mark, *_ in entry["options"])
             assert marks.count("=") == 1 and len(marks) == len(question.options)
-            assert "abcdef"[marks.index("=")] == values[question.name]
+            assert "abcdef"[marks.index("=")] == question.answer
         else:
-            value, within = entry["number"]
-            shown = format(values[question.name], question.spec)
-            assert abs(value - float(shown.rstrip("%"))) <= within
-        row = bank.row(question)
-        assert row["answer"] and row["feedback"]
-        assert not re.search("[\ue000-\ue003]|\\{[a-z:]+\\}`", "".join(row.values()))
+            assert entry["number"] == question.number
+        assert (
+            row["answer"]
+            and row["feedback"]
+            and "{" not in re.sub(r"\\\(.*?\\\)", "", str(row))[1:]
+        )
 
 
-def test_command_writes_both_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], values: Any
-) -> None:
-    monkeypatch.setattr(quiz, "answers", lambda path: values)
-    assert quiz.main(["--out", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.startswith(f"{len(ASKED)} questions: ")
-    text = (tmp_path / "quiz.gift").read_text(encoding="utf-8")
-    assert len(gift(text)) == len(ASKED) and text.count("$CATEGORY: ") >= 9
-    with (tmp_path / "quiz.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["name"] for row in rows] == [q.name for q in ASKED]
+def test_students_get_no_quiz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "index.html").write_text("<title>Dogs</title>")
+    assert quiz.main([str(tmp_path), str(tmp_path)]) == 1
+    assert "build the public or the instructor edition" in capsys.readouterr().err
 
 
 PAGE = """\
-# Page
-
-## Part
-
-:::::{admonition} `q-one` · KIND
-:class: quiz
-How *many* of $\\{a, b\\}$ = 2?
-
-::::{admonition} Answer
-:class: dropdown
-ANSWER
-::::
-:::::
+<link rel="canonical" href="https://a.b/teaching.html"><h3>Part<a>#</a></h3>
+<div class="quiz admonition"><p class="admonition-title"><code><span>q-one</span></code> · KIND</p>
+<p>How <em>many</em> of <span class="math">\\(\\{a, b\\}\\)</span> = 2? <a class="x" href="p.html#q">P</a>
+</p><div class="dropdown admonition"><p class="admonition-title">Answer</p><p>ANSWER</p></div></div>
 """
 
 
-def test_numbers_formulas_and_control_characters(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    answer = "**{glue:text}`q-one:.1%`**: so."
-    page.write_text(PAGE.replace("KIND", "numeric").replace("ANSWER", answer))
-    (question,) = quiz.questions(page)
-    bank = quiz.Bank(colab.Page(BOOK, "teaching"), {"q-one": 0.1234})
-    assert bank.number(question) == (pytest.approx(12.34), 0.1)
-    assert bank.gift(question) == (
-        "::q-one::[html]How <em>many</em> of \\\\(\\\\\\{a, b\\\\\\}\\\\) \\= 2?"
-        "{#12.34:0.1\n\t####<strong>12.3%</strong>\\: so.\n}"
+def one(kind: str, answer: str) -> quiz.Question:
+    (question,) = quiz.questions(PAGE.replace("KIND", kind).replace("ANSWER", answer))
+    return question
+
+
+def test_numbers_formulas_and_control_characters() -> None:
+    glued = '<strong><span class="pasted-text">{}</span></strong>: so.'
+    question = one("numeric", glued.format("12.3%"))
+    assert question.number == (12.3, 0.1) and question.section == "Part"
+    assert question.gift() == (
+        "::q-one::[html]How <em>many</em> of \\\\(\\\\\\{a, b\\\\\\}\\\\) \\= 2? "
+        '<a href\\="https\\://a.b/p.html\\#q">P</a>'
+        "{#12.3:0.1\n\t####<strong>12.3%</strong>\\: so.\n}"
     )
-    page.write_text(PAGE.replace("KIND", "numeric").replace("ANSWER", "**{glue:text}`q-one:d`**"))
-    (count,) = quiz.questions(page)
-    assert quiz.Bank(colab.Page(BOOK, "teaching"), {"q-one": 1}).number(count) == (1, 0)
+    assert one("numeric", glued.format("7")).number == (7, 0)
+    assert one("numeric", glued.format("70%")).number == (70, 1)
 
 
 @pytest.mark.parametrize(
     ("kind", "answer", "message"),
     [
-        ("essay", "**{glue:text}`q-one`**", "line 5: title '`q-one` · essay'"),
-        ("numeric", "It is 2.", "line 5: q-one needs an Answer that begins with a glued value"),
+        ("essay", "<strong>2</strong>", "title 'q-one · essay'"),
+        ("numeric", "It is <strong>2</strong>.", "q-one needs an Answer that begins with"),
     ],
 )
-def test_a_question_out_of_form_is_named(
-    tmp_path: Path, kind: str, answer: str, message: str
-) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(PAGE.replace("KIND", kind).replace("ANSWER", answer))
+def test_a_question_out_of_form_is_named(kind: str, answer: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        quiz.questions(page)
+        one(kind, answer)
 
 
 # Syllabi, project, misconceptions ------------------------------------------------
@@ -221,7 +216,7 @@ def test_minutes_and_points_add_up() -> None:
 
 
 def test_syllabi_name_questions_that_exist() -> None:
-    names = {q.name for q in ASKED}
+    names = set(re.findall(r"\{admonition\} `([\w-]+)` · ", TEXT))
     text = "".join(section(t) for t in ("One lecture", "One week", "One term"))
     named = set(re.findall(r"(?<!\})`([a-z]+-[a-z]+)`", text))
     assert named and named <= names
@@ -240,7 +235,7 @@ def test_every_misconception_comes_with_something_to_show() -> None:
 
 
 def test_page_is_for_teachers_and_its_commands_exist() -> None:
-    assert colab._split(PATH)[0]["audience"] == "teachers"  # so the students' edition lacks it
+    assert FRONT["audience"] == "teachers"  # so the students' edition lacks it
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     commands = set(re.findall(r"`make (\w+)`", TEXT))
     assert "quiz" in commands
