@@ -166,6 +166,8 @@ def caption_tables(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 def add_static(app: Sphinx) -> None:
     """Add MathJax and the Vega bundle to the static files, on no page yet."""
+    if app.builder.format != "html":
+        return
     folder = Path(app.srcdir).parent / "_build" / ".vega" / vl_convert.__version__
     bundle = folder / "vega.js"
     if not bundle.exists():
@@ -205,7 +207,7 @@ def choose_scripts(
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect the extension."""
-    for extension in ("editions", "offline", "pdf", "public_names"):
+    for extension in ("colab", "editions", "offline", "pdf", "public_names"):
         app.setup_extension(extension)
     register_plugin("sphinxcontrib.bibtex.style.referencing", "author_year_round", AuthorYearRound)
     app.add_role("card-time", CardTime())

@@ -1,389 +1,109 @@
 """Write beside each chapter the notebook that Colab opens.
 
-``python book/_ext/colab.py`` converts every MyST notebook of the table of
-contents; ``--check`` writes nothing and fails if a copy is stale or missing.
-Colab knows nothing of MyST, so directives, roles and targets become plain
-Markdown and mathematics here. The output depends on the sources alone.
+Colab shows MyST directives and roles as raw text. The builder ``colab`` therefore walks
+the document tree that Sphinx has resolved and writes plain Markdown, so numbers,
+references, citations and proofs in a copy are those of the book. No cell is run: a glued
+value stays a placeholder, and the text around it becomes a cell that fills it in.
+
+``python book/_ext/colab.py`` writes all copies; ``--check`` writes nothing and fails if one
+is stale, missing or left over. From Python, call `write_copies(root, out, edition=...)`;
+the student edition's tree holds no solutions, so its copies hold none.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import os
-import posixpath
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import jupytext
-import yaml
-from pybtex.database import BibliographyData, Entry, parse_file
-from pybtex.plugin import find_plugin
+from colab_parser import (  # noqa: F401  the parser goes as soon as nobody reads pages by it
+    DIRECTIVE,
+    HEADING,
+    OPEN,
+    TARGET,
+    VERBATIM,
+    Block,
+    Book,
+    ConversionError,
+    Page,
+    _close,
+    _split,
+    parse,
+)
+from docutils import nodes
+from docutils.nodes import Element, Node
+from docutils.parsers.rst import directives
+from sphinx.application import Sphinx
+from sphinx.builders import Builder
+from sphinx.errors import ExtensionError
+from sphinx.util.console import nocolor
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+from sphinx_exercise.nodes import solution_node
 
-PROOFS = frozenset(
-    [
-        "algorithm",
-        "assumption",
-        "axiom",
-        "conjecture",
-        "corollary",
-        "criterion",
-        "definition",
-        "example",
-        "lemma",
-        "notation",
-        "observation",
-        "proof",
-        "property",
-        "proposition",
-        "remark",
-        "theorem",
-    ]
-)
-ADMONITIONS = frozenset(
-    [
-        "admonition",
-        "attention",
-        "caution",
-        "danger",
-        "dropdown",
-        "error",
-        "hint",
-        "important",
-        "margin",
-        "note",
-        "seealso",
-        "sidebar",
-        "tip",
-        "topic",
-        "warning",
-    ]
-)
-TITLED = frozenset(["admonition", "dropdown", "sidebar", "topic"])  # the argument is a title
-WRAPPERS = frozenset(["container", "div", "grid", "grid-item", "tab-set"])
-DROPPED = frozenset(
-    ["bibliography", "contents", "first-used", "index", "tableofcontents", "toctree"]
-)
-CITES = frozenset(["cite", "cite:p", "cite:t", "cite:ps", "cite:ts", "cite:author", "cite:year"])
-VERBATIM = frozenset(["code", "code-block", "code-cell", "glossary", "list-table", "math"])
 HIDDEN_TAGS = frozenset(["hide-cell", "hide-input", "remove-cell", "remove-input"])
 SAY_TITLE = "# @title Text with numbers from the run"
-
-OPEN = re.compile(r"^(\s*)(`{3,}|~{3,}|:{3,})\s*(.*?)\s*$")
-DIRECTIVE = re.compile(r"^\{([^}\s]+)\}\s*(.*)$")
-OPTION = re.compile(r"^\s*:([\w-]+):\s*(.*?)\s*$")
-TARGET = re.compile(r"^\(([^()]+)\)=\s*$")
-HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*$")
-LIST_ITEM = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+")
-MATH_END = re.compile(r"\$\$\s*(?:\(([^()\s]+)\))?\s*$")
-INLINE = re.compile(
-    r"""<!--.*?-->
-    | \{(?P<role>[A-Za-z][\w:.+-]*)\}(?P<ticks>`+)(?P<content>.+?)(?<!`)(?P=ticks)(?!`)
-    | (?P<code>`+).+?(?<!`)(?P=code)(?!`)
-    | \\[$`{\[]
-    | \$\$.+?\$\$ | \$(?:[^$\\]|\\.)+\$ | \\begin\{(?P<env>[a-zA-Z]+\*?)\}.+?\\end\{(?P=env)\}
-    | \[\^(?P<note>[^\]\s]+)\]:?
-    | (?P<bang>!?)\[(?P<label>(?:[^\[\]]|\[[^\[\]]*\])*)\]\((?P<url>[^()\s]+)(?:\s+"[^"]*")?\)""",
-    re.VERBOSE | re.DOTALL,
-)
-# A glued value on its way to a say-cell.
+# A glued value on its way to a cell that says it.
 START, STOP = "\ue000", "\ue001"
 
 
-class ConversionError(Exception):
-    """A page holds something that has no plain form."""
+# Reading: what is done differently from the site --------------------------------
 
 
-@dataclass
-class Block:
-    """A piece of a page: directive, code fence, formula, heading, target or text."""
+class GlueText(SphinxRole):
+    """``{glue:text}``: the name of the value and its format, for the run to fill in."""
 
-    kind: str
-    line: int
-    text: str = ""
-    name: str = ""
-    arg: str = ""
-    options: dict[str, str] = field(default_factory=dict)
-    first: int = 0  # line of the first line of `text`
+    def run(self) -> tuple[list[Node], list[nodes.system_message]]:
+        """Return the placeholder."""
+        return [nodes.inline("", START + self.text + STOP, classes=["glued"])], []
 
 
-@dataclass
-class Target:
-    """What a label stands for."""
+class GlueFigure(SphinxDirective):
+    """``{glue:figure}``: the caption. The cell before it shows the figure."""
 
-    doc: str
-    kind: str
-    anchor: str
-    title: str = ""
-    number: int = 0
+    required_arguments = 1
+    has_content = True
+    option_spec: ClassVar = {"name": directives.unchanged}
 
-
-def parse(lines: Sequence[str], first: int) -> list[Block]:
-    """Split Markdown into blocks.
-
-    Parameters
-    ----------
-    lines : sequence of str
-    first : int
-        Number of the first line in its file.
-
-    Returns
-    -------
-    list of Block
-        Comments are left out.
-    """
-    blocks: list[Block] = []
-    i = 0
-    while i < len(lines):
-        line, at = lines[i], first + i
-        if not line.strip() or line.startswith("%"):
-            i += 1
-        elif line.startswith("<!--"):
-            i = next((k for k in range(i, len(lines)) if "-->" in lines[k]), len(lines)) + 1
-        elif match := OPEN.match(line):
-            stop = _close(lines, i, match[2])
-            blocks.append(_fence(lines[i : stop + 1], lines[i + 1 : stop], match, at))
-            i = stop + 1
-        elif match := TARGET.match(line):
-            blocks.append(Block("target", at, match[1]))
-            i += 1
-        elif line.startswith("+++"):
-            i += 1
-        elif match := HEADING.match(line):
-            blocks.append(Block("heading", at, match[2], name=match[1]))
-            i += 1
-        elif line.lstrip().startswith("$$"):
-            j = i
-            while not MATH_END.search(lines[j].lstrip()[2:] if j == i else lines[j]):
-                j += 1
-                if j == len(lines):
-                    raise ConversionError(f"{at}: '$$' is never closed")
-            body = "\n".join(lines[i : j + 1]).strip()[2:]
-            end = MATH_END.search(body)
-            assert end is not None
-            blocks.append(
-                Block("math", at, body[: end.start()].strip(), options={"label": end[1] or ""})
-            )
-            i = j + 1
-        else:
-            j = _text_end(lines, i)
-            blocks.append(
-                Block(
-                    "text", at, "\n".join(line for line in lines[i:j] if not line.startswith("%"))
-                )
-            )
-            i = j
-    return blocks
+    def run(self) -> list[Node]:
+        """Return a figure that has its number and caption and no picture."""
+        figure = nodes.figure()
+        self.set_source_info(figure)
+        self.add_name(figure)
+        body = nodes.Element()
+        self.state.nested_parse(self.content, self.content_offset, body)
+        for k, child in enumerate(body.children):
+            figure += nodes.caption("", "", *child.children) if k == 0 else child
+        return [figure]
 
 
-def _close(lines: Sequence[str], i: int, fence: str) -> int:
-    for j in range(i + 1, len(lines)):
-        mark = lines[j].strip()
-        if len(mark) >= len(fence) and set(mark) == {fence[0]}:
-            return j
-    return len(lines)
+def keep_cells(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Rename the tags by which cells would be hidden or removed from the tree."""
+    tags = r"(?m)^(:?tags:.*)$"
+    source[0] = re.sub(tags, lambda m: re.sub(r"\b(hide|remove)-", r"kept-\1-", m[1]), source[0])
 
 
-def _fence(whole: Sequence[str], body: Sequence[str], match: re.Match[str], at: int) -> Block:
-    directive = DIRECTIVE.match(match[3])
-    if directive is None:
-        if match[2][0] == ":":
-            return Block("directive", at, "\n".join(body), name="div", first=at + 1)
-        return Block("fence", at, "\n".join(whole))
-    options: dict[str, str] = {}
-    used = 0
-    if body and body[0].strip() == "---":
-        used = next((k for k in range(1, len(body)) if body[k].strip() == "---"), 0) + 1
-        loaded = yaml.safe_load("\n".join(body[1 : used - 1])) or {}
-        options = {key: str(value) for key, value in loaded.items()}
-    else:
-        while used < len(body) and (option := OPTION.match(body[used])):
-            options[option[1]] = option[2]
-            used += 1
-    indent = len(match[1])
-    text = "\n".join(line[indent:] if not line[:indent].strip() else line for line in body[used:])
-    return Block("directive", at, text, directive[1], directive[2], options, at + 1 + used)
+def prepare(app: Sphinx) -> None:
+    """Read pages for copies, if that is what is being built."""
+    if app.builder.name == "colab":
+        glue = app.env.get_domain("glue")
+        glue.roles["text"], glue.directives["figure"] = GlueText(), GlueFigure
+        app.connect("source-read", keep_cells)
 
 
-def _text_end(lines: Sequence[str], i: int) -> int:
-    """Line after a paragraph, or after a list with all its items."""
-    is_list = bool(LIST_ITEM.match(lines[i]))
-    j = i
-    while j < len(lines):
-        line = lines[j]
-        fence = OPEN.match(line)
-        if not line.strip():
-            after = next((k for k in range(j, len(lines)) if lines[k].strip()), len(lines))
-            goes_on = (
-                is_list
-                and after < len(lines)
-                and re.match(r"\s{2,}\S|\s*(?:[-*+]|\d+[.)])\s", lines[after])
-            )
-            if not goes_on:
-                return j
-            j = after
-        elif fence and is_list and fence[1]:
-            j = _close(lines, j, fence[2]) + 1
-        elif j > i and (
-            fence or HEADING.match(line) or TARGET.match(line) or line.startswith(("$$", "+++"))
-        ):
-            return j
-        else:
-            j += 1
-    return len(lines)
-
-
-def _fences(block: Block) -> Iterator[tuple[int, int, str]]:
-    """First line, line after the last, and indent of each fence within a list."""
-    lines = block.text.split("\n")
-    i = 0
-    while i < len(lines):
-        if match := OPEN.match(lines[i]):
-            stop = min(_close(lines, i, match[2]) + 1, len(lines))
-            yield i, stop, match[1]
-            i = stop
-        else:
-            i += 1
-
-
-def _dedented(block: Block, start: int, stop: int, indent: str) -> list[Block]:
-    lines = block.text.split("\n")[start:stop]
-    return parse([line.removeprefix(indent) for line in lines], block.line + start)
-
-
-def slug(text: str) -> str:
-    """Identifier that docutils makes of a name."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def _split(path: Path) -> tuple[dict[str, Any], list[str], int]:
-    """Front matter, lines after it, and the number of the first of them."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if not lines or lines[0].strip() != "---":
-        return {}, lines, 1
-    end = next((k for k in range(1, len(lines)) if lines[k].strip() == "---"), 0)
-    return yaml.safe_load("\n".join(lines[1:end])) or {}, lines[end + 1 :], end + 2
-
-
-class Book:
-    """The book's configuration, pages, labels and bibliography.
-
-    Parameters
-    ----------
-    root : Path
-        Folder that holds ``_config.yml`` and ``book/``.
-    """
-
-    def __init__(self, root: Path) -> None:
-        config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-        self.root, self.folder = root, root / "book"
-        self.title = str(config["title"]).partition(":")[0]
-        self.base = str(config["html"]["baseurl"]).rstrip("/") + "/"
-        repository = config["repository"]
-        self.source = (
-            f"{repository['url']}/blob/{repository['branch']}/{repository['path_to_book']}/"
-        )
-        self.labels: dict[str, Target] = {}
-        self.terms: dict[str, tuple[str, str]] = {}  # page and anchor
-        self.titles: dict[str, str] = {}
-        self.numbers: dict[tuple[str, int], int] = {}
-        toc = yaml.safe_load((self.folder / "_toc.yml").read_text(encoding="utf-8"))
-        self.docs = [doc.removesuffix(".md") for doc in _files(toc) if self.path(doc).is_file()]
-        self.notebooks = [doc for doc in self.docs if "kernelspec" in _split(self.path(doc))[0]]
-        for doc in self.docs:
-            _, lines, first = _split(self.path(doc))
-            try:
-                self._collect(doc, parse(lines, first), Counter())
-            except ConversionError as error:
-                raise ConversionError(
-                    f"{self.path(doc).relative_to(root).as_posix()}:{error}"
-                ) from None
-        bib = self.folder / "references.bib"
-        self.bibliography = parse_file(str(bib)) if bib.is_file() else BibliographyData()
-
-    def path(self, doc: str) -> Path:
-        """Source of a page."""
-        return self.folder / (doc.removesuffix(".md") + ".md")
-
-    def url(self, doc: str, anchor: str = "") -> str:
-        """Address of a rendered page."""
-        return f"{self.base}{doc}.html" + (f"#{anchor}" if anchor else "")
-
-    def _collect(self, doc: str, blocks: list[Block], count: Counter[str]) -> None:
-        pending: list[str] = []
-        for block in blocks:
-            if block.kind == "target":
-                pending.append(block.text)
-                continue
-            kind, labels, title, anchor = "", list(pending), "", ""
-            pending.clear()
-            if block.kind == "heading":
-                kind, title = "section", block.text
-                self.titles.setdefault(doc, title)
-            elif block.kind == "math" or block.name == "math":
-                label = block.options.get("label") or block.options.get("name")
-                if label:
-                    kind, anchor = "equation", f"equation-{slug(label)}"
-                    labels.append(label)
-            elif block.kind == "directive":
-                name = block.name.removeprefix("prf:")
-                label = block.options.get("label") or block.options.get("name")
-                labels += [label] if label else []
-                title = block.arg
-                if name in ("figure", "glue:figure"):
-                    title = block.text.strip().partition("\n\n")[0].replace("\n", " ")
-                    kind = "figure" if title or label else ""
-                elif name in ("table", "list-table"):
-                    kind = "table" if title or label else ""
-                elif block.name.startswith("prf:"):
-                    kind, anchor = name, label or ""
-                elif name in ("exercise", "exercise-start"):
-                    kind, anchor = "exercise", label or ""
-                elif name in ("solution", "solution-start"):
-                    kind, anchor, title = "solution", label or "", ""
-                elif name == "glossary":
-                    for term in re.findall(r"^(\S.*?)\s*$", block.text, re.MULTILINE):
-                        if not term.startswith(": "):
-                            self.terms[term.lower()] = (
-                                doc,
-                                "term-" + re.sub(r"[^a-zA-Z0-9._]+", "-", term),
-                            )
-                elif labels:
-                    kind = "admonition"
-            number = 0
-            if kind and kind not in ("section", "admonition", "solution", "proof"):
-                if "nonumber" not in block.options:
-                    count[kind] += 1
-                    number = count[kind]
-                self.numbers[doc, block.line] = number
-            for label in labels:
-                self.labels[label] = Target(
-                    doc, kind or "text", anchor or slug(label), title, number
-                )
-            if block.kind == "directive" and block.name not in VERBATIM:
-                self._collect(doc, parse(block.text.split("\n"), block.first), count)
-            elif block.kind == "text":
-                for start, stop, indent in _fences(block):
-                    self._collect(doc, _dedented(block, start, stop, indent), count)
-
-
-def _files(toc: Any) -> Iterator[str]:
-    if isinstance(toc, dict):
-        for key, value in toc.items():
-            if key in ("root", "file"):
-                yield str(value)
-            else:
-                yield from _files(value)
-    elif isinstance(toc, list):
-        for entry in toc:
-            yield from _files(entry)
+# Writing -------------------------------------------------------------------------
 
 
 @dataclass
@@ -395,441 +115,355 @@ class Cell:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-class Page:
-    """Conversion of one page.
+class Copy:
+    """The cells of one page, from its resolved tree."""
 
-    Parameters
-    ----------
-    book : Book
-    doc : str
-        Name of the page, without extension.
-    """
-
-    def __init__(self, book: Book, doc: str) -> None:
-        self.book, self.doc = book, doc
-        self.cited: list[str] = []
+    def __init__(self, builder: ColabBuilder, doc: str) -> None:
+        self.builder, self.doc = builder, doc
         self.cells: list[Cell] = []
         self.solutions: list[Cell] = []
+        self.cited: set[str] = set()
+        self.level = 0
+        self.cell_of = self.cells  # where the next piece goes
 
-    def error(self, line: int, message: str) -> ConversionError:
-        """An error that names the file and the line."""
-        path = self.book.path(self.doc).relative_to(self.book.root)
-        return ConversionError(f"{path.as_posix()}:{line}: {message}")
-
-    # Cells -----------------------------------------------------------------
-
-    def notebook(self) -> str:
+    def notebook(self, tree: nodes.document) -> str:
         """Return the copy as the text of an ``.ipynb`` file."""
-        path = self.book.path(self.doc)
-        front, lines, first = _split(path)
-        code = [c for c in jupytext.read(path, fmt="md:myst").cells if c.cell_type == "code"]
-        blocks = parse(lines, first)
-        where, titled = self.cells, False
-        for block in blocks:
-            if block.name == "code-cell":
-                cell = code.pop(0)
-                where.append(_code(cell.source, dict(cell.metadata)))
-            elif block.name == "solution-start":
-                where = self.solutions
-                self._add(where, [self._solution_head(block)])
-            elif block.name == "solution-end":
-                where = self.cells
-            elif block.name == "solution":
-                head = self._solution_head(block)
-                self._add(self.solutions, [head, *self.convert(self._inner(block))])
-            else:
-                self._add(where, self.convert([block]))
-                if block.name == "#" and not titled:
-                    titled = True
-                    link = f"[{self.inline(block.text, block.line)}]({self.book.url(self.doc)})"
-                    self._add(
-                        where,
-                        [
-                            f"*This notebook is generated from the chapter {link} of the book "
-                            f"{self.book.title}. Run it all (Runtime, Run all): where the text shows … "
-                            f"the numbers of your run appear.*"
-                        ],
-                    )
-        if code:
-            raise self.error(blocks[-1].line, f"{len(code)} code cells inside other directives")
+        self.add(self.blocks(tree))
         if self.solutions:
             self.cells += [Cell("markdown", "## Solutions"), *self.solutions]
-        if self.cited:
-            self.cells.append(Cell("markdown", "## References\n\n" + self._references()))
+        works = [text for anchor, text in self.builder.works().items() if anchor in self.cited]
+        if works:
+            self.cells.append(
+                Cell("markdown", "## References\n\n" + "\n".join(f"- {work}" for work in works))
+            )
         metadata: dict[str, Any] = {
             "colab": {"provenance": [], "toc_visible": True},
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
         }
-        if front.get("colab_gpu") is True:
+        if str(self.builder.env.metadata[self.doc].get("colab_gpu")).lower() == "true":
             metadata["accelerator"] = "GPU"
-        return _dump(self.cells, metadata)
+        return dump(self.cells, metadata)
 
-    def _add(self, cells: list[Cell], pieces: Sequence[str]) -> None:
-        """Append text, joined to the cell before if that is of the same sort."""
+    def add(self, pieces: Iterator[str | Cell]) -> None:
+        """Append pieces; text joins the cell before if that is of the same sort."""
         for piece in pieces:
-            glued = START in piece
-            last = cells[-1] if cells else None
-            joins = (
-                last is not None
-                and last.kind == "markdown"
-                and (last.metadata.get("say", False) == glued)
-            )
-            if joins and last is not None and not piece.startswith("#"):
+            cells = self.cell_of
+            if isinstance(piece, Cell):
+                cells.append(piece)
+                continue
+            metadata = {"say": True} if START in piece else {}
+            last = cells[-1] if cells else Cell("code", "")
+            if (last.kind, last.metadata) == ("markdown", metadata) and not piece.startswith("#"):
                 last.source += "\n\n" + piece
-            elif piece:
-                cells.append(Cell("markdown", piece, {"say": True} if glued else {}))
+            else:
+                cells.append(Cell("markdown", piece, metadata))
 
-    def _solution_head(self, block: Block) -> str:
-        target = self.book.labels.get(block.arg)
-        if target is None or target.doc != self.doc:
-            raise self.error(block.line, f"solution of an unknown exercise {block.arg!r}")
-        return f"**Solution {target.number}.**" if target.number else "**Solution.**"
+    @contextmanager
+    def among_solutions(self) -> Iterator[None]:
+        """Send what is added to the end of the notebook."""
+        before, self.cell_of = self.cell_of, self.solutions
+        yield
+        self.cell_of = before
 
     # Blocks ----------------------------------------------------------------
 
-    def _inner(self, block: Block) -> list[Block]:
-        return parse(block.text.split("\n"), block.first)
+    def blocks(self, node: Element) -> Iterator[str | Cell]:
+        """Each child as plain Markdown or as a code cell."""
+        for child in node.children:
+            yield from self.block(child)
 
-    def convert(self, blocks: Sequence[Block]) -> list[str]:
-        """Return each block as plain Markdown."""
-        pieces: list[str] = []
-        for block in blocks:
-            if block.kind == "directive":
-                pieces += self._directive(block)
-            elif block.kind == "math":
-                pieces.append(self._math(block))
-            elif block.kind == "heading":
-                pieces.append(f"{block.name} {self.inline(block.text, block.line)}")
-            elif block.kind == "fence":
-                pieces.append(block.text)
-            elif block.kind == "text":
-                pieces.append(self._text(block))
-        return [piece for piece in pieces if piece.strip()]
+    def text(self, node: Element, sep: str = "\n\n") -> str:
+        """The children as one piece of Markdown."""
+        pieces = list(self.blocks(node))
+        for piece in pieces:
+            if isinstance(piece, Cell):
+                raise self.error(node, "a code cell cannot stand inside this")
+        return sep.join(str(piece) for piece in pieces)
 
-    def body(self, block: Block) -> str:
-        """Return the content of a directive as plain Markdown."""
-        return "\n\n".join(self.convert(self._inner(block)))
+    def block(self, node: Node) -> Iterator[str | Cell]:
+        """Convert one node of a page's body."""
+        if isinstance(node, solution_node):
+            with self.among_solutions():
+                self.add(iter([f"**{self.inline(node[0])}.**"]))
+                for part in node.children[1:]:
+                    self.add(self.block(part))
+            return
+        if isinstance(node, nodes.Text):
+            raise self.error(node, f"text outside of a paragraph: {node.astext()!r}")
+        assert isinstance(node, Element)
+        method = getattr(self, f"_{type(node).__name__}", None)
+        if "countertype" in node or type(node).__name__.startswith("exercise"):
+            method = self._numbered
+        elif method is None and isinstance(node, nodes.Admonition):
+            method = self._admonition
+        elif method is None and isinstance(node, (nodes.Inline, nodes.Invisible)):
+            method = self._inline_block
+        if method is None:
+            raise self.error(node, f"{type(node).__name__} has no plain form")
+        yield from (piece for piece in method(node) if isinstance(piece, Cell) or piece.strip())
 
-    def _text(self, block: Block) -> str:
-        lines = block.text.split("\n")
-        if len(lines) > 1 and lines[1].startswith(": ") and not LIST_ITEM.match(lines[0]):
-            definition = " ".join(line.removeprefix(":").strip() for line in lines[1:])
-            return self.inline(f"- **{lines[0].strip()}**: {definition}", block.line)
-        out: list[str] = []
-        done = 0
-        for start, stop, indent in [*_fences(block), (len(lines), len(lines), "")]:
-            if done < start:
-                out.append(self.inline("\n".join(lines[done:start]), block.line + done))
-            if start < stop:
-                out.append(
-                    _prefix(
-                        "\n\n".join(self.convert(_dedented(block, start, stop, indent))), indent
-                    )
-                )
-            done = stop
-        return "\n".join(out)
+    def error(self, node: Node, message: str) -> ExtensionError:
+        """An error that names the file and the line."""
+        while node.parent is not None and not getattr(node, "line", None):
+            node = node.parent
+        return ExtensionError(f"book/{self.doc}.md:{node.line or 0}: {message}")
 
-    def _math(self, block: Block) -> str:
-        text = "\n".join(line for line in f"{block.arg}\n{block.text}".split("\n") if line.strip())
-        if "nowrap" in block.options:
+    def _document(self, node: Element) -> Iterator[str | Cell]:
+        return self.blocks(node)
+
+    _compound = _Element = _only = _document
+
+    def _inline_block(self, node: Element) -> Iterator[str]:
+        yield self.inline(node) if isinstance(node, nodes.Inline) else ""
+
+    _target = _comment = _index = _bibliography = _toctree = _docinfo = _meta = _inline_block
+    _field_list = _highlightlang = _inline_block
+
+    def _section(self, node: Element) -> Iterator[str | Cell]:
+        titled = any(isinstance(child, nodes.title) for child in node.children)
+        self.level += titled
+        yield from self.blocks(node)
+        self.level -= titled
+
+    def _title(self, node: Element) -> Iterator[str]:
+        first = self.level == 1 and not self.cells
+        yield "#" * self.level + " " + self.inline(node)
+        if first:
+            link = f"[{self.inline(node)}]({self.builder.get_target_uri(self.doc)})"
+            yield (
+                f"*This notebook is generated from the chapter {link} of the book "
+                f"{self.builder.title}. Run it all (Runtime, Run all): where the text shows … "
+                f"the numbers of your run appear.*"
+            )
+
+    def _paragraph(self, node: Element) -> Iterator[str]:
+        # A line must not begin like a list, a heading or a quotation.
+        signs = r"(?m)^(\d*)(>|[#+.)-](?=#*(?: |$)))"
+        text = re.sub(signs, r"\1\\\2", self.inline(node))
+        yield from (part.strip() for part in text.split("\n\n"))
+
+    _caption = _paragraph
+
+    def _rubric(self, node: Element) -> Iterator[str]:
+        yield f"**{self.inline(node)}**"
+
+    def _transition(self, node: Element) -> Iterator[str]:
+        yield "---"
+
+    def _literal_block(self, node: Element) -> Iterator[str]:
+        language = node.get("language", "")
+        head = "```" + language.replace("default", "").replace("none", "")
+        yield f"{head}\n{node.astext().rstrip()}\n```"
+
+    def _math_block(self, node: Element) -> Iterator[str]:
+        text = "\n".join(line for line in node.astext().split("\n") if line.strip())
+        if node.get("nowrap"):
             text = re.sub(r"\\(begin|end)\{(?:align|eqnarray|flalign)\*?\}", r"\\\1{aligned}", text)
         elif "\\\\" in text and not text.startswith("\\begin{"):
             text = f"\\begin{{split}}\n{text}\n\\end{{split}}"
-        number = self.book.numbers.get((self.doc, block.line))
-        return f"$$\n{text}" + (f" \\tag{{{number}}}" if number else "") + "\n$$"
+        number = self.number(node, "displaymath")
+        yield f"$$\n{text}" + (f" \\tag{{{number}}}" if number else "") + "\n$$"
 
-    def _directive(self, block: Block) -> list[str]:
-        name, arg, options, line = block.name, block.arg, block.options, block.line
-        title = self.inline(arg, line)
-        number = self.book.numbers.get((self.doc, line), 0)
-        if "hidden" in options or name in DROPPED or name == "exercise-end":
-            return []
-        if name == "math":
-            return [self._math(block)]
-        if name.startswith("prf:") and name[4:] in PROOFS:
-            if name == "prf:proof":
-                text = "\n\n".join(
-                    self.convert(parse(f"{arg}\n{block.text}".split("\n"), block.first - 1))
-                )
-                last = text.rpartition("\n")[2]
-                plain = not (last.startswith(("$$", "```", ">")) or LIST_ITEM.match(last))
-                return [_headed("Proof", "", text + (" ∎" if plain else "\n\n∎"))]
-            return [_headed(_numbered(name[4:].title(), number), title, self.body(block))]
-        if name in ("exercise", "exercise-start"):
-            return [_headed(_numbered("Exercise", number), title, self.body(block))]
-        if name in ADMONITIONS:
-            if name not in TITLED:
-                text = "\n\n".join(
-                    self.convert(parse(f"{arg}\n{block.text}".split("\n"), block.first - 1))
-                )
-                title = "See also" if name == "seealso" else name.title()
-            else:
-                text = self.body(block)
-            head = f"**{title}**\n\n" if title and name != "margin" else ""
-            return [_quote(head + text)]
-        if name in WRAPPERS:
-            return self.convert(self._inner(block))
-        if name == "tab-item":
-            return [f"**{title}**", *self.convert(self._inner(block))]
-        if name == "glue:figure":
-            return [f"*Figure {number}.* {self.body(block)}"] if block.text.strip() else []
-        if name in ("figure", "image"):
-            image = f"![{options.get('alt', '')}]({self._image(arg)})"
-            caption = self.body(block) if name == "figure" else ""
-            return [image, f"*Figure {number}.* {caption}"] if caption else [image]
-        if name in ("table", "list-table"):
-            table = self.body(block) if name == "table" else self._list_table(block)
-            return [f"*Table {number}.* {title}", table] if title else [table]
-        if name == "chapter-list":
-            from cards import chapter_list
+    def number(self, node: Element, kind: str) -> str:
+        """The book's number of a node, or nothing."""
+        known = self.builder.env.toc_fignumbers.get(self.doc, {}).get(kind, {})
+        return next((".".join(map(str, known[name])) for name in node["ids"] if name in known), "")
 
-            return self.convert(
-                parse(chapter_list(self.book.folder, self.book.docs).split("\n"), line)
-            )
-        if name in ("code", "code-block"):
-            return [f"```{arg}\n{block.text}\n```"]
-        if name == "glossary":
-            return self._glossary(block)
-        if name in ("card", "grid-item-card"):
-            text = " ".join(re.sub(r"(?m)^(\^\^\^|\+\+\+)\s*$", "", self.body(block)).split())
-            if options.get("link"):
-                url = self._resolve(options["link"], options.get("link-type", "url"), line)
-                title = f"[{title or text}]({url})"
-                text = text if arg else ""
-            return [f"- **{title}**" + (f": {text}" if text else "")]
-        if name in ("button-ref", "button-link"):
-            kind = options.get("ref-type", "any") if name == "button-ref" else "url"
-            text = " ".join(self.body(block).split()) or self._title(arg)
-            return [f"- [{text}]({self._resolve(arg, kind, line)})"]
-        raise self.error(line, f"unknown directive {name!r}")
+    def _named(self, node: Element, kind: str) -> str:
+        number = self.number(node, kind)
+        return self.builder.config.numfig_format[kind] % number if number else ""
 
-    def _glossary(self, block: Block) -> list[str]:
-        entries: list[list[str]] = []
-        for line in block.text.split("\n"):
-            if line.strip() and not line.startswith((" ", ":")):
-                entries.append([line.strip(), ""])
-            elif entries:
-                entries[-1][1] += " " + line.removeprefix(":").strip()
-        lines = (f"- **{term}**: {' '.join(text.split())}" for term, text in entries)
-        return ["\n".join(self.inline(line, block.line) for line in lines)]
+    def _image(self, node: Element) -> Iterator[str]:
+        yield self._span(node)
 
-    def _list_table(self, block: Block) -> str:
-        rows: list[list[str]] = []
-        for line in block.text.split("\n"):
-            if line.startswith("* -"):
-                rows.append([line[3:].strip()])
-            elif line.startswith("  -"):
-                rows[-1].append(line[3:].strip())
-            elif line.strip():
-                rows[-1][-1] += " " + line.strip()
-        rows.insert(1, ["---"] * len(rows[0]))
-        return self.inline("\n".join("| " + " | ".join(row) + " |" for row in rows), block.line)
+    def _figure(self, node: Element) -> Iterator[str | Cell]:
+        name = self._named(node, "figure")
+        for child in node.children:
+            for piece in self.block(child):
+                captioned = isinstance(child, nodes.caption) and name
+                yield f"*{name}.* {piece}" if captioned else piece
 
-    def _image(self, path: str) -> str:
-        return (
-            path
-            if re.match(r"https?:", path)
-            else f"{self.book.base}_images/{posixpath.basename(path)}"
+    def _legend(self, node: Element) -> Iterator[str | Cell]:
+        return self.blocks(node)
+
+    def _table(self, node: Element) -> Iterator[str]:
+        rows: list[str] = []
+        for part in node.children:
+            if isinstance(part, nodes.title):
+                name = self._named(node, "table")
+                yield (f"*{name}.* " if name else "") + self.inline(part)
+        for row in node.findall(nodes.row):
+            entries = (self.text(entry, "<br>").replace("\n", " ") for entry in row.children)
+            rows.append("| " + " | ".join(entry.replace("|", "\\|") for entry in entries) + " |")
+            if len(rows) == 1:
+                sides = ("---:" if "text-right" in entry["classes"] else "---" for entry in row)
+                rows.append("|" + "|".join(sides) + "|")
+        yield "\n".join(rows)
+
+    def _bullet_list(self, node: Element) -> Iterator[str]:
+        count = node.get("start", 1)
+        ordered = isinstance(node, nodes.enumerated_list)
+        tight = all(
+            sum(not isinstance(part, (nodes.bullet_list, nodes.enumerated_list)) for part in item)
+            == 1
+            for item in node.children
         )
+        items = []
+        for k, item in enumerate(node.children):
+            mark = f"{count + k}. " if ordered else "- "
+            body = self.text(item, "\n" if tight else "\n\n")
+            items.append(mark + _indent(body, " " * len(mark)).lstrip(" "))
+        yield ("\n" if tight else "\n\n").join(items)
 
-    def _title(self, target: str) -> str:
-        if target in self.book.labels:
-            return self.book.labels[target].title
-        return self.book.titles.get(target, target)
+    _enumerated_list = _bullet_list
 
-    def _resolve(self, target: str, kind: str, line: int) -> str:
-        """Address of a document, a label or a page elsewhere."""
-        if re.match(r"(https?|mailto):", target):
-            return target
-        if kind in ("ref", "any") and target in self.book.labels:
-            found = self.book.labels[target]
-            return self.book.url(found.doc, found.anchor)
-        path, _, anchor = target.partition("#")
-        if not path and anchor in self.book.labels:
-            return self._resolve(anchor, "ref", line)
-        doc = path.removesuffix(".md").removesuffix(".html")
-        doc = (
-            doc[1:]
-            if doc.startswith("/")
-            else posixpath.normpath(posixpath.join(posixpath.dirname(self.doc), doc))
-        )
-        if doc in self.book.docs:
-            return self.book.url(doc, slug(anchor))
-        file = posixpath.normpath(posixpath.join(posixpath.dirname(self.doc), path))
-        if path and (self.book.folder / file).is_file():
-            return self.book.source + file
-        raise self.error(line, f"unknown target {target!r}")
+    def _definition_list(self, node: Element) -> Iterator[str]:
+        items = []
+        for item in node.children:
+            terms = " / ".join(self.inline(t) for t in item.findall(nodes.term))
+            text = " ".join(self.text(d) for d in item.findall(nodes.definition))
+            items.append(f"- **{terms}**: {' '.join(text.split())}")
+        yield "\n".join(items)
+
+    def _glossary(self, node: Element) -> Iterator[str | Cell]:
+        return self.blocks(node)
+
+    def _block_quote(self, node: Element) -> Iterator[str]:
+        yield _quote(self.text(node))
+
+    def _footnote(self, node: Element) -> Iterator[str]:
+        label, *rest = node.children
+        text = "\n\n".join(str(piece) for part in rest for piece in self.block(part))
+        yield f"<sup>{label.astext()}</sup> {text}"
+
+    def _raw(self, node: Element) -> Iterator[str]:
+        wanted = "html" in node["format"].split()
+        yield node.astext() if wanted and not re.search("<script|<!--", node.astext()) else ""
+
+    # Boxes -----------------------------------------------------------------
+
+    def _admonition(self, node: Element) -> Iterator[str]:
+        name = "See also" if node.tagname == "seealso" else node.tagname.title()
+        head, body = [f"**{name}**"], list(node.children)
+        if body and isinstance(body[0], nodes.title):
+            head, body = [f"**{self.inline(body.pop(0))}**"], body
+        elif isinstance(node, nodes.sidebar) or node.tagname == "admonition":
+            head = []
+        yield _quote("\n\n".join([*head, *(str(p) for part in body for p in self.block(part))]))
+
+    _sidebar = _topic = _admonition
+
+    def _proof_node(self, node: Element) -> Iterator[str]:
+        text = self.text(node[0]).removeprefix("Proof.").strip()
+        last = text.rpartition("\n")[2]
+        plain = not re.match(r"\$\$|```|>|\s*(?:[-*+]|\d+[.)])\s", last)
+        yield _headed("Proof", text + (" ∎" if plain else "\n\n∎"))
+
+    def _numbered(self, node: Element) -> Iterator[str | Cell]:
+        """A proposition, a definition, an exercise: head, number, title in brackets."""
+        kind, head = node.get("countertype", "exercise"), node.get("realtype", "exercise")
+        number = self.number(node, kind)
+        title = self.inline(node[0]).removeprefix("Exercise").strip()
+        name = " ".join(part for part in (head.title(), number, title) if part)
+        pieces = [piece for part in node.children[1:] for piece in self.block(part)]
+        texts = list(itertools.takewhile(lambda piece: isinstance(piece, str), pieces))
+        yield _headed(name, "\n\n".join(texts))
+        yield from pieces[len(texts) :]  # from exercise-start to exercise-end stand cells too
+
+    def _container(self, node: Element) -> Iterator[str | Cell]:
+        if node.get("nb_element") == "cell_code":
+            yield _code(node[0].astext(), dict(node["cell_metadata"]))
+        elif node.get("design_component") == "card":
+            yield self._card(node)
+        else:
+            yield from self.blocks(node)
+
+    def _card(self, node: Element) -> str:
+        link = next((ref["refuri"] for ref in node.findall(nodes.reference)), "")
+        title, text = "", []
+        for body in node.findall(lambda n: isinstance(n, Element) and _part(n) == "card-body"):
+            for part in body.children:
+                if _part(part) == "card-title":
+                    title = self.inline(part[0])
+                else:
+                    text += [str(piece) for piece in self.block(part)]
+        shown = f"[{title}]({link})" if link else title
+        return f"- **{shown}**: {' '.join(' '.join(text).split())}"
 
     # Text within a line ----------------------------------------------------
 
-    def inline(self, text: str, line: int) -> str:
-        """Convert roles and links in a text; leave code and formulas alone."""
+    def inline(self, node: Element) -> str:
+        """The text of a node with its links, formulas and emphasis."""
+        return "".join(self._span(child) for child in node.children)
 
-        def replace(match: re.Match[str]) -> str:
-            at = line + text.count("\n", 0, match.start())
-            if match["role"]:
-                return self._role(match["role"], match["content"].strip(), at)
-            if match["url"]:
-                return self._link(match, at)
-            if match["note"]:
-                return f"<sup>{match['note']}</sup>"
-            return "" if match[0].startswith("<!--") else match[0]
-
-        return INLINE.sub(replace, text)
-
-    def _link(self, match: re.Match[str], line: int) -> str:
-        text = self.inline(match["label"], line)
-        if match["bang"]:
-            return f"![{text}]({self._image(match['url'])})"
-        url = match["url"]
-        if url.startswith("#") and url[1:] in self.book.labels:
-            return self._reference("ref", f"{text} <{url[1:]}>" if text else url[1:], line)
-        return (
-            f"[{text or self._title(url.removesuffix('.md'))}]({self._resolve(url, 'any', line)})"
-        )
-
-    def _role(self, role: str, content: str, line: int) -> str:
-        if role == "glue:text":
-            if "::" in content:
-                raise self.error(line, "glue:text from another page")
-            return START + content + STOP
-        if role in CITES:
-            return self._cite(role, content, line)
-        if role in ("ref", "numref", "prf:ref", "eq", "math:numref"):
-            return self._reference(role, content, line)
-        if role == "card-time":
-            from cards import time_line  # which reads pages with the parser above
-
-            return time_line(self.book.folder, self.doc, content)
-        match = re.fullmatch(r"(.*?)\s*<([^<>]+)>", content, re.DOTALL)
-        text, target = (match[1], match[2]) if match else ("", content)
-        if role == "doc":
-            doc = (
-                target.lstrip("/")
-                if target.startswith("/")
-                else posixpath.normpath(posixpath.join(posixpath.dirname(self.doc), target))
-            )
-            if doc not in self.book.docs:
-                raise self.error(line, f"unknown document {target!r}")
-            return f"[{self.inline(text or self.book.titles.get(doc, doc), line)}]({self.book.url(doc)})"
-        if role == "term":
-            if target.lower() not in self.book.terms:
-                raise self.error(line, f"unknown term {target!r}")
-            doc, anchor = self.book.terms[target.lower()]
-            shown = text or target
-            return shown if doc == self.doc else f"[{shown}]({self.book.url(doc, anchor)})"
-        if role == "download":
-            return f"[{text or target}]({self._resolve(target, 'file', line)})"
-        if role == "math":
-            return f"${content}$"
-        if role in ("sub", "sup", "kbd"):
-            return f"<{role}>{content}</{role}>"
-        if role in ("abbr", "dfn"):
-            return content
-        if role == "code" or role.removeprefix("py:") in (
-            "attr",
-            "class",
-            "data",
-            "exc",
-            "func",
-            "meth",
-            "mod",
-            "obj",
+    def _span(self, node: Node) -> str:
+        if isinstance(node, nodes.Text):
+            return _escape(node.astext())
+        assert isinstance(node, Element)
+        if isinstance(node, nodes.math):
+            return f"${' '.join(node.astext().split())}$"
+        if isinstance(node, nodes.math_block):
+            return "\n\n" + "".join(self._math_block(node)) + "\n\n"
+        if isinstance(node, nodes.literal):
+            return _literal(node.astext())
+        if isinstance(node, nodes.reference):
+            return self._reference(node)
+        if isinstance(node, nodes.image):
+            return f"![{node.get('alt', '')}]({self.builder.image_uri(node['uri'])})"
+        if isinstance(node, nodes.footnote_reference):
+            return f"<sup>{node.astext()}</sup>"
+        if isinstance(node, (nodes.raw, nodes.comment, nodes.target)):
+            return "".join(self._raw(node)).strip() if isinstance(node, nodes.raw) else ""
+        if isinstance(node, (nodes.problematic, nodes.system_message)):
+            raise self.error(node, node.astext())
+        if "glued" in node.get("classes", []):
+            return node.astext()
+        text = self.inline(node)
+        for kind, form in (
+            (nodes.strong, "**{}**"),
+            ((nodes.emphasis, nodes.title_reference), "*{}*"),
+            (nodes.subscript, "<sub>{}</sub>"),
+            (nodes.superscript, "<sup>{}</sup>"),
         ):
-            name = text or target
-            return f"`{name.rpartition('.')[2] if name.startswith('~') else name}`"
-        raise self.error(line, f"unknown role {role!r}")
+            if isinstance(node, kind):
+                return form.format(text)
+        return text
 
-    def _reference(self, role: str, content: str, line: int) -> str:
-        match = re.fullmatch(r"(.*?)\s*<([^<>]+)>", content, re.DOTALL)
-        text, label = (match[1], match[2]) if match else ("", content)
-        target = self.book.labels.get(label)
-        if target is None:
-            raise self.error(line, f"unknown label {label!r}")
-        name = target.kind.title()
-        here = target.doc == self.doc
-        if text and not re.search(r"%s|\{number\}", text):
-            shown = self.inline(text, line)
-        elif not here:
-            # Only the book knows the other chapter's numbers.
-            title = self.inline(target.title, line)
-            page = self.inline(self.book.titles.get(target.doc, target.doc), line)
-            if target.kind == "section":
-                shown = title
-            else:
-                shown = f"{name}{f' ({title})' if title else ''} in “{page}”"
-        elif target.kind == "equation":
-            shown = f"({target.number})"
-        elif target.kind == "solution":
-            shown = "the solution below"
-        elif text:
-            shown = re.sub(r"%s|\{number\}", str(target.number), self.inline(text, line))
-        elif target.number and not (
-            role == "ref" and target.kind in ("figure", "table") and target.title
-        ):
-            shown = f"{name} {target.number}"
-        else:
-            shown = self.inline(target.title, line)
-        if not shown:
-            raise self.error(line, f"label {label!r} has no title: give the reference a text")
-        return shown if here else f"[{shown}]({self.book.url(target.doc, target.anchor)})"
-
-    # Citations -------------------------------------------------------------
-
-    def _cite(self, role: str, content: str, line: int) -> str:
-        parts: list[str] = []
-        for item in re.findall(r"(?:\{[^}]*\})?[^,{}]+(?:\{[^}]*\})?", content):
-            match = re.fullmatch(r"\s*(?:\{([^}]*)\})?\s*([^{}\s]+)\s*(?:\{([^}]*)\})?\s*", item)
-            key = match[2] if match else item
-            if match is None or key not in self.book.bibliography.entries:
-                raise self.error(line, f"unknown citation {key!r}")
-            if key not in self.cited:
-                self.cited.append(key)
-            entry = self.book.bibliography.entries[key]
-            authors, year = _authors(entry), entry.fields.get("year", "n.d.")
-            before = match[1] + " " if match[1] else ""
-            after = ", " + match[3] if match[3] else ""
-            if role.startswith("cite:t"):
-                parts.append(f"{before}{authors} ({year}{after})")
-            elif role == "cite:author":
-                parts.append(authors)
-            elif role == "cite:year":
-                parts.append(year)
-            else:
-                parts.append(f"{before}{authors}, {year}{after}")
-        if role in ("cite", "cite:p", "cite:ps"):
-            return f"({'; '.join(parts)})"
-        return ", ".join(parts)
-
-    def _references(self) -> str:
-        style = find_plugin("pybtex.style.formatting", "plain")()
-        backend = find_plugin("pybtex.backends", "plaintext")()
-        entries = style.format_bibliography(self.book.bibliography, self.cited)
-        return "\n".join(f"- {entry.text.render(backend)}" for entry in entries)
+    def _reference(self, node: Element) -> str:
+        text, uri = self.inline(node), node.get("refuri", "")
+        if uri in self.builder.citations:
+            self.cited.add(uri)  # it stands under the heading "References"
+        elif uri and uri == node.astext():
+            return f"<{uri}>"
+        elif uri and uri.partition("#")[0] not in ("", self.builder.get_target_uri(self.doc)):
+            return f"[{text}](<{uri}>)" if re.search(r"[()\s]", uri) else f"[{text}]({uri})"
+        return text
 
 
-def _authors(entry: Entry) -> str:
-    persons = entry.persons.get("author") or entry.persons.get("editor") or []
-    names = [
-        " ".join(str(part) for part in [*p.rich_prelast_names, *p.rich_last_names]) for p in persons
-    ]
-    if not names:
-        return str(entry.fields.get("title", entry.key))
-    return f"{names[0]} et al." if len(names) > 2 else " and ".join(names)
+def _part(node: Node) -> str:
+    return node.get("design_component", "") if isinstance(node, Element) else ""
 
 
-def _numbered(name: str, number: int) -> str:
-    return f"{name} {number}" if number else name
+def _escape(text: str) -> str:
+    """Put a backslash before what Markdown would read as a sign."""
+    text = re.sub(r"[\\`*$]|(?<![^\W_])_|_(?![^\W_])|<(?=[A-Za-z/!?])", r"\\\g<0>", text)
+    text = text.replace("\u00a0", " ")
+    return re.sub(r"\](?=[(\[])", r"\\]", text)
 
 
-def _headed(name: str, title: str, text: str) -> str:
-    head = f"**{name} ({title}).**" if title else f"**{name}.**"
-    apart = not text or text.startswith(("$$", "```", "> ", "|", "#")) or LIST_ITEM.match(text)
-    return f"{head}\n\n{text}".rstrip() if apart else f"{head} {text}"
+def _literal(text: str) -> str:
+    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    space = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{ticks}{space}{text}{space}{ticks}"
 
 
-def _prefix(text: str, prefix: str) -> str:
+def _headed(head: str, text: str) -> str:
+    apart = re.match(r"\$\$|```|> |\||#|\s*(?:[-*+]|\d+[.)])\s", text) or not text
+    return f"**{head}.**\n\n{text}".rstrip() if apart else f"**{head}.** {text}"
+
+
+def _indent(text: str, prefix: str) -> str:
     return "\n".join((prefix + line).rstrip() for line in text.split("\n"))
 
 
@@ -839,11 +473,14 @@ def _quote(text: str) -> str:
     text = re.sub(
         formulas, lambda m: m[0] if m[1] else m[0].replace("\n", " "), text, flags=re.DOTALL
     )
-    return _prefix(text, "> ")
+    return _indent(text, "> ")
 
 
 def _code(source: str, metadata: dict[str, Any]) -> Cell:
-    if HIDDEN_TAGS & set(metadata.get("tags", [])):
+    tags = [tag.removeprefix("kept-") for tag in metadata.get("tags", [])]
+    if tags:
+        metadata["tags"] = tags
+    if HIDDEN_TAGS & set(tags):
         metadata["cellView"] = "form"
         if not source.lstrip().startswith(("# @title", "#@title", "%%")):
             source = f"# @title Code\n{source}"
@@ -870,7 +507,7 @@ def say_source(text: str) -> str:
     return f"{SAY_TITLE}\nfrom causalpref.figures.notebook import say\n\nsay({literal})"
 
 
-def _dump(cells: Sequence[Cell], metadata: dict[str, Any]) -> str:
+def dump(cells: Sequence[Cell], metadata: dict[str, Any]) -> str:
     """Write a notebook whose cell ids follow from the content."""
     seen: Counter[str] = Counter()
     out: list[dict[str, Any]] = []
@@ -903,17 +540,144 @@ def _dump(cells: Sequence[Cell], metadata: dict[str, Any]) -> str:
     return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def write(path: Path, text: str) -> None:
-    """Replace a file in one step."""
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+class ColabBuilder(Builder):
+    """Builds a notebook of each page that has cells."""
+
+    name = "colab"
+    format = "colab"
+    epilog = "The copies for Colab are in %(outdir)s."
+    supported_image_types: ClassVar = ["image/svg+xml", "image/png", "image/jpeg", "image/gif"]
+
+    def init(self) -> None:
+        """Read what all pages need."""
+        self.title = str(self.config.html_title).partition(":")[0]
+        self.base = self.config.html_baseurl.rstrip("/") + "/"
+        self.citations: set[str] = set()
+        self._works: dict[str, str] | None = None
+
+    def get_outdated_docs(self) -> set[str]:
+        """All pages."""
+        return self.env.found_docs
+
+    def get_target_uri(self, docname: str, typ: str | None = None) -> str:
+        """Address of the page in the book."""
+        return f"{self.base}{docname}.html"
+
+    def get_relative_uri(self, from_: str, to: str, typ: str | None = None) -> str:
+        """Address of a page from another: copies lie elsewhere than the book."""
+        return self.get_target_uri(to, typ)
+
+    def image_uri(self, uri: str) -> str:
+        """Address of a picture in the book."""
+        if re.match(r"https?:", uri):
+            return uri
+        return f"{self.base}_images/{self.env.images[uri][1] if uri in self.env.images else uri}"
+
+    def works(self) -> dict[str, str]:
+        """The bibliography: address of an entry to its text, in the book's order."""
+        if self._works is None:
+            self._works = {}
+            domain = self.env.get_domain("cite")
+            for doc in sorted({c.bibliography_key.docname for c in domain.citations}):
+                tree = self.env.get_and_resolve_doctree(doc, self)
+                page = Copy(self, doc)
+                for entry in tree.findall(nodes.citation):
+                    text = " ".join(page.text(nodes.Element("", *entry.children[1:])).split())
+                    self._works |= {f"{self.get_target_uri(doc)}#{i}": text for i in entry["ids"]}
+        return self._works
+
+    def prepare_writing(self, docnames: set[str]) -> None:
+        """Note the addresses of the works that can be cited."""
+        self.citations = {
+            f"{self.get_target_uri(c.bibliography_key.docname)}#{c.citation_id}"
+            for c in self.env.get_domain("cite").citations
+        }
+
+    def write_doc(self, docname: str, doctree: nodes.document) -> None:
+        """Write the copy of a page."""
+        if "kernelspec" not in self.env.metadata[docname]:
+            return
+        path = Path(self.outdir, f"{docname}.ipynb")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(Copy(self, docname).notebook(doctree), encoding="utf-8", newline="\n")
+
+    def finish(self) -> None:
+        """Nothing is left to write."""
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the builder."""
+    app.add_builder(ColabBuilder)
+    app.connect("builder-inited", prepare)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+# The command -----------------------------------------------------------------------
+
+
+def write_copies(root: Path, out: Path | None = None, *, edition: str = "") -> list[Path]:
+    """Write the copies of a book's chapters.
+
+    Parameters
+    ----------
+    root : Path
+        Folder that holds ``_config.yml`` and ``book/``.
+    out : Path, optional
+        Folder of the copies; by default they lie beside the chapters.
+    edition : str, optional
+        "student" leaves out solutions and the teachers' pages, see `editions`.
+
+    Returns
+    -------
+    list of Path
+        All copies, written only where they have changed.
+
+    Raises
+    ------
+    RuntimeError
+        If Sphinx warns of anything; the message is what it says.
+    """
+    out = out or root / "book"
+    written = []
+    with tempfile.TemporaryDirectory() as folder:
+        # In a process of its own: a build may ask for copies, and Sphinx has global state.
+        done = subprocess.run(
+            [sys.executable, __file__, "--build", str(root), folder],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"CAUSALPREF_EDITION": edition},
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip() or done.stdout[-2000:])
+        made = Path(folder, "colab")
+        for copy in sorted(made.rglob("*.ipynb")):
+            path = out / copy.relative_to(made)
+            if not path.is_file() or path.read_bytes() != copy.read_bytes():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(copy, path)
+            written.append(path)
+    return written
+
+
+def _build(root: Path, folder: Path) -> int:
+    """Run Sphinx without running cells; everything that it writes goes to one folder."""
+    from jupyter_book.sphinx import build_sphinx
+
+    nocolor()
+    unused = {"html_logo": "", "html_favicon": "", "latex_individualpages": False}
+    done = build_sphinx(
+        str(root / "book"),
+        str(folder / "colab"),
+        path_config=str(root / "_config.yml"),
+        confoverrides={"nb_execution_mode": "off", "smartquotes": False, **unused},
+        doctreedir=str(folder / "doctrees"),
+        noconfig=True,
+        builder="colab",
+        quiet=True,
+        warningiserror=True,
+        keep_going=True,
+    )
+    return done if isinstance(done, int) else 1
 
 
 def main(argv: Sequence[str] | None = None, root: Path | None = None) -> int:
@@ -933,48 +697,36 @@ def main(argv: Sequence[str] | None = None, root: Path | None = None) -> int:
     """
     parser = argparse.ArgumentParser(description="Write the notebooks that Colab opens.")
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; fail if a copy is stale or missing"
+        "--check",
+        action="store_true",
+        help="write nothing; fail if a copy is stale, missing or left over",
     )
-    parser.add_argument(
-        "files", nargs="*", type=Path, help="chapters (default: all notebooks of the book)"
-    )
+    parser.add_argument("--build", nargs=2, type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    try:
-        book = Book(root or Path(__file__).resolve().parents[2])
-    except ConversionError as error:
-        print(error, file=sys.stderr)
-        return 1
-    docs = [
-        file.resolve().relative_to(book.folder.resolve()).with_suffix("").as_posix()
-        for file in args.files
-    ]
-    failed = False
-    for doc in docs or book.notebooks:
+    if args.build:
+        return _build(*args.build)
+    root = root or Path(__file__).resolve().parents[2]
+    book = root / "book"
+    with tempfile.TemporaryDirectory() as folder:
         try:
-            text = Page(book, doc).notebook()
-        except ConversionError as error:
+            copies = write_copies(root, Path(folder) if args.check else book)
+        except RuntimeError as error:
             print(error, file=sys.stderr)
-            failed = True
-            continue
-        copy = book.path(doc).with_suffix(".ipynb")
-        old = copy.read_text(encoding="utf-8") if copy.is_file() else None
-        if text == old:
-            continue
-        if args.check:
-            print(
-                f"{copy.relative_to(book.root)}: {'stale' if old else 'missing'}", file=sys.stderr
-            )
-            failed = True
-        else:
-            write(copy, text)
-            print(copy.relative_to(book.root))
-    if not args.files:
-        wanted = {book.path(doc).with_suffix(".ipynb") for doc in book.notebooks}
-        for copy in sorted(set(book.folder.rglob("*.ipynb")) - wanted):
-            if "_build" not in copy.parts and ".ipynb_checkpoints" not in copy.parts:
-                print(f"{copy.relative_to(book.root)}: no chapter of that name", file=sys.stderr)
-                failed = True
-    return int(failed)
+            return 1
+        wrong = {}
+        for copy in copies if args.check else ():
+            old = book / copy.relative_to(folder)
+            if not old.is_file():
+                wrong[old] = "missing"
+            elif old.read_bytes() != copy.read_bytes():
+                wrong[old] = "stale"
+        names = {copy.relative_to(folder if args.check else book) for copy in copies}
+    for copy in book.rglob("*.ipynb"):
+        if copy.relative_to(book) not in names and "_build" not in copy.parts:
+            wrong[copy] = "no chapter of that name"
+    for copy, what in sorted(wrong.items()):
+        print(f"{copy.relative_to(root)}: {what}", file=sys.stderr)
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":
