@@ -154,7 +154,6 @@ def make_book(root: Path, page: str) -> Path:
     return root
 
 
-
 def test_key_of_the_cache_follows_package_results_and_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

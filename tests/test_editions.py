@@ -341,7 +341,7 @@ def test_student_edition_offers_its_own_notebook(student: Path) -> None:
     assert [path.name for path in (student / "_sources").iterdir()] == ["dogs.ipynb"]
     notebook = json.loads((student / "_sources" / "dogs.ipynb").read_text(encoding="utf-8"))
     text = "\n".join("".join(cell["source"]) for cell in notebook["cells"])
-    assert "**Exercise 2 (By code).** Count the bones." in text and "your code here" in text
+    assert "**Exercise 1.2 (By code).** Count the bones." in text and "your code here" in text
     assert not any(cell.get("outputs") for cell in notebook["cells"])
 
 
