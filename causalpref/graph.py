@@ -157,7 +157,7 @@ class Refused:
 # -- the graph -------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class CausalGraph:
     """A directed acyclic graph of variables, some of them not observed.
 
@@ -200,30 +200,38 @@ class CausalGraph:
     """
 
     edges: tuple[tuple[str, str], ...]
-    hidden: tuple[str, ...] = ()
-    positions: Mapping[str, tuple[float, float]] | None = field(
-        default=None, repr=False, compare=False
-    )
-    words: Mapping[str, str] | None = field(default=None, repr=False, compare=False)
-    title: str = field(default="A causal graph", compare=False)
-    nodes: tuple[str, ...] = ()
-    cut: tuple[tuple[str, str], ...] = ()
+    hidden: tuple[str, ...]
+    positions: Mapping[str, tuple[float, float]] | None = field(repr=False, compare=False)
+    words: Mapping[str, str] = field(repr=False, compare=False)
+    title: str = field(compare=False)
+    nodes: tuple[str, ...]
+    cut: tuple[tuple[str, str], ...]
     _dag: nx.DiGraph[str] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        edges: Iterable[tuple[str, str]],
+        hidden: str | Iterable[str] = (),
+        positions: Mapping[str, tuple[float, float]] | None = None,
+        words: Mapping[str, str] | None = None,
+        title: str = "A causal graph",
+        nodes: str | Iterable[str] = (),
+        cut: Iterable[tuple[str, str]] = (),
+    ) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)
-        for name in ("edges", "cut"):
-            put(name, _edges(name, getattr(self, name)))
+        put("edges", _edges("edges", edges))
+        put("cut", _edges("cut", cut))
+        put("title", title)
         for row, edge in enumerate(self.cut):
             if edge in self.edges:
                 raise ValueError(
                     f"cut[{row}] = {_arrow(edge)} is also among the edges: an arrow "
                     "that is cut is no part of the graph"
                 )
-        nodes = dict.fromkeys(_names(self.nodes))
+        known = dict.fromkeys(_names(nodes))
         for edge in self.edges + self.cut:
-            nodes.update(dict.fromkeys(edge))
-        put("nodes", tuple(nodes))
+            known.update(dict.fromkeys(edge))
+        put("nodes", tuple(known))
         if not self.nodes:
             raise ValueError("edges and nodes are empty: a graph needs at least one node")
         for name in self.nodes:
@@ -241,12 +249,13 @@ class CausalGraph:
             )
         put("_dag", nx.freeze(dag))
 
-        put("hidden", self._known("hidden", self.hidden))
-        words = dict(self.words or {})
+        put("hidden", self._known("hidden", hidden))
+        words = dict(words or {})
         self._known("words", words)
         put("words", words)
-        if self.positions is not None:
-            positions = {n: _place(n, p) for n, p in self.positions.items()}
+        put("positions", None)
+        if positions is not None:
+            positions = {n: _place(n, p) for n, p in positions.items()}
             self._known("positions", positions)
             missing = [n for n in self.nodes if n not in positions]
             if missing:

@@ -342,7 +342,7 @@ def logistic_fit(
         p = special.expit(x @ w + offset)
         return x.T @ (p - y) + ridge * w, (x * (p * (1 - p))[:, None]).T @ x + penalty
 
-    found = newton(lambda w: nll(w) + ridge / 2 * w @ w, derivatives, np.zeros(x.shape[1]))
+    found = newton(lambda w: float(nll(w) + ridge / 2 * w @ w), derivatives, np.zeros(x.shape[1]))
     w, curvature = found.at, derivatives(found.at)[1]
     regular = np.linalg.matrix_rank(curvature, hermitian=True) == len(curvature)
     covariance = np.linalg.inv(curvature) if regular else np.linalg.pinv(curvature, hermitian=True)
@@ -490,7 +490,8 @@ def cluster_proportion(values: np.ndarray, clusters: np.ndarray) -> Estimate:
         size = n / max(1.0, robust / plain)
     else:
         size = _fewest(_crossed(clusters, n))
-    return Estimate(p, *wilson_interval(p, size), n=n)
+    low, high = wilson_interval(p, size)
+    return Estimate(p, float(low), float(high), n=n)
 
 
 def cluster_bootstrap(

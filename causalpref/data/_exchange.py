@@ -23,7 +23,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """Column, or columns of the two responses, that a field has in rows."""
 
 
-def facts(data: Any) -> dict[str, np.ndarray]:
+def facts(data: Any) -> dict[str, Any]:
     """The optional fields of the data as columns, one row a pair."""
     rows = {"pair": (slice(None),), "prompt": (data.pair_prompt,), "response": data.pairs.T}
     return {
@@ -34,7 +34,7 @@ def facts(data: Any) -> dict[str, np.ndarray]:
     }
 
 
-def with_names(data: Any, columns: dict[str, np.ndarray]) -> dict[str, Any]:
+def with_names(data: Any, columns: dict[str, Any]) -> dict[str, Any]:
     """The columns, with codes that have names turned into pandas categoricals."""
     for name, words in data.names.items():
         if FACTS[name].kind == "code":
@@ -102,7 +102,7 @@ def read(rows: Any, required: tuple[str, ...]) -> dict[str, Any]:
         for name in required:
             if name not in row:
                 raise ValueError(f"row {number} has no {name!r}")
-        texts = [row[name] for name in required[:3]]
+        prompt, first, second = texts = [row[name] for name in required[:3]]
         for name, text in zip(required, texts):
             if not isinstance(text, str):
                 raise TypeError(
@@ -119,7 +119,7 @@ def read(rows: Any, required: tuple[str, ...]) -> dict[str, Any]:
             values[field] = said if len(own) == 2 else said[0]
         label = row["label"] if "label" in required else 1
         try:
-            collector.add(f"row {number}", *texts, label, values)
+            collector.add(f"row {number}", prompt, first, second, label, values)
         except ValueError as error:
             raise ValueError(f"row {number}: {error}") from None
     return collector.fields(names=names)

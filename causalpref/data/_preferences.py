@@ -283,7 +283,9 @@ class PreferenceData:
     @overload
     def __getitem__(self, rows: int | np.integer) -> Pair: ...
     @overload
-    def __getitem__(self, rows: Rows) -> PreferenceData: ...
+    def __getitem__(
+        self, rows: slice | np.ndarray | Sequence[int] | Sequence[bool] | pd.Series
+    ) -> PreferenceData: ...
     def __getitem__(self, rows: Any) -> Pair | PreferenceData:
         """One :class:`Pair` for a whole number; otherwise as :meth:`select`."""
         if not isinstance(rows, (int, np.integer)) or isinstance(rows, (bool, np.bool_)):
@@ -302,7 +304,7 @@ class PreferenceData:
                 )
         first, second = self.responses[self.pairs[i]]
         return Pair(
-            self.prompts[self.pair_prompt[i]],
+            str(self.prompts[self.pair_prompt[i]]),
             first,
             second,
             int(self.label[i]),

@@ -186,7 +186,9 @@ def graded(name: str, values: np.ndarray, middle: float, label: np.ndarray) -> N
         )
 
 
-def names(given: Mapping[str, Sequence[str]], fields: Mapping[str, Any]) -> dict[str, tuple]:
+def names(
+    given: Mapping[str, Sequence[str]], fields: Mapping[str, Any]
+) -> dict[str, tuple[str, ...]]:
     """Names of codes and columns, for the fields that are there.
 
     Raises
