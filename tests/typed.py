@@ -16,6 +16,7 @@ from typing import assert_type
 import numpy as np
 import pandas as pd
 
+import causalpref as cp
 from causalpref import PreferenceData
 from causalpref.assumptions import Report, check_all, check_consistency, check_positivity
 from causalpref.auditing import Audit, audit
@@ -89,3 +90,10 @@ def identify() -> None:
     graph = CausalGraph([("C", "L"), ("X", "C"), ("X", "L")])
     assert_type(graph.d_separated("X", "L", ["C"]), bool)
     assert_type(graph.identify("C", "L"), Identified | Refused)
+
+
+def front_door() -> None:
+    loaded = cp.load_preferences("rows.jsonl")
+    assert_type(cp.audit(loaded), Audit)
+    assert_type(cp.check_consistency(cp.load_hh_rlhf("offline")), Report)
+    assert_type(cp.CausalGraph([("C", "L")], hidden="C"), CausalGraph)
