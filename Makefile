@@ -75,13 +75,13 @@ colab: $(VENV)/.installed
 
 results: $(VENV)/.installed
 	@test -n "$(DATA)" || { echo "say where the real data are: make results DATA=folder-with-test.jsonl.gz (or DATA=hub)"; exit 2; }
-	$(BIN)/causalpref run hh-rlhf --beyond --beyond-train 3000 --beyond-seeds 2 --out book/results/hh_rlhf
+	$(BIN)/causalpref run hh-rlhf --source offline --beyond --beyond-train 3000 --beyond-seeds 2 --out book/results/hh_rlhf
 	$(BIN)/causalpref run hh-rlhf --source "$(DATA)" --model "$(MINILM)" \
 		--model-name all-MiniLM-L6-v2 --out book/results/hh_rlhf_real
-	$(BIN)/python -m causalpref.studies.audits hh-rlhf "$(DATA)" --model "$(MINILM)" \
+	$(BIN)/causalpref run audit-hh-rlhf --source "$(DATA)" --model "$(MINILM)" \
 		--model-name all-MiniLM-L6-v2 --out book/results/audit_hh_rlhf
-	$(BIN)/causalpref run checks --datasets 500 --out book/results/checks
-	$(BIN)/python -m causalpref.studies.audits power --datasets 200 --out book/results/checks_power
+	$(BIN)/causalpref run checks --out book/results/checks
+	$(BIN)/causalpref run power --out book/results/checks_power
 
 linkcheck: $(VENV)/.installed
 	$(BIN)/jupyter-book build book --all --builder custom --custom-builder linkcheck

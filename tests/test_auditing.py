@@ -624,7 +624,13 @@ def test_stopped_by_a_signal_and_printed_in_ascii(tmp_path):
     assert done.returncode == 0 and b"no violation found" in done.stdout
     pipe = tmp_path / "pipe.jsonl"
     os.mkfifo(pipe)
-    waits = subprocess.Popen([*command, str(pipe)], stderr=subprocess.PIPE, text=True)
+    waits = subprocess.Popen(
+        [*command, str(pipe)],
+        stderr=subprocess.PIPE,
+        text=True,
+        # a test run in the background may ignore Ctrl-C, and a child would do the same
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     writer = os.open(pipe, os.O_WRONLY)  # opens once the command reads
     time.sleep(0.2)
     waits.send_signal(signal.SIGINT)
@@ -1010,7 +1016,7 @@ def test_run_checks_writes_the_table(tmp_path, capsys, monkeypatch):
     assert said.err == "" and "checks.csv" in said.out and "false_alarms" in said.out
     table = pd.read_csv(out / "checks.csv")
     pd.testing.assert_frame_equal(
-        table, checks.size_and_power(datasets=5, seed=2), rtol=1e-5, check_dtype=False
+        table, checks.size_and_power(n_datasets=5, seed=2), rtol=1e-5, check_dtype=False
     )
     facts = json.loads((out / "provenance.json").read_text())
     assert facts["command"] == "causalpref run checks --datasets 5 --seed 2"

@@ -35,7 +35,7 @@ EXPERIMENTS = [
 # handful takes long, SMALL says what to set.
 DIVISOR, SMALLEST = 4, 200
 SMALL: dict[str, dict[str, Any]] = {
-    "first_look": {"N_TRAIN": 400, "RHOS": (0.5, 1.0)},
+    "first_look": {"SEEDS": 2, "N_TRAIN": 400, "RHOS": (0.5, 1.0)},
     "identifiability": {"LOGS": 3, "N_LOG": 500},
     "latent_positivity": {"N_LOG": 2000, "N_FITS": 60},
     "reward_models": {"EPOCHS": 3},

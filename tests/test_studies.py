@@ -31,9 +31,10 @@ from causalpref.studies.hh_rlhf import (
     draw_confounded,
     sizes_for,
 )
+from causalpref.studies.recorded import hashes
 from causalpref.text.embedding import hashed_ngrams
 
-SMALL = dict(rhos=(0.5, 1.0), seeds=(0, 1), n_train=200, n_validation=60, epochs=2, hidden=32)
+SMALL = dict(rhos=(0.5, 1.0), n_seeds=2, n_train=200, n_validation=60, epochs=2, hidden=32)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +156,7 @@ def test_confounding_hurts_inconsistent_pairs(twin):
         twin,
         rhos=(0.5, 1.0),
         kinds=("multihead",),
-        seeds=(0, 1, 2),
+        n_seeds=3,
         n_train=1500,
         n_validation=300,
         epochs=5,
@@ -258,7 +259,7 @@ def test_content_blind_rules_on_a_known_table(twin):
 
 def test_probe_reads_what_is_there_and_no_more(twin):
     found = reward_models(
-        twin, rhos=(0.9,), seeds=(0,), n_train=1000, n_validation=600, epochs=2, hidden=32
+        twin, rhos=(0.9,), n_seeds=1, n_train=1000, n_validation=600, epochs=2, hidden=32
     )
     read = remedies.probes(found.fits, found.draws).set_index(["model", "target"])
     assert read.accuracy["embedding", "type"] > 0.9
@@ -275,7 +276,7 @@ def test_probe_reads_what_is_there_and_no_more(twin):
     blind = reward_models(
         twin.replace(embeddings=noise),
         rhos=(0.9,),
-        seeds=(0,),
+        n_seeds=1,
         epochs=1,
         kinds=("multihead",),
         n_train=1000,
@@ -311,7 +312,7 @@ def test_type_given_is_one_more_column(twin):
 
 
 def test_beyond_tables_are_tidy(twin):
-    few = dict(rhos=(0.9,), seeds=(0,), epochs=1, hidden=16)
+    few = dict(rhos=(0.9,), n_seeds=1, epochs=1, hidden=16)
     told = remedies.remedies(twin, n_train=300, n_validation=60, **few)
     assert set(told.runs.model) == {
         "base",
@@ -321,12 +322,10 @@ def test_beyond_tables_are_tidy(twin):
         "type given",
     }
     assert told.runs.effective.notna().sum() == 2 and told.runs.effective.max() < 300
-    runs, read = remedies.lambda_sweep(
-        twin, lambdas=(0.0, 1.0), n_train=300, n_validation=60, **few
-    )
+    swept = remedies.lambda_sweep(twin, lambdas=(0.0, 1.0), n_train=300, n_validation=60, **few)
     plain = told.runs[told.runs.model == "multihead"].accuracy.tolist()
-    assert runs[runs.lambda_ == 0].accuracy.tolist() == plain, "lambda 0 is Multihead"
-    assert set(read.lambda_) == {0.0, 1.0}
+    assert swept.runs[swept.runs.lambda_ == 0].accuracy.tolist() == plain, "lambda 0 is Multihead"
+    assert set(swept.probes.lambda_) == {0.0, 1.0}
     sizes = remedies.by_size(twin, sizes=(60, 120), **few)
     assert sizes.groupby("size").n_train.first().tolist() == [60, 120] and len(sizes) == 12
 
@@ -370,9 +369,7 @@ def test_recorded_tables_of_the_twin():
 
 def test_recorded_lengths_are_those_of_the_real_file(real_hh_rlhf):
     tables, facts = recorded("hh_rlhf_real")
-    from causalpref.cli import _hashes
-
-    assert _hashes(real_hh_rlhf) == facts["data"]
+    assert hashes(real_hh_rlhf) == facts["data"]
     fresh = length_rates(load_hh_rlhf(real_hh_rlhf))
     np.testing.assert_allclose(
         fresh[["rate", "low", "high"]], tables["length"][["rate", "low", "high"]], atol=1e-5

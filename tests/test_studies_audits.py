@@ -10,18 +10,13 @@ import pytest
 from scipy import stats
 
 from causalpref import figures
+from causalpref.cli import main
 from causalpref.data import PreferenceData
 from causalpref.simulation import hh_rlhf_twin_rows
-from causalpref.studies import audits, recorded
-from causalpref.studies.audits import (
-    audit_tables,
-    blind_rules,
-    order_told,
-    place_rates,
-    power_curves,
-    record_audits,
-    sound_alarms,
-)
+from causalpref.studies import audits, checks, recorded
+from causalpref.studies.audits import audit_tables, blind_rules, order_told, place_rates
+from causalpref.studies.checks import power_curves, sound_alarms
+from causalpref.studies.recorded import hashes
 
 
 def hh_file(path, n=240, first=0.5):
@@ -141,15 +136,17 @@ def test_record_names_no_path(small, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         audits.multiprocessing, "get_context", lambda _: type("", (), {"Pool": _Here})
     )
-    folder = record_audits(path, tmp_path / "out", machine="a lathe")
+    folder = tmp_path / "out"
+    options = ["--source", str(path), "--machine", "a lathe", "--out", str(folder)]
+    assert main(["run", "audit-hh-rlhf", *options]) == 0
     assert "relabelled, hashed n-grams" in capsys.readouterr().err
     facts = json.loads((folder / "provenance.json").read_text())
     assert facts["machine"] == "a lathe" and list(facts["data"]) == ["test.jsonl"]
-    assert facts["command"] == "python -m causalpref.studies.audits hh-rlhf DATA --seed 0"
+    assert facts["command"] == "causalpref run audit-hh-rlhf --source DATA"
     for file in folder.iterdir():
         assert str(path.parent) not in file.read_text(encoding="utf-8"), file.name
     assert len(pd.read_csv(folder / "summary.csv")) == 2 * 6
-    assert audits._test_file(str(path)) == path and audits._test_file(str(path.parent)) == path
+    assert audits.test_file(str(path)) == path == audits.test_file(str(path.parent))
 
 
 def _pairs(turn, n=600, seed=0):
@@ -171,10 +168,12 @@ def _pairs(turn, n=600, seed=0):
 
 
 def test_an_order_that_shows_in_the_texts_is_told():
-    area, low, high, p = order_told(_pairs(lambda d: d[:, 0] < 0))
-    assert area > 0.9 > 0.6 > high > 0.5 > low and p == 1 / 200
+    told = order_told(_pairs(lambda d: d[:, 0] < 0))
+    assert told.auc > 0.9 > 0.6 > told.high > 0.5 > told.low and told.p_value == 1 / 200
     found = [
-        order_told(_pairs(lambda d: np.zeros(len(d), bool), 200, seed), coins=39, seed=seed)[3]
+        order_told(
+            _pairs(lambda d: np.zeros(len(d), bool), 200, seed), n_orders=39, seed=seed
+        ).p_value
         for seed in range(200)
     ]
     assert np.mean(np.array(found) <= 0.05) <= stats.binom.ppf(0.999, 200, 0.05) / 200
@@ -184,9 +183,9 @@ def test_an_order_that_shows_in_the_texts_is_told():
 
 
 def test_power_rises_with_strength_and_prompts(monkeypatch):
-    kept = {k: audits.SCENARIOS[k] for k in ("place", "hole")}
-    monkeypatch.setattr(audits, "SCENARIOS", kept)
-    table = power_curves(datasets=40, sizes=(0.5, 2), steps=(0, 1))
+    kept = {k: checks.SCENARIOS[k] for k in ("place", "hole")}
+    monkeypatch.setattr(checks, "SCENARIOS", kept)
+    table = power_curves(n_datasets=40, sizes=(0.5, 2), steps=(0, 1))
     assert len(table) == 2 * 2 * 2 and set(table.scenario) == set(kept)
     at = table.set_index(["scenario", "n", "step"]).alarms
     assert at["place", 2000, 1] > 0.9 > 0.5 > at["place", 2000, 0]
@@ -195,7 +194,7 @@ def test_power_rises_with_strength_and_prompts(monkeypatch):
 
 
 def test_any_of_six_is_at_least_each():
-    table = sound_alarms(datasets=12, n=300, seed=1).set_index("check")
+    table = sound_alarms(n_datasets=12, n_prompts=300, seed=1).set_index("check")
     assert len(table) == 8
     each = table.alarms.drop(["any of the six", "any p-value, after Holm"])
     assert each.max() <= table.alarms["any of the six"] <= each.sum() + 1e-9
@@ -204,9 +203,7 @@ def test_any_of_six_is_at_least_each():
 
 def test_recorded_place_is_that_of_the_file(real_hh_rlhf):
     tables, facts = recorded("audit_hh_rlhf")
-    from causalpref.cli import _hashes
-
-    assert _hashes(real_hh_rlhf) == facts["data"]
+    assert hashes(real_hh_rlhf) == facts["data"]
     file = real_hh_rlhf / "test.jsonl.gz"
     for name, fresh in (("position", place_rates(file)), ("rules", blind_rules(file))):
         pd.testing.assert_frame_equal(tables[name], fresh, rtol=1e-5, check_dtype=False)

@@ -33,7 +33,7 @@ def lowest(n: int = N, p: float = 0.8) -> float:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_size_and_power_at_the_stated_strength(name):
-    curve = power_curve(name, (0.0, SCENARIOS[name].stated), datasets=N, seed=11)
+    curve = power_curve(name, (0.0, SCENARIOS[name].stated), n_datasets=N, seed=11)
     null, broken = curve.itertuples()
     assert null.untestable == broken.untestable == 0
     assert null.alarms <= highest()
@@ -49,18 +49,18 @@ def test_size_and_power_at_the_stated_strength(name):
     ],
 )
 def test_power_rises_with_the_violation(name, strengths):
-    alarms = power_curve(name, strengths, datasets=40, seed=3).alarms.to_numpy()
+    alarms = power_curve(name, strengths, n_datasets=40, seed=3).alarms.to_numpy()
     assert (np.diff(alarms) >= -0.1).all() and alarms[-1] == 1
     more = power_curve(
-        name, strengths[1:2], datasets=40, n=4 * SCENARIOS[name].n, seed=3
+        name, strengths[1:2], n_datasets=40, n_prompts=4 * SCENARIOS[name].n_prompts, seed=3
     ).alarms.item()
     assert more > alarms[1], "and with the number of prompts"
 
 
 def test_the_table_and_its_refusal():
-    table = size_and_power(datasets=2, seed=0)
+    table = size_and_power(n_datasets=2, seed=0)
     assert table.scenario.tolist() == list(SCENARIOS) and set(table.datasets) == {2}
-    assert table.equals(size_and_power(datasets=2, seed=0))
+    assert table.equals(size_and_power(n_datasets=2, seed=0))
     assert set(table.source) == {"simulated"}
     with pytest.raises(ValueError, match="scenario 'nothing' is not known"):
         power_curve("nothing", [0.0])

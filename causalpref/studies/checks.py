@@ -11,6 +11,7 @@ import pandas as pd
 from causalpref.assumptions import (
     Report,
     check_additivity,
+    check_all,
     check_consistency,
     check_latent_positivity,
     check_positivity,
@@ -19,8 +20,10 @@ from causalpref.assumptions import (
 )
 from causalpref.data import PreferenceData
 from causalpref.simulation import Embedding, Latent, Simulator, linear_reward, quadratic_reward
+from causalpref.statistics import holm, wilson_interval
+from causalpref.studies._seeds import integer_seed
 
-__all__ = ["SCENARIOS", "Scenario", "power_curve", "size_and_power"]
+__all__ = ["SCENARIOS", "Scenario", "power_curve", "power_curves", "size_and_power", "sound_alarms"]
 
 Draw = Callable[[float, int, np.random.Generator], PreferenceData]
 
@@ -37,12 +40,12 @@ class Scenario:
     check : callable
         Data to :class:`causalpref.assumptions.Report`.
     draw : callable
-        ``draw(strength, n, rng)``: data with n prompts; at strength 0 the assumption holds.
+        ``draw(strength, n_prompts, rng)``: simulated data; at strength 0 the assumption holds.
     dial : str
         What the strength is.
     stated : float
         The strength at which the check's docstring promises a power of 80 %.
-    n : int
+    n_prompts : int
         Prompts.
     """
 
@@ -52,7 +55,7 @@ class Scenario:
     draw: Draw
     dial: str
     stated: float
-    n: int
+    n_prompts: int
 
 
 _TWO = Simulator(linear_reward([1.0, 1.0]), name="simulated")
@@ -251,9 +254,9 @@ def power_curve(
     name: str,
     strengths: Sequence[float],
     *,
-    datasets: int = 100,
-    n: int | None = None,
-    seed: int = 0,
+    n_datasets: int = 100,
+    n_prompts: int | None = None,
+    seed: int | np.random.Generator = 0,
 ) -> pd.DataFrame:
     """Share of simulated data sets in which a check raises an alarm, by strength of violation.
 
@@ -263,11 +266,11 @@ def power_curve(
         A key of :data:`SCENARIOS`.
     strengths : sequence of float
         0 is no violation.
-    datasets : int
+    n_datasets : int
         Simulated data sets for each strength.
-    n : int, optional
-        Prompts; the scenario's by default.
-    seed : int
+    n_prompts : int, optional
+        The scenario's by default.
+    seed : int or numpy.random.Generator
 
     Returns
     -------
@@ -278,20 +281,21 @@ def power_curve(
     if name not in SCENARIOS:
         raise ValueError(f"scenario {name!r} is not known; there are {list(SCENARIOS)}")
     scenario, rows = SCENARIOS[name], []
+    number = integer_seed(seed)
     for strength in strengths:
-        seeds = np.random.SeedSequence([seed, list(SCENARIOS).index(name), round(1e6 * strength)])
+        seeds = np.random.SeedSequence([number, list(SCENARIOS).index(name), round(1e6 * strength)])
         verdicts = [
             scenario.check(
-                scenario.draw(strength, n or scenario.n, np.random.default_rng(s))
+                scenario.draw(strength, n_prompts or scenario.n_prompts, np.random.default_rng(s))
             ).verdict
-            for s in seeds.spawn(datasets)
+            for s in seeds.spawn(n_datasets)
         ]
         rows.append(
             {
                 "scenario": name,
                 "strength": strength,
-                "n": n or scenario.n,
-                "datasets": datasets,
+                "n": n_prompts or scenario.n_prompts,
+                "datasets": n_datasets,
                 "alarms": float(np.mean([v.alarm for v in verdicts])),
                 "violated": float(np.mean([v == "violated" for v in verdicts])),
                 "untestable": float(np.mean([v == "cannot be tested" for v in verdicts])),
@@ -301,14 +305,16 @@ def power_curve(
     return pd.DataFrame(rows)
 
 
-def size_and_power(*, datasets: int = 500, seed: int = 0, progress: bool = False) -> pd.DataFrame:
+def size_and_power(
+    *, n_datasets: int = 500, seed: int | np.random.Generator = 0, progress: bool = False
+) -> pd.DataFrame:
     """False alarms without a violation, power at the stated one, for every check.
 
     Parameters
     ----------
-    datasets : int
+    n_datasets : int
         Simulated data sets for each number.
-    seed : int
+    seed : int or numpy.random.Generator
     progress : bool
 
     Returns
@@ -321,19 +327,142 @@ def size_and_power(*, datasets: int = 500, seed: int = 0, progress: bool = False
 
     rows = []
     for name, s in tqdm(SCENARIOS.items(), disable=not progress, unit="check"):
-        null, broken = power_curve(name, (0.0, s.stated), datasets=datasets, seed=seed).alarms
+        null, broken = power_curve(name, (0.0, s.stated), n_datasets=n_datasets, seed=seed).alarms
         rows.append(
             {
                 "scenario": name,
                 "assumption": s.assumption,
                 "looks_at": s.looks_at,
-                "n": s.n,
+                "n": s.n_prompts,
                 "false_alarms": null,
                 "dial": s.dial,
                 "stated": s.stated,
                 "power": broken,
-                "datasets": datasets,
+                "datasets": n_datasets,
                 "source": "simulated",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+# -- checks made together --------------------------------------------------------
+
+
+def power_curves(
+    *,
+    n_datasets: int = 200,
+    sizes: Sequence[float] = (0.5, 1, 2),
+    steps: Sequence[float] = (0, 0.25, 0.5, 0.75, 1),
+    seed: int | np.random.Generator = 0,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Alarms of every check by strength of the violation and number of prompts.
+
+    Parameters
+    ----------
+    n_datasets : int
+        Simulated data sets for each number.
+    sizes : sequence of float
+        Numbers of prompts, in multiples of the scenario's.
+    steps : sequence of float
+        Strengths, in multiples of the one that the check's docstring states.
+    seed : int or numpy.random.Generator
+    progress : bool
+
+    Returns
+    -------
+    pandas.DataFrame
+        As :func:`causalpref.studies.checks.power_curve`, with ``assumption``, ``looks_at``,
+        ``dial``, ``step`` and ``low``, ``high`` (95 %, Wilson) of ``alarms``.
+    """
+    from tqdm import tqdm
+
+    parts = []
+    for name, s in tqdm(SCENARIOS.items(), disable=not progress, unit="check"):
+        for size in sizes:
+            part = power_curve(
+                name,
+                [step * s.stated for step in steps],
+                n_datasets=n_datasets,
+                n_prompts=round(size * s.n_prompts),
+                seed=seed,
+            )
+            ends = np.array([wilson_interval(a, n_datasets) for a in part.alarms])
+            parts.append(
+                part.assign(
+                    assumption=s.assumption,
+                    looks_at=s.looks_at,
+                    dial=s.dial,
+                    step=list(steps),
+                    low=ends[:, 0],
+                    high=ends[:, 1],
+                )
+            )
+    return pd.concat(parts, ignore_index=True)
+
+
+def sound_alarms(
+    *,
+    n_datasets: int = 200,
+    n_prompts: int = 800,
+    alpha: float = 0.05,
+    seed: int | np.random.Generator = 0,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """How often all six checks, made on sound data, raise an alarm: each, and any of them.
+
+    The data have two latents that suffice, two objectives that differ in what they reward and
+    were dealt to prompts by a coin, an order dealt by a coin, and embeddings that carry nothing
+    but the latents.
+
+    Parameters
+    ----------
+    n_datasets : int
+    n_prompts : int
+        Prompts, one pair each.
+    alpha : float
+        Level of Holm's method over the p-values of a data set's six reports. A report without one
+        (its check goes by a threshold) counts as 1.
+    seed : int or numpy.random.Generator
+    progress : bool
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``check`` (an assumption, ``"any of the six"`` or ``"any p-value, after Holm"``),
+        ``alarms``, ``low``, ``high`` (95 %, Wilson), ``datasets``, ``n``, ``source``.
+    """
+    from tqdm import trange
+
+    sound = Simulator(
+        linear_reward([[1.0, 0.2], [-0.3, 1.0]]),
+        prompt_latents=(Latent("topic"),),
+        contexts=(0.5, 0.5),
+        rho=0.5,
+        embedding=Embedding(d=32, noise=0.5),
+        name="simulated",
+    )
+    seeds = np.random.SeedSequence(integer_seed(seed)).spawn(n_datasets)
+    alarms: dict[str, list[bool]] = {}
+    for i in trange(n_datasets, disable=not progress, unit="data set"):
+        reports = check_all(sound.sample(n_prompts, seed=np.random.default_rng(seeds[i])))
+        p = np.array([1.0 if r.p_value is None else r.p_value for r in reports])
+        for report in reports:
+            alarms.setdefault(report.assumption, []).append(report.verdict.alarm)
+        alarms.setdefault("any of the six", []).append(any(r.verdict.alarm for r in reports))
+        alarms.setdefault("any p-value, after Holm", []).append(bool((holm(p) <= alpha).any()))
+    rows = []
+    for check, raised in alarms.items():
+        low, high = wilson_interval(float(np.mean(raised)), n_datasets)
+        rows.append(
+            {
+                "check": check,
+                "alarms": float(np.mean(raised)),
+                "low": low,
+                "high": high,
+                "datasets": n_datasets,
+                "n": n_prompts,
+                "source": sound.name,
             }
         )
     return pd.DataFrame(rows)

@@ -16,6 +16,7 @@ from causalpref.estimators import longer_preferred, mean_interval
 from causalpref.rewards import KINDS, Fit, RewardConfig, Run, correct, curves, fit_runs
 from causalpref.sampling import sample_confounded
 from causalpref.sources.hh_rlhf import OBJECTIVES
+from causalpref.studies._seeds import integer_seed
 from causalpref.text.conversations import first_turn
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "content_blind",
     "draw_confounded",
     "length_rates",
+    "openings_of",
     "reward_models",
     "score_fits",
     "sizes_for",
@@ -88,7 +90,7 @@ nan±nan  nan±nan  nan±nan   79.6±0.1 74.1±0.1 72.4±0.1
 """Training accuracies at the best step, as they print them; there is no inconsistent pair at 1."""
 
 
-def length_rates(data: PreferenceData, *, seed: int = 0) -> pd.DataFrame:
+def length_rates(data: PreferenceData, *, seed: int | np.random.Generator = 0) -> pd.DataFrame:
     """P(the longer response is preferred) for each prompt type and objective.
 
     Parameters
@@ -96,7 +98,7 @@ def length_rates(data: PreferenceData, *, seed: int = 0) -> pd.DataFrame:
     data : PreferenceData
         With ``objective`` and ``prompt_type``, coded as
         :data:`causalpref.sources.hh_rlhf.OBJECTIVES`.
-    seed : int
+    seed : int or numpy.random.Generator
         For the bootstrap over prompts.
 
     Returns
@@ -140,7 +142,9 @@ def length_rates(data: PreferenceData, *, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def type_probe(data: PreferenceData, *, folds: int = 5, seed: int = 0) -> pd.DataFrame:
+def type_probe(
+    data: PreferenceData, *, n_folds: int = 5, seed: int | np.random.Generator = 0
+) -> pd.DataFrame:
     """How well a logistic regression tells type(X) from the embedding.
 
     One embedding a prompt (that of its first response), standardised; cross-fitted, with
@@ -170,7 +174,7 @@ def type_probe(data: PreferenceData, *, folds: int = 5, seed: int = 0) -> pd.Dat
     kind = data.prompt_type[prompts]
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     guess = cross_val_predict(
-        probe, data.embeddings[first], kind, groups=group, cv=GroupKFold(folds)
+        probe, data.embeddings[first], kind, groups=group, cv=GroupKFold(n_folds)
     )
     rate, low, high = mean_interval(guess == kind, group, seed=seed)
     majority = np.bincount(kind).max() / len(kind)
@@ -225,7 +229,7 @@ def draw_confounded(
     n_validation: int,
     n_test: int | None = None,
     openings: np.ndarray | None = None,
-    seed: int,
+    seed: int | np.random.Generator = 0,
 ) -> Draw:
     """Draw the pairs of one experiment as appendix E.1 does: the rest is for testing.
 
@@ -240,7 +244,7 @@ def draw_confounded(
     openings : array, shape (n_prompts,), optional
         Prompts with the same value stay on one side. Default: conversations that open alike
         (:func:`causalpref.text.conversations.first_turn`).
-    seed : int
+    seed : int or numpy.random.Generator
 
     Returns
     -------
@@ -255,8 +259,8 @@ def draw_confounded(
     if n_test is not None and n_test < 1:
         raise ValueError(f"n_test is {n_test}, expected at least 1, or None for all that are left")
     if openings is None:
-        openings = _openings(data)
-    rng = np.random.default_rng((seed, round(1000 * rho)))
+        openings = openings_of(data)
+    rng = np.random.default_rng((integer_seed(seed), round(1000 * rho)))
     train = sample_confounded(data, rho, n_train, seed=rng)
     rest = _without(data, train, openings)
     validation = sample_confounded(rest, rho, n_validation, seed=rng)
@@ -266,7 +270,8 @@ def draw_confounded(
     return Draw(train, validation, test)
 
 
-def _openings(data: PreferenceData) -> np.ndarray:
+def openings_of(data: PreferenceData) -> np.ndarray:
+    """A number for the opening human turn of each prompt, shape (n_prompts,)."""
     return pd.factorize(first_turn(data.prompts))[0]
 
 
@@ -315,7 +320,7 @@ def reward_models(
     data: PreferenceData,
     *,
     rhos: Sequence[float] = RHOS,
-    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    n_seeds: int = 5,
     kinds: Sequence[str] = KINDS,
     n_train: int | None = None,
     n_validation: int | None = None,
@@ -333,7 +338,9 @@ def reward_models(
     ----------
     data : PreferenceData
         With embeddings, objectives and prompt types.
-    rhos, seeds, kinds : sequence
+    rhos, kinds : sequence
+    n_seeds : int
+        Seeds 0, 1, ... of draw and training.
     n_train, n_validation : int, optional
         Pairs drawn at each rho. Default: :func:`sizes_for` the data.
     hidden : int
@@ -355,19 +362,19 @@ def reward_models(
     """
     if data.embeddings is None:
         raise ValueError("the data have no embeddings: make them with causalpref.text.embedding")
-    for name, values in (("rhos", rhos), ("seeds", seeds), ("kinds", kinds)):
+    for name, values in (("rhos", rhos), ("kinds", kinds)):
         if len(values) == 0:
             raise ValueError(f"{name} is empty: there is nothing to run")
     n_train, n_validation = (
         given or usual for given, usual in zip((n_train, n_validation), sizes_for(len(data)))
     )
-    openings = _openings(data)
+    openings = openings_of(data)
     draws = {
         (rho, seed): draw_confounded(
             data, rho, n_train=n_train, n_validation=n_validation, openings=openings, seed=seed
         )
         for rho in rhos
-        for seed in seeds
+        for seed in range(n_seeds)
     }
     runs = []
     for (rho, seed), draw in draws.items():
@@ -552,7 +559,7 @@ def content_blind(data: PreferenceData) -> pd.DataFrame:
         "helpful: the longer, harmless: the shorter": np.where(helpful, longer, 1 - longer),
         "helpful: the longer, harmless: the first": np.where(helpful, longer, 1.0),
     }
-    opening = _openings(data)[data.pair_prompt]
+    opening = openings_of(data)[data.pair_prompt]
     rows = []
     for rule, first in rules.items():
         hit = np.where(data.label == 1, first, 1 - first)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -13,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["record", "recorded"]
+__all__ = ["hashes", "record", "recorded"]
 
 _PACKAGES = ("causalpref", "numpy", "scikit-learn", "torch", "transformers")
 
@@ -44,7 +46,8 @@ def record(
         table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
-        versions[package] = importlib.metadata.version(package)
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
     provenance = {
         "command": command,
         "date": datetime.date.today().isoformat(),
@@ -77,3 +80,21 @@ def recorded(name: str) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
             return tables, json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     known = sorted({p.parent.name for home in homes for p in home.glob("*/provenance.json")})
     raise FileNotFoundError(f"no recorded run {name!r}; there are {known}")
+
+
+def hashes(source: str | os.PathLike[str]) -> dict[str, str]:
+    """sha256 of a file, or of the data files of a folder, by name; empty where there is none."""
+    path = Path(source)
+    kinds = ("*.jsonl*", "*.parquet", "*.csv")
+    files = (
+        sorted(f for kind in kinds for f in path.glob(kind))
+        if path.is_dir()
+        else [path]
+        if path.is_file()
+        else []
+    )
+    found = {}
+    for file in files:
+        with open(file, "rb") as stream:
+            found[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ import torch
 from causalpref.assumptions import effective_sample_size, propensities
 from causalpref.data import PreferenceData
 from causalpref.rewards import KINDS, Fit, RewardConfig, RewardModel, Run, fit_runs
-from causalpref.studies.hh_rlhf import Confounded, Draw, _openings, draw_confounded, score_fits
+from causalpref.studies.hh_rlhf import Confounded, Draw, draw_confounded, openings_of, score_fits
 
 __all__ = [
+    "Sweep",
     "by_size",
     "lambda_sweep",
     "overlap_weights",
@@ -47,7 +49,7 @@ def represent(model: RewardModel, e: np.ndarray) -> np.ndarray:
 
 
 def probes(
-    fits: Sequence[Fit], draws: Mapping[tuple[float, int], Draw], *, n: int = 2000
+    fits: Sequence[Fit], draws: Mapping[tuple[float, int], Draw], *, n_prompts: int = 2000
 ) -> pd.DataFrame:
     """How well type(X) and C can be read from what each model has learned.
 
@@ -60,7 +62,7 @@ def probes(
     fits : sequence of Fit
         With the tags ``rho`` and ``model``.
     draws : mapping of (rho, seed) to Draw
-    n : int
+    n_prompts : int
         Most prompts for one probe.
 
     Returns
@@ -75,7 +77,7 @@ def probes(
         mine = [f for f in fits if f.tags["rho"] == rho and f.seed == seed]
         rng = np.random.default_rng(seed)
         for target, pairs in (("type", draw.test), ("objective", draw.validation)):
-            e, value = _balanced(pairs, target, n, rng)
+            e, value = _balanced(pairs, target, n_prompts, rng)
             held = np.arange(len(value)) % 2 == 0
             for name, z in [
                 ("embedding", e),
@@ -97,13 +99,13 @@ def probes(
 
 
 def _balanced(
-    pairs: PreferenceData, target: str, n: int, rng: np.random.Generator
+    pairs: PreferenceData, target: str, n_prompts: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings of one first response a prompt, as many of each value, in random order."""
     prompt, first = np.unique(pairs.pair_prompt, return_index=True)
     value = pairs.prompt_type[prompt] if target == "type" else pairs.objective[first]
     order = rng.permutation(len(value))
-    each = min(n // 2, *np.bincount(value, minlength=2))
+    each = min(n_prompts // 2, *np.bincount(value, minlength=2))
     rows = np.concatenate([order[value[order] == v][:each] for v in (0, 1)])
     rows = rng.permutation(rows)
     return pairs.embeddings[pairs.pairs[first[rows], 0]], value[rows]
@@ -118,7 +120,7 @@ def _probe(z: np.ndarray, value: np.ndarray, held: np.ndarray) -> float:
     return float(probe.fit(z[~held], value[~held]).score(z[held], value[held]))
 
 
-def overlap_weights(train: PreferenceData, *, seed: int = 0) -> np.ndarray:
+def overlap_weights(train: PreferenceData, *, seed: int | np.random.Generator = 0) -> np.ndarray:
     """1 - P(C = c | X) for each pair under objective c, propensities cross-fitted.
 
     The weights of Li, Morgan & Zaslavsky (2018) for two contexts: pairs whose prompt could as well
@@ -145,13 +147,9 @@ def with_type(data: PreferenceData) -> PreferenceData:
 
 
 def _all_draws(
-    data: PreferenceData,
-    rhos: Sequence[float],
-    seeds: Sequence[int],
-    n_train: int,
-    n_validation: int,
+    data: PreferenceData, rhos: Sequence[float], n_seeds: int, n_train: int, n_validation: int
 ) -> tuple[dict[tuple[float, int], Draw], np.ndarray]:
-    openings = _openings(data)
+    openings = openings_of(data)
     return {
         (rho, seed): draw_confounded(
             data,
@@ -163,7 +161,7 @@ def _all_draws(
             seed=seed,
         )
         for rho in rhos
-        for seed in seeds
+        for seed in range(n_seeds)
     }, openings
 
 
@@ -171,7 +169,7 @@ def remedies(
     data: PreferenceData,
     *,
     rhos: Sequence[float] = (0.7, 0.8, 0.9, 1.0),
-    seeds: Sequence[int] = (0, 1, 2),
+    n_seeds: int = 3,
     n_train: int,
     n_validation: int,
     hidden: int = 512,
@@ -187,7 +185,7 @@ def remedies(
 
     Parameters
     ----------
-    data, rhos, seeds, n_train, n_validation, hidden, progress, **training
+    data, rhos, n_seeds, n_train, n_validation, hidden, progress, **training
         See :func:`causalpref.studies.hh_rlhf.reward_models`.
 
     Returns
@@ -196,7 +194,7 @@ def remedies(
         ``runs`` has ``effective``, the effective sample size of the weights; the training columns
         of "type given" are of the data with the added column.
     """
-    draws, openings = _all_draws(data, rhos, seeds, n_train, n_validation)
+    draws, openings = _all_draws(data, rhos, n_seeds, n_train, n_validation)
     told = with_type(data)
     d = data.embeddings.shape[1]
     runs, effective = [], {}
@@ -252,28 +250,41 @@ def remedies(
     return dataclasses.replace(found, runs=found.runs.assign(effective=size))
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """Results of :func:`lambda_sweep`.
+
+    Parameters
+    ----------
+    runs : pandas.DataFrame
+        As ``Confounded.runs``, with ``lambda_``; at 0 the model is Multihead.
+    probes : pandas.DataFrame
+        Of :func:`probes`, with ``lambda_`` in place of ``model``.
+    """
+
+    runs: pd.DataFrame
+    probes: pd.DataFrame
+
+
 def lambda_sweep(
     data: PreferenceData,
     *,
     lambdas: Sequence[float] = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0),
     rhos: Sequence[float] = (0.7, 0.9, 1.0),
-    seeds: Sequence[int] = (0, 1, 2),
+    n_seeds: int = 3,
     n_train: int,
     n_validation: int,
     hidden: int = 512,
     progress: bool = False,
     **training: Any,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> Sweep:
     """The adversarial model under many weights of its second term (equation 5).
 
     Returns
     -------
-    runs : pandas.DataFrame
-        As ``Confounded.runs``, with ``lambda_``; at 0 the model is Multihead.
-    read : pandas.DataFrame
-        Of :func:`probes`, with ``lambda_`` in place of ``model``.
+    Sweep
     """
-    draws, openings = _all_draws(data, rhos, seeds, n_train, n_validation)
+    draws, openings = _all_draws(data, rhos, n_seeds, n_train, n_validation)
     d = data.embeddings.shape[1]
     runs = [
         Run(
@@ -289,7 +300,7 @@ def lambda_sweep(
     found = score_fits(fits, draws, openings, progress=progress)
     read = probes(fits, draws)
     read = read[read["model"] != "embedding"].rename(columns={"model": "lambda_"})
-    return found.runs, read.astype({"lambda_": float}).reset_index(drop=True)
+    return Sweep(found.runs, read.astype({"lambda_": float}).reset_index(drop=True))
 
 
 def by_size(
@@ -297,7 +308,7 @@ def by_size(
     *,
     sizes: Sequence[int],
     rhos: Sequence[float] = (0.5, 0.9),
-    seeds: Sequence[int] = (0, 1, 2),
+    n_seeds: int = 3,
     share_validation: float = 0.2,
     hidden: int = 512,
     progress: bool = False,
@@ -309,7 +320,7 @@ def by_size(
     ----------
     sizes : sequence of int
         Training pairs; validation pairs are ``share_validation`` of them.
-    data, rhos, seeds, hidden, progress, **training
+    data, rhos, n_seeds, hidden, progress, **training
         See :func:`causalpref.studies.hh_rlhf.reward_models`.
 
     Returns
@@ -317,7 +328,7 @@ def by_size(
     pandas.DataFrame
         As ``Confounded.runs``, for every size (``n_train``).
     """
-    draws = {n: _all_draws(data, rhos, seeds, n, round(share_validation * n)) for n in sizes}
+    draws = {n: _all_draws(data, rhos, n_seeds, n, round(share_validation * n)) for n in sizes}
     d = data.embeddings.shape[1]
     runs = [
         Run(

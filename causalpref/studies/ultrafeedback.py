@@ -25,6 +25,7 @@ __all__ = [
     "embedding_gap",
     "reading_noise",
     "table_1",
+    "without_ties",
 ]
 
 PAPER_TABLE_1 = pd.DataFrame(
@@ -45,7 +46,7 @@ def correlated_latents(
     data: PreferenceData,
     *,
     rhos: Sequence[float] = (0.0, 0.3, 0.6, 0.9),
-    seeds: Sequence[int] = (0, 1, 2),
+    n_seeds: int = 3,
     alpha: float | None = 0.25,
     n_train: int = 15_000,
     n_validation: int = 2_000,
@@ -70,7 +71,9 @@ def correlated_latents(
     ----------
     data : PreferenceData
         With embeddings and two response latents.
-    rhos, seeds : sequence
+    rhos : sequence of float
+    n_seeds : int
+        Seeds 0, 1, ... of split, draw and training.
     alpha : float or None
         Labels by r = alpha z_1 + (1 - alpha) z_2 (equation 9), ties by a coin. None: the labels
         that the data have.
@@ -100,9 +103,8 @@ def correlated_latents(
 
     if data.embeddings is None:
         raise ValueError("the data have no embeddings: make them with causalpref.text.embedding")
-    for name, values in (("rhos", rhos), ("seeds", seeds)):
-        if len(values) == 0:
-            raise ValueError(f"{name} is empty: there is nothing to run")
+    if len(rhos) == 0:
+        raise ValueError("rhos is empty: there is nothing to run")
     weights = None if alpha is None else (alpha, 1 - alpha)
     config = RewardConfig(
         "base", d=data.embeddings.shape[1], n_objectives=1, hidden=hidden, latent=64
@@ -111,8 +113,8 @@ def correlated_latents(
     need = np.array([1.2 * n_train, 1.2 * n_validation, 1.0 * n_train + 1.5 * n_test])
     share = need / need.sum()
     rows = []
-    bar = tqdm(total=len(seeds) * len(rhos), unit="run", desc="reward models", disable=not progress)
-    for seed in seeds:
+    bar = tqdm(total=n_seeds * len(rhos), unit="run", desc="reward models", disable=not progress)
+    for seed in range(n_seeds):
         judged = data if weights is None else label_by_reward(data, weights, seed=seed)
         side = judged.split(seed=seed, train=share[0], validation=share[1], test=share[2])
         opposed = sample_opposed(side["test"], n_test, seed=seed)
@@ -151,6 +153,11 @@ def correlated_latents(
             bar.update()
     bar.close()
     return pd.DataFrame(rows)
+
+
+def without_ties(data: PreferenceData, *, alpha: float = 0.25) -> PreferenceData:
+    """The pairs whose responses differ in the reward alpha z_1 + (1 - alpha) z_2."""
+    return data.select(np.abs(delta(data) @ (alpha, 1 - alpha)) > 1e-9)
 
 
 def table_1(scores: pd.DataFrame) -> pd.DataFrame:
@@ -194,7 +201,7 @@ def aspect_pairs(
     names: Sequence[str],
     *,
     rhos: Sequence[float] = (0.0, 0.3, 0.6, 0.9),
-    splits: int = 10,
+    n_splits: int = 10,
     alpha: float = 0.25,
     n_train: int = 1200,
     n_test: int = 400,
@@ -217,7 +224,7 @@ def aspect_pairs(
         Of the latents.
     rhos : sequence of float
         One that a split cannot give is left out there.
-    splits : int
+    n_splits : int
         Random splits of the prompts.
     alpha : float
         Labels by r = alpha z_1 + (1 - alpha) z_2.
@@ -254,7 +261,7 @@ def aspect_pairs(
         weights[[i, j]] = alpha, 1 - alpha
         untied = data.select(np.abs(all_d @ weights) > 1e-9)
         judged = label_by_reward(untied, weights, seed=0)
-        for seed in range(splits):
+        for seed in range(n_splits):
             side = judged.split(seed=seed, train=1 - test_share, test=test_share)
             d = delta(side["test"])
             opposed = side["test"].select(d[:, i] * d[:, j] < 0)
