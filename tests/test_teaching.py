@@ -151,11 +151,8 @@ def test_files_hold_every_question_and_its_answer(
             assert "abcdef"[marks.index("=")] == question.answer
         else:
             assert entry["number"] == question.number
-        assert (
-            row["answer"]
-            and row["feedback"]
-            and "{" not in re.sub(r"\\\(.*?\\\)", "", str(row))[1:]
-        )
+        assert row["answer"] and row["feedback"]
+        assert not re.search(r"\{[a-z:]+\}`|class=", "".join(row.values()))
 
 
 def test_students_get_no_quiz(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,8 +164,11 @@ def test_students_get_no_quiz(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 PAGE = """\
 <link rel="canonical" href="https://a.b/teaching.html"><h3>Part<a>#</a></h3>
 <div class="quiz admonition"><p class="admonition-title"><code><span>q-one</span></code> · KIND</p>
-<p>How <em>many</em> of <span class="math">\\(\\{a, b\\}\\)</span> = 2? <a class="x" href="p.html#q">P</a>
-</p><div class="dropdown admonition"><p class="admonition-title">Answer</p><p>ANSWER</p></div></div>
+<p>How <em>many</em> of <span class="math">\\(\\{a, b\\}\\)</span> = 2?
+<a class="x" href="p.html#q">P</a></p>
+<div class="dropdown admonition"><p class="admonition-title">Answer</p>
+<p>ANSWER</p></div>
+</div>
 """
 
 

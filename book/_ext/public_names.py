@@ -2,7 +2,8 @@
 
 ``{public-names} causalpref.estimators`` shows the module's docstring, a table of
 the names in its ``__all__``, and each name with its docstring. A name that
-several modules offer is described once, in the module with the shortest name.
+several modules offer is described once, in the module with the shortest name; the
+front door, `causalpref` itself, only lists what it offers.
 A constant is described by the string below its assignment, wherever that is.
 """
 
@@ -52,10 +53,10 @@ def thing(module: str, name: str) -> tuple[str, int]:
 
 @functools.cache
 def homes() -> dict[str, list[str]]:
-    """For each public module the names that no module with a shorter name offers too."""
+    """For each public module the names that it describes: no module before it offers them."""
     taken: set[tuple[str, int]] = set()
     out: dict[str, list[str]] = {}
-    for module in sorted(public_modules(), key=lambda name: (name.count("."), name)):
+    for module in sorted(public_modules(), key=lambda m: (m == PACKAGE, m.count("."), m)):
         offered = {thing(module, n): n for n in importlib.import_module(module).__all__}
         out[module] = [name for key, name in offered.items() if key not in taken]
         taken.update(offered)
@@ -186,7 +187,8 @@ class PublicNames(SphinxDirective):
         # The page is Markdown: reStructuredText has to be announced.
         lines = ["```{eval-rst}", f".. automodule:: {name}", "", f".. currentmodule:: {name}", ""]
         lines += [".. autosummary::", "   :nosignatures:", ""]
-        lines += [*(f"   {short}" for short in homes()[name]), ""]
+        offered = importlib.import_module(name).__all__ if name == PACKAGE else homes()[name]
+        lines += [*(f"   {short}" for short in offered), ""]
         for short in homes()[name]:
             value = getattr(importlib.import_module(name), short)
             if inspect.isclass(value):
