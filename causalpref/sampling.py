@@ -104,10 +104,11 @@ def sample_confounded(
 # -- correlation of two latents --------------------------------------------
 
 Tilt = Literal["normal", "difference", "product"]
+Latents = tuple[int | str, int | str]
 
 
 def attainable_correlation(
-    data: PreferenceData, n_pairs: int, *, latents: tuple[int, int] = (0, 1), tilt: Tilt = "normal"
+    data: PreferenceData, n_pairs: int, *, latents: Latents = (0, 1), tilt: Tilt = "normal"
 ) -> tuple[float, float]:
     """Smallest and largest correlation of delta for which the pool can give ``n_pairs`` pairs."""
     counts, value = _tilted(data, n_pairs, latents, tilt)[1:]
@@ -119,7 +120,7 @@ def sample_correlated(
     rho: float,
     n_pairs: int,
     *,
-    latents: tuple[int, int] = (0, 1),
+    latents: Latents = (0, 1),
     tilt: Tilt = "normal",
     seed: int | np.random.Generator = 0,
 ) -> PreferenceData:
@@ -137,8 +138,8 @@ def sample_correlated(
         Correlation of delta_1 and delta_2 about zero, E[delta_1 delta_2] / sqrt(E[delta_1^2]
         E[delta_2^2]): which of two responses stands first means nothing, so neither does its sign.
     n_pairs : int
-    latents : (int, int)
-        Which two.
+    latents : (int or str, int or str)
+        Which two, by column or name.
     tilt : {"normal", "difference", "product"}
         How cells are weighted; d is delta over its root mean square in the pool, h what the
         cell holds. The paper does not say, and it decides whether ties and small margins
@@ -188,7 +189,7 @@ def sample_opposed(
     data: PreferenceData,
     n_pairs: int,
     *,
-    latents: tuple[int, int] = (0, 1),
+    latents: Latents = (0, 1),
     seed: int | np.random.Generator = 0,
 ) -> PreferenceData:
     """Draw pairs of which each response is better in one latent: delta_1 delta_2 < 0.
@@ -212,19 +213,13 @@ def sample_opposed(
 _STEEPEST = 30.0
 
 
-def _differences(data: PreferenceData, latents: tuple[int, int]) -> np.ndarray:
-    z = data.response_latents
-    if z is None:
-        raise ValueError("the data have no response_latents")
-    for j in latents:
-        if not 0 <= j < z.shape[1]:
-            raise ValueError(f"latents = {latents}: there is no latent {j}, there are {z.shape[1]}")
-    first, second = data.pairs.T
-    return z[first][:, list(latents)] - z[second][:, list(latents)]
+def _differences(data: PreferenceData, latents: Latents) -> np.ndarray:
+    columns = [data.index_of("response_latents", j) for j in latents]
+    return data.difference("response_latents")[:, columns]
 
 
 def _tilted(
-    data: PreferenceData, n_pairs: int, latents: tuple[int, int], tilt: str
+    data: PreferenceData, n_pairs: int, latents: Latents, tilt: str
 ) -> tuple[np.ndarray, Callable[[float], np.ndarray], Callable[[np.ndarray], float]]:
     """Cell of each pair; pairs to take from each cell by tilt; correlation of such counts."""
     if tilt not in ("normal", "difference", "product"):
@@ -238,7 +233,7 @@ def _tilted(
     held = np.bincount(cell).astype(float)
     size = np.sqrt(held @ grid**2 / len(d))
     if (size == 0).any():
-        raise ValueError(f"latent {latents[int(np.argmin(size))]} never differs within a pair")
+        raise ValueError(f"latent {latents[int(np.argmin(size))]!r} never differs within a pair")
     u = grid / size
 
     def log_weight(m: float) -> np.ndarray:

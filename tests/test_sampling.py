@@ -162,7 +162,8 @@ def test_opposed_pairs():
         ({"n_pairs": 0}, "the pool holds"),
         ({"n_pairs": 10**6}, "the pool holds"),
         ({"tilt": "steep"}, "expected 'normal', 'difference'"),
-        ({"latents": (0, 2)}, "there is no latent 2"),
+        ({"latents": (0, 2)}, "no response latent 2; there are 0"),
+        ({"latents": (0, "wit")}, "no response latent 'wit'; there are 0"),
     ],
 )
 def test_bad_correlations_are_refused(change, message):
@@ -175,3 +176,14 @@ def test_a_latent_that_never_differs_is_refused():
     flat = pool.replace(response_latents=pool.response_latents * [1, 0])
     with pytest.raises(ValueError, match="latent 1 never differs"):
         sample_correlated(flat, 0.5, 10, seed=0)
+
+
+def test_latents_are_named_or_counted():
+    pool = rated().replace(names={"response_latents": ("helpful", "honest")})
+    for draw in (
+        lambda latents: sample_correlated(pool, 0.3, 500, latents=latents),
+        lambda latents: sample_opposed(pool, 500, latents=latents),
+    ):
+        assert draw(("honest", "helpful")) == draw((1, 0))
+    reach = attainable_correlation(pool, 500, latents=("helpful", 1))
+    assert reach == attainable_correlation(pool, 500)

@@ -13,7 +13,7 @@ COLOURS = {
     "adversarial": "#c2578f",
 }
 """Colour of each objective and of each reward model, legible on a light page and on a dark one."""
-_SHAPES = {
+SHAPES = {
     "helpful": "circle",
     "harmless": "diamond",
     "base": "circle",
@@ -22,10 +22,10 @@ _SHAPES = {
 }
 
 
-def _scale(names: list[str], values: dict[str, str]) -> alt.Scale:
+def scale_of(names: list[str], values: dict[str, str]) -> alt.Scale:
     return alt.Scale(domain=names, range=[values[n] for n in names])
 
 
-def _title(text: str, table: pd.DataFrame, source: str | None) -> alt.TitleParams:
+def headline(text: str, table: pd.DataFrame, source: str | None) -> alt.TitleParams:
     said = source or " / ".join(dict.fromkeys(table["source"]))
     return alt.TitleParams(text, subtitle=f"Data: {said}", anchor="start")

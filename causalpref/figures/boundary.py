@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import _scale, _title
+from causalpref.figures._style import headline, scale_of
 from causalpref.simulation.boundary import alpha_variance, expected_accuracy, opposed_probability
 
 __all__ = ["boundary_wedge", "labels_by_correlation"]
@@ -137,13 +137,13 @@ def boundary_wedge(
                 "order:N",
                 title="pairs, ordered by the fit",
                 legend=wide,
-                scale=_scale(fate, dict(zip(fate, ["#2f86c8", "#d1672c"]))),
+                scale=scale_of(fate, dict(zip(fate, ["#2f86c8", "#d1672c"]))),
             ),
             shape=alt.Shape(
                 "order:N",
                 title="pairs, ordered by the fit",
                 legend=wide,
-                scale=_scale(fate, dict(zip(fate, ["circle", "diamond"]))),
+                scale=scale_of(fate, dict(zip(fate, ["circle", "diamond"]))),
             ),
         )
     )
@@ -192,7 +192,7 @@ def boundary_wedge(
         )
         for name, height in (("first", -56), ("second", -26))
     ]
-    title = _title("Where a fitted reward goes wrong", points, source)
+    title = headline("Where a fitted reward goes wrong", points, source)
     title.offset = 14
     cells = []
     for rho in (0.0, start["rho"]):
@@ -297,7 +297,7 @@ def labels_by_correlation(
     legend = alt.Legend(orient="bottom", symbolSize=110, symbolStrokeWidth=2.5)
     goal = "accuracy wanted"
     colour = alt.Color(
-        "goal:N", title=goal, legend=legend, sort=names, scale=_scale(names, colours)
+        "goal:N", title=goal, legend=legend, sort=names, scale=scale_of(names, colours)
     )
     path = [
         curve.transform_filter(f"datum.goal == '{n}'")
@@ -313,7 +313,7 @@ def labels_by_correlation(
         y=y,
         color=colour,
         shape=alt.Shape(
-            "goal:N", title=goal, legend=legend, sort=names, scale=_scale(names, shapes)
+            "goal:N", title=goal, legend=legend, sort=names, scale=scale_of(names, shapes)
         ),
         tooltip=[
             alt.Tooltip("goal:N", title=goal),
@@ -342,7 +342,7 @@ def labels_by_correlation(
         f"rho {r:g}: " + ", ".join(f"{at[r, a]:,.0f} for {a:.0%}" for a in wanted)
         for r in (steps[0], begin, steps[-1])
     )
-    title = _title("What correlation costs in labels", lines, source)
+    title = headline("What correlation costs in labels", lines, source)
     title.offset = 24
     return (
         alt.layer(*path, bars, marks, rule, told)

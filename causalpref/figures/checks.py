@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import _scale, _title
+from causalpref.figures._style import headline, scale_of
 
 __all__ = ["place_ceilings", "power_by_strength"]
 
@@ -64,8 +64,8 @@ def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
     )
     y = alt.Y("ceiling:Q", title="best accuracy", scale=room, axis=alt.Axis(format="%"))
     legend = alt.Legend(orient="bottom", symbolSize=110, symbolOpacity=1)
-    colour = alt.Color("rule:N", title="rule", legend=legend, scale=_scale(names, colours))
-    shape = alt.Shape("rule:N", title="rule", legend=legend, scale=_scale(names, shapes))
+    colour = alt.Color("rule:N", title="rule", legend=legend, scale=scale_of(names, colours))
+    shape = alt.Shape("rule:N", title="rule", legend=legend, scale=scale_of(names, shapes))
     tips = [
         "rule:N",
         alt.Tooltip("bias:Q", title="b"),
@@ -112,7 +112,7 @@ def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         for s in (spreads[0], spreads[-1])
         for b in (biases[0], biases[-1])
     )
-    title = _title("What place does to accuracy", table, source)
+    title = headline("What place does to accuracy", table, source)
     title.offset = 14
     return (
         alt.layer(bound, *lines, dots, rule, *said)
@@ -136,7 +136,7 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
     Parameters
     ----------
     table : pandas.DataFrame
-        Of :func:`causalpref.studies.audits.power_curves`, three sizes a scenario.
+        Of :func:`causalpref.studies.checks.power_curves`, three sizes a scenario.
     source : str, optional
         What the data are. Default: the column ``source``.
     """
@@ -177,7 +177,7 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
     room = alt.Scale(domain=[0, 1], nice=False)
     y = alt.Y("alarms:Q", title="data sets with an alarm", scale=room, axis=alt.Axis(format="%"))
     legend = alt.Legend(orient="bottom", symbolSize=110, symbolOpacity=1)
-    colour = alt.Color("label:N", title="prompts", legend=legend, scale=_scale(names, colours))
+    colour = alt.Color("label:N", title="prompts", legend=legend, scale=scale_of(names, colours))
     marks = (
         alt.Chart(pd.DataFrame({"alarms": [0.05, 0.8]}))
         .mark_rule(color="#858585", strokeDash=[6, 4], strokeWidth=1.5)
@@ -196,7 +196,7 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
         x=x,
         y=y,
         color=colour,
-        shape=alt.Shape("label:N", title="prompts", legend=legend, scale=_scale(names, shapes)),
+        shape=alt.Shape("label:N", title="prompts", legend=legend, scale=scale_of(names, shapes)),
         tooltip=[
             alt.Tooltip("dial:N"),
             alt.Tooltip("strength:Q"),
@@ -232,7 +232,7 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
         f"unbroken {null[r.case]:.0%}"
         for r in full.itertuples()
     )
-    title = _title("How often a check raises an alarm", table, source)
+    title = headline("How often a check raises an alarm", table, source)
     title.offset = 14
     return (
         alt.layer(marks, bars, *lines, dots, rule, *said)

@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import COLOURS, _scale, _title
+from causalpref.figures._style import COLOURS, headline, scale_of
 
 __all__ = ["hidden_context", "overlap_by_rho"]
 
@@ -75,7 +75,7 @@ def overlap_by_rho(
             x2="right:Q",
             y=up,
             y2=alt.datum(0),
-            color=alt.Color("objective:N", legend=None, scale=_scale(names, COLOURS)),
+            color=alt.Color("objective:N", legend=None, scale=scale_of(names, COLOURS)),
             tooltip=[
                 "objective",
                 alt.Tooltip("left:Q", format=".2f"),
@@ -97,7 +97,7 @@ def overlap_by_rho(
     y = alt.Y("how:N", scale=alt.Scale(domain=ways), title=None)
     here = alt.Chart(estimates).transform_filter(picked)
     there = here.transform_filter("isValid(datum.rate)")
-    colour = alt.Color("how:N", legend=None, scale=_scale(ways, colours))
+    colour = alt.Color("how:N", legend=None, scale=scale_of(ways, colours))
     coin = (
         alt.Chart(pd.DataFrame({"rate": [0.5]}))
         .mark_rule(strokeDash=[4, 4], color="#858585")
@@ -120,7 +120,7 @@ def overlap_by_rho(
         x=x,
         y=y,
         color=colour,
-        shape=alt.Shape("how:N", legend=None, scale=_scale(ways, shapes)),
+        shape=alt.Shape("how:N", legend=None, scale=scale_of(ways, shapes)),
         tooltip=[
             "how",
             alt.Tooltip("rate:Q", format=".3f"),
@@ -148,7 +148,7 @@ def overlap_by_rho(
     return (
         alt.vconcat(
             alt.layer(bars, middle, *said).properties(
-                width=430, height=160, title=_title("Who judges which prompts", estimates, source)
+                width=430, height=160, title=headline("Who judges which prompts", estimates, source)
             ),
             alt.layer(coin, ticks, told, spans, dots, worth).properties(width=430, height=120),
             spacing=24,
@@ -236,7 +236,7 @@ def hidden_context(
     room = alt.Scale(domain=[0, 1], nice=False)
     title = "P(the answer with more jargon wins)"
     y = alt.Y("what:N", sort=names, title=None, axis=alt.Axis(labelLimit=200))
-    colour = alt.Color("what:N", legend=None, scale=_scale(names, colours))
+    colour = alt.Color("what:N", legend=None, scale=scale_of(names, colours))
     coin = (
         alt.Chart(pd.DataFrame({"value": [0.5]}))
         .mark_rule(strokeDash=[4, 4], color="#858585")
@@ -252,7 +252,7 @@ def hidden_context(
         x=alt.X("value:Q", scale=room, title=title),
         y=y,
         color=colour,
-        shape=alt.Shape("what:N", legend=None, scale=_scale(names, shapes)),
+        shape=alt.Shape("what:N", legend=None, scale=scale_of(names, shapes)),
         tooltip=[
             "what",
             alt.Tooltip("value:Q", format=".3f"),
@@ -285,7 +285,7 @@ def hidden_context(
             x=gx,
             y=gy,
             color=alt.Color(
-                "what:N", title="overturned above", legend=legend, scale=_scale(names, colours)
+                "what:N", title="overturned above", legend=legend, scale=scale_of(names, colours)
             ),
             strokeDash=alt.StrokeDash(
                 "what:N",
@@ -319,7 +319,7 @@ def hidden_context(
             alt.layer(band, coin, seen, dots, verdict).properties(
                 width=430,
                 height=60 * len(names),
-                title=_title("What could an unrecorded context do?", rates, source),
+                title=headline("What could an unrecorded context do?", rates, source),
             ),
             alt.layer(curves, known, known_text, dial).properties(width=430, height=220),
         )

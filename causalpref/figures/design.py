@@ -6,12 +6,12 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import _scale, _title
+from causalpref.figures._style import headline, scale_of
 
 __all__ = ["error_by_budget", "leaking_control", "selection_curves"]
 
 _INKS = ["#858585", "#2f86c8", "#d1672c", "#c2578f", "#2a9d74"]
-_SHAPES = ["circle", "square", "diamond", "triangle-up", "cross"]
+SHAPES = ["circle", "square", "diamond", "triangle-up", "cross"]
 _DASHES = [[1, 0], [8, 4], [2, 3], [10, 3, 2, 3], [5, 2]]
 
 
@@ -20,8 +20,8 @@ def _marks(names: list[str]) -> tuple[alt.Scale, alt.Scale, dict[str, list[int]]
     if len(names) > len(_INKS):
         raise ValueError(f"{len(names)} kinds to tell apart, at most {len(_INKS)}: {names}")
     return (
-        _scale(names, dict(zip(names, _INKS))),
-        _scale(names, dict(zip(names, _SHAPES))),
+        scale_of(names, dict(zip(names, _INKS))),
+        scale_of(names, dict(zip(names, SHAPES))),
         dict(zip(names, _DASHES)),
     )
 
@@ -128,7 +128,7 @@ def error_by_budget(
         .encode(text="words:N", x=alt.value(0), y=alt.value(-12 - 16 * (len(names) - 1 - i)))
         for i, name in enumerate(names)
     ]
-    title = _title("What a budget buys", lines, source)
+    title = headline("What a budget buys", lines, source)
     title.offset = 24 + 16 * (len(names) - 1)
     at = lines.set_index(["how", "rho", "budget"]).se
     cells = "; ".join(
@@ -216,7 +216,7 @@ def selection_curves(table: pd.DataFrame, *, source: str | None = None) -> alt.L
         .properties(
             width=430,
             height=280,
-            title=_title("Who picks the pairs", table, source),
+            title=headline("Who picks the pairs", table, source),
             description="Accuracy of a fitted reward on fresh pairs by the number of labels, with "
             f"95 % intervals, for pairs picked in different ways. {cells}. Buttons choose the "
             "pool.",
@@ -256,7 +256,8 @@ def leaking_control(
     """
     names = list(dict.fromkeys(lines.how))
     colours, shapes = (
-        _scale(names, dict(zip(names, v))) for v in (["#d1672c", "#2f86c8"], ["diamond", "circle"])
+        scale_of(names, dict(zip(names, v)))
+        for v in (["#d1672c", "#2f86c8"], ["diamond", "circle"])
     )
     rhos = np.sort(passive.rho.unique())
     step = round(float(rhos[1] - rhos[0]), 6)
@@ -330,7 +331,7 @@ def leaking_control(
         .mark_text(align="left", fontSize=13, fontWeight="bold", lineBreak=";")
         .encode(text="words:N", x=alt.value(0), y=alt.value(-28))
     )
-    title = _title("Control that leaks", lines, source)
+    title = headline("Control that leaks", lines, source)
     title.offset = 40
     at = passive.set_index("rho").value
     ends = "; ".join(

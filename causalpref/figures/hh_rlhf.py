@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from causalpref.figures._style import _SHAPES, COLOURS, _scale, _title
+from causalpref.figures._style import COLOURS, SHAPES, headline, scale_of
 from causalpref.rewards import summarise
 
 __all__ = [
@@ -46,7 +46,7 @@ def length_by_objective(table: pd.DataFrame, *, source: str | None = None) -> al
     base = alt.Chart(table).encode(
         y=alt.Y("prompts:N", title="type of prompt", sort=names),
         yOffset=alt.YOffset("objective:N", sort=names),
-        color=alt.Color("objective:N", title="judged for being", scale=_scale(names, COLOURS)),
+        color=alt.Color("objective:N", title="judged for being", scale=scale_of(names, COLOURS)),
         opacity=alt.condition(picked, alt.value(1), alt.value(0.15)),
         tooltip=[
             "prompts",
@@ -70,7 +70,7 @@ def length_by_objective(table: pd.DataFrame, *, source: str | None = None) -> al
             base.mark_point(size=110, filled=True, opacity=1).encode(
                 x=alt.X("rate:Q", scale=x, title=title),
                 shape=alt.Shape(
-                    "objective:N", title="judged for being", scale=_scale(names, _SHAPES)
+                    "objective:N", title="judged for being", scale=scale_of(names, SHAPES)
                 ),
             ),
         )
@@ -78,7 +78,7 @@ def length_by_objective(table: pd.DataFrame, *, source: str | None = None) -> al
         .properties(
             width=430,
             height=170,
-            title=_title("How often the longer response is preferred", table, source),
+            title=headline("How often the longer response is preferred", table, source),
             description=f"Dots with 95 % intervals, probability that the longer response is "
             f"preferred: {cells}. The dashed line is a coin toss.",
         )
@@ -124,7 +124,7 @@ def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
                 title="ρ = P(type(X) = C) in training",
                 scale=alt.Scale(domain=[t.rho.min() - 0.02, t.rho.max() + 0.02]),
             ),
-            color=alt.Color("model:N", title="model", scale=_scale(names, COLOURS)),
+            color=alt.Color("model:N", title="model", scale=scale_of(names, COLOURS)),
             opacity=alt.condition(picked, alt.value(1), alt.value(0.12)),
             tooltip=[
                 "model",
@@ -150,14 +150,14 @@ def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
             ),
             base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
             base.mark_point(size=60, filled=True).encode(
-                y=y, shape=alt.Shape("model:N", title="model", scale=_scale(names, _SHAPES))
+                y=y, shape=alt.Shape("model:N", title="model", scale=scale_of(names, SHAPES))
             ),
         )
         .add_params(shown, picked)
         .properties(
             width=430,
             height=280,
-            title=_title("Accuracy on held-out pairs", table, source),
+            title=headline("Accuracy on held-out pairs", table, source),
             description=f"Lines, test accuracy with standard errors over seeds: {cells}.",
         )
     )
@@ -206,7 +206,9 @@ def who_asked(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerCha
         .encode(
             x=alt.X("rate:Q", scale=x),
             y=y,
-            color=alt.Color("objective:N", title="judged for being", scale=_scale(names, COLOURS)),
+            color=alt.Color(
+                "objective:N", title="judged for being", scale=scale_of(names, COLOURS)
+            ),
             tooltip=["prompts", "objective", alt.Tooltip("rate:Q", format=".3f")],
         )
     )
@@ -229,7 +231,7 @@ def who_asked(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerCha
         .properties(
             width=430,
             height=190,
-            title=_title("What you would conclude if you did not know who asked", table, source),
+            title=headline("What you would conclude if you did not know who asked", table, source),
             description="Two rows, helpful and harmless prompts. Ticks: probability that the "
             "longer response is preferred when judged for helpfulness "
             f"({rate['helpful', 'helpful']:.2f} and {rate['harmless', 'helpful']:.2f}) "
@@ -288,7 +290,7 @@ def accuracy_beside_the_paper(
         .encode(
             x=_rho_axis(t),
             detail="split:N",
-            color=alt.Color("model:N", title="model", scale=_scale(_MODELS, COLOURS)),
+            color=alt.Color("model:N", title="model", scale=scale_of(_MODELS, COLOURS)),
             opacity=alt.condition(picked, alt.value(1), alt.value(0.12)),
             tooltip=[
                 "whose",
@@ -313,7 +315,7 @@ def accuracy_beside_the_paper(
             ),
             base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
             base.mark_point(size=60, filled=True).encode(
-                y=y, shape=alt.Shape("model:N", title="model", scale=_scale(_MODELS, _SHAPES))
+                y=y, shape=alt.Shape("model:N", title="model", scale=scale_of(_MODELS, SHAPES))
             ),
         )
         .add_params(whose, pairs, picked)
@@ -395,8 +397,8 @@ def cell_differences(table: pd.DataFrame, *, source: str | None = None) -> alt.H
             x=x,
             y=y,
             yOffset=alt.YOffset("model:N", sort=_MODELS),
-            color=alt.Color("model:N", title="model", scale=_scale(_MODELS, COLOURS)),
-            shape=alt.Shape("model:N", title="model", scale=_scale(_MODELS, _SHAPES)),
+            color=alt.Color("model:N", title="model", scale=scale_of(_MODELS, COLOURS)),
+            shape=alt.Shape("model:N", title="model", scale=scale_of(_MODELS, SHAPES)),
             tooltip=[
                 "model",
                 "rho",
@@ -423,7 +425,7 @@ def cell_differences(table: pd.DataFrame, *, source: str | None = None) -> alt.H
         alt.hconcat(*panels, spacing=12)
         .add_params(dial)
         .properties(
-            title=_title("Cell by cell, ours minus the paper's", table, source),
+            title=headline("Cell by cell, ours minus the paper's", table, source),
             description=f"Dots, difference of accuracies in points, by rho and model: {said}. A "
             "grey band marks three points on either side of zero. Radio buttons pick the table.",
         )
@@ -497,7 +499,7 @@ def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
                 shape=alt.Shape(
                     "model:N",
                     title="read from",
-                    scale=alt.Scale(domain=names, range=["cross", *(_SHAPES[m] for m in _MODELS)]),
+                    scale=alt.Scale(domain=names, range=["cross", *(SHAPES[m] for m in _MODELS)]),
                 ),
             ),
         )
@@ -505,7 +507,7 @@ def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         .properties(
             width=430,
             height=280,
-            title=_title("What can be read from the representations", table, source),
+            title=headline("What can be read from the representations", table, source),
             description="Lines, accuracy of a linear probe with standard errors over seeds: "
             f"{cells}. The dotted line is what knowing the type would give. Radio buttons pick "
             "what is to be read.",
@@ -557,7 +559,7 @@ def lambda_dial(
         .resolve_scale(color="independent", shape="independent")
         .add_params(dial)
         .properties(
-            title=_title("What the weight of the adversary does", runs, source),
+            title=headline("What the weight of the adversary does", runs, source),
             description="Above, test accuracy over lambda; below, accuracy with which a linear "
             "probe reads the type of the prompt and the objective from the representation. "
             f"Small points are seeds, lines their means: {cells}. Radio buttons pick rho.",
@@ -688,7 +690,7 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
         .properties(
             width=430,
             height=280,
-            title=_title("Accuracy against the number of pairs", table, source),
+            title=headline("Accuracy against the number of pairs", table, source),
             description="Lines, test accuracy with standard errors over seeds against the number "
             f"of training pairs. With {t['size'].max():,} pairs: {cells}. Radio buttons pick "
             "the model, and whether all training pairs are counted or those of the tested "

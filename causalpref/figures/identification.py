@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from causalpref.figures._style import _scale, _title
+from causalpref.figures._style import headline, scale_of
 
 __all__ = ["broken_assumptions"]
 
@@ -55,8 +55,10 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
     x = alt.X("step:Q", scale=room, title=None, axis=ticks)
     y = alt.Y("estimate:Q", scale=alt.Scale(domain=[0, 1]), title="P(L(x; y, y′) = 1)")
     legend = alt.Legend(symbolSize=90, symbolOpacity=1, orient="bottom", direction="horizontal")
-    colour = alt.Color("estimator:N", title="estimate", legend=legend, scale=_scale(names, colours))
-    shape = alt.Shape("estimator:N", title="estimate", legend=legend, scale=_scale(names, shapes))
+    colour = alt.Color(
+        "estimator:N", title="estimate", legend=legend, scale=scale_of(names, colours)
+    )
+    shape = alt.Shape("estimator:N", title="estimate", legend=legend, scale=scale_of(names, shapes))
     at = alt.X("at:Q", scale=room, title=None, axis=ticks)
     tips = [
         alt.Tooltip("dial:N", title="broken"),
@@ -163,7 +165,7 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
             for s in sorted({0, (last + 1) // 2, last})
         )
         cells.append(f"{name}: {steps}")
-    title = _title("One assumption at a time", table, source)
+    title = headline("One assumption at a time", table, source)
     title.offset = 14
     return (
         alt.vconcat(

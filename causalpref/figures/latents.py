@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from causalpref.figures._style import _title
+from causalpref.figures._style import headline
 
 __all__ = ["amce_by_density", "cells_against_truth", "pooled_curve"]
 
@@ -66,7 +66,7 @@ def cells_against_truth(table: pd.DataFrame, *, source: str | None = None) -> al
         .properties(
             width=430,
             height=300,
-            title=_title("Cell means are potential outcomes", table, source),
+            title=headline("Cell means are potential outcomes", table, source),
             description=f"{len(table)} dots with 95 % intervals, one for each combination of task "
             f"and two responses. The mean label lies on the diagonal, at the potential "
             f"outcome, give or take at most {worst:.2f}; {inside} intervals of "
@@ -163,7 +163,7 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         curves,
         said.mark_point(size=130, filled=True, opacity=1, color="#858585").encode(x=x, y=y),
         said.mark_text(dy=-16, fontSize=13, fontWeight="bold").encode(x=x, y=y, text="words:N"),
-    ).properties(width=430, height=250, title=_title("One reward for two tasks", table, source))
+    ).properties(width=430, height=250, title=headline("One reward for two tasks", table, source))
     groups = ["summarisation", "creative writing", "all pairs"]
     bars = (
         here.transform_fold(
@@ -289,7 +289,7 @@ def amce_by_density(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         .properties(
             width=430,
             height=250,
-            title=_title("Same preferences, two averages", table, source),
+            title=headline("Same preferences, two averages", table, source),
             description=f"Dots with 95 % intervals on lines of the truth, probability that the "
             f"concise response is preferred: {cells}. The dashed line is no effect.",
         )

@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import _scale, _title
+from causalpref.figures._style import headline, scale_of
 
 __all__ = ["architectures", "balancing", "two_players"]
 
@@ -126,7 +126,7 @@ def _boxes(boxes: list[tuple], links: list[tuple], lanes: int, title: str) -> al
         x2="right:Q",
         y=at("low", up),
         y2="high:Q",
-        stroke=alt.Stroke("part:N", legend=None, scale=_scale(list(_PARTS), _PARTS)),
+        stroke=alt.Stroke("part:N", legend=None, scale=scale_of(list(_PARTS), _PARTS)),
     )
     width = base.mark_text(fontSize=13, fontWeight="bold").encode(
         x=at("x", across), y=at("y", up), text="width:N"
@@ -338,8 +338,8 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
         legend = alt.Legend(orient="bottom", symbolSize=90, symbolOpacity=1, direction="horizontal")
         keep = " || ".join(f"datum.measure == '{n}'" for n in names)
         rows = shown.transform_filter(keep)
-        colour = alt.Color("measure:N", title=what, legend=legend, scale=_scale(names, _LINES))
-        shape = alt.Shape("measure:N", title=what, legend=legend, scale=_scale(names, _POINTS))
+        colour = alt.Color("measure:N", title=what, legend=legend, scale=scale_of(names, _LINES))
+        shape = alt.Shape("measure:N", title=what, legend=legend, scale=scale_of(names, _POINTS))
         seeds = rows.mark_point(
             size=28, filled=False, strokeWidth=1.2, opacity=1, clip=True
         ).encode(
@@ -411,7 +411,7 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
         [2, 3],
         "C read by",
     )
-    title = _title("Hiding who is judging", table, source)
+    title = headline("Hiding who is judging", table, source)
     title.offset = 36
     mean = table.groupby(["world", "lambda_", "measure"], sort=False).value.mean()
     cells = "; ".join(

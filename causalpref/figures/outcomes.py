@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import _scale, _title
+from causalpref.figures._style import headline, scale_of
 
 __all__ = ["imagined_label", "seeing_doing_imagining"]
 
@@ -45,7 +45,7 @@ def seeing_doing_imagining(
     axis = alt.Axis(values=[0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], format=".1f")
     x = alt.X("rate:Q", scale=room, axis=axis, title="P(the longer answer is preferred)")
     y = alt.Y("level:N", sort=names, title=None)
-    colour = alt.Color("level:N", legend=None, scale=_scale(names, colours))
+    colour = alt.Color("level:N", legend=None, scale=scale_of(names, colours))
     coin = (
         alt.Chart(pd.DataFrame({"rate": [0.5]}))
         .mark_rule(strokeDash=[4, 4], color="#858585")
@@ -66,7 +66,7 @@ def seeing_doing_imagining(
         x=x,
         y=y,
         color=colour,
-        shape=alt.Shape("level:N", legend=None, scale=_scale(names, shapes)),
+        shape=alt.Shape("level:N", legend=None, scale=scale_of(names, shapes)),
         tooltip=[
             "level",
             alt.Tooltip("rate:Q", format=".3f"),
@@ -89,7 +89,7 @@ def seeing_doing_imagining(
         if min(abs(r.rho - s) for s in (0, 0.5, 0.9, 1)) < 1e-6
     )
     ends = " and ".join(f"{k} {v:.2f}" for k, v in groups.items())
-    title = _title("Do longer answers win?", table, source)
+    title = headline("Do longer answers win?", table, source)
     title.offset = 26
     return (
         alt.layer(coin, ticks, told, bars, dots, said)
@@ -140,7 +140,7 @@ def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
     x = alt.X("new_gap:Q", scale=scale, title="gap g′ of the pair that was not shown")
     y = alt.Y("share:Q", scale=alt.Scale(domain=[0, 1]), title="P(it would have said 1)")
     legend = alt.Legend(symbolSize=90, columns=3, orient="bottom")
-    colour = alt.Color("units:N", title="units", legend=legend, scale=_scale(names, colours))
+    colour = alt.Color("units:N", title="units", legend=legend, scale=scale_of(names, colours))
     lines = (
         alt.Chart(alt.sequence(-reach, reach + 1e-9, reach / 60, as_="new_gap"))
         .transform_calculate(f="1 / (1 + exp(-oldgap))", h="1 / (1 + exp(-datum.new_gap))")
@@ -174,7 +174,7 @@ def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         x=x,
         y=y,
         color=colour,
-        shape=alt.Shape("units:N", title="units", legend=legend, scale=_scale(names, shapes)),
+        shape=alt.Shape("units:N", title="units", legend=legend, scale=scale_of(names, shapes)),
         tooltip=["units", "new_gap", alt.Tooltip("share:Q", format=".3f"), "n"],
     )
     told = (
@@ -186,7 +186,7 @@ def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         .mark_text(align="left", fontSize=13, fontWeight="bold")
         .encode(text="words:N", x=alt.value(0), y=alt.value(-10))
     )
-    title = _title("What they would have said", table, source)
+    title = headline("What they would have said", table, source)
     title.offset = 24
     cells = "; ".join(
         f"shown {r.gap:g}, new {r.new_gap:g}, {r.units} {r.share:.2f}"

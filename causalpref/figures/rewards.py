@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import _scale, _title
+from causalpref.figures._style import headline, scale_of
 
 __all__ = ["judge_noise", "reward_shift"]
 
@@ -44,8 +44,8 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         p="1 / (1 + exp(datum.q - datum.r))",
         loss="-log(datum.label == 1 ? datum.p : 1 - datum.p)",
     )
-    colour = alt.Color("prompts:N", title="prompt", scale=_scale(kinds, colours))
-    shape = alt.Shape("prompts:N", title="prompt", scale=_scale(kinds, shapes))
+    colour = alt.Color("prompts:N", title="prompt", scale=scale_of(kinds, colours))
+    shape = alt.Shape("prompts:N", title="prompt", scale=scale_of(kinds, shapes))
     diagonal = (
         alt.Chart(pd.DataFrame({"r": [-reach, reach]}))
         .mark_line(strokeDash=[4, 4], color="#858585")
@@ -57,9 +57,9 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
     dots = moved.mark_point(size=38, strokeWidth=1.6, opacity=0.9).encode(
         x="r:Q",
         y="q:Q",
-        stroke=alt.Stroke("prompts:N", title="prompt", scale=_scale(kinds, colours)),
+        stroke=alt.Stroke("prompts:N", title="prompt", scale=scale_of(kinds, colours)),
         shape=shape,
-        fill=alt.Fill("prompts:N", title="prompt", scale=_scale(kinds, colours)),
+        fill=alt.Fill("prompts:N", title="prompt", scale=scale_of(kinds, colours)),
         fillOpacity=alt.condition("datum.label == 1", alt.value(0.9), alt.value(0)),
         tooltip=[
             "prompts:N",
@@ -113,7 +113,7 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         )
         .add_params(shift)
         .properties(
-            title=_title("Same labels, any shift", table, source),
+            title=headline("Same labels, any shift", table, source),
             description=f"Above, {len(table)} pairs, the reward of the first answer against that "
             "of the second, filled where the first is preferred, with the diagonal. Below, the "
             f"mean reward on easy prompts ({mean['easy']:+.2f}) and on hard prompts "
@@ -257,7 +257,7 @@ def judge_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.VConca
         )
         .add_params(noise)
         .properties(
-            title=_title("What a noisier judge does", table, source),
+            title=headline("What a noisier judge does", table, source),
             description="Above, the share of pairs whose first answer is preferred, by difference "
             "of rewards, with the logistic curve. Below, expected accuracy by noise scale, "
             f"best possible and fitted: {ends}. A slider sets the noise scale s: the curve "

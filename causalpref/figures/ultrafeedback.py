@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import _title
+from causalpref.figures._style import headline
 
 __all__ = [
     "accuracy_by_correlation",
@@ -191,7 +191,7 @@ def dialled_pairs(
         for r in scores.itertuples()
         if r.rho in (rhos[0], rhos[-1])
     )
-    title = _title("Which pairs the dial draws", scores, source)
+    title = headline("Which pairs the dial draws", scores, source)
     title.offset = 30
     return (
         alt.layer(dots, told)
@@ -289,7 +289,7 @@ def labels_and_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.L
         .properties(
             width=430,
             height=260,
-            title=_title("Do more labels help?", table, source),
+            title=headline("Do more labels help?", table, source),
             description="Lines, accuracy on opposed pairs by number of training pairs; dashed, the "
             f"limit. With {int(kept.n.max()):,} pairs: {said}. A slider sets rho.",
         )
@@ -381,7 +381,7 @@ def aspect_accuracy(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         .properties(
             width=430,
             height=280,
-            title=_title("The same question, any two aspects", table, source),
+            title=headline("The same question, any two aspects", table, source),
             description=f"Lines, accuracy on pairs drawn alike and on opposed ones over rho, for "
             f"{len(wide)} ordered pairs of aspects chosen by menus. Opposed pairs, largest "
             f"fall and least: {'; '.join(ends)}.",
@@ -454,7 +454,7 @@ def foretold_falls(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         .properties(
             width=430,
             height=300,
-            title=_title("Which pairs of aspects lose accuracy", table, source),
+            title=headline("Which pairs of aspects lose accuracy", table, source),
             description=f"{len(t)} dots, one an ordered pair of aspects: measured fall of accuracy "
             f"on opposed pairs from {t.fall.min():.1f} to {t.fall.max():.1f} points against "
             f"the foretold one, correlation {r:.2f}. The dashed line is equality.",
