@@ -48,6 +48,9 @@ $$ (eq-there)
 ```{glossary}
 overlap
   Both arms occur.
+
+Borda count
+  Points for places.
 ```
 
 ```{bibliography}
@@ -108,7 +111,10 @@ RULES = {
         "[The other page](B/other.html) [There](B/other.html#sec-there)",
     ),
     "equation_there": ("{eq}`eq-there`", "[(1)](B/other.html#equation-eq-there)"),
-    "term": ("{term}`overlap`", "[overlap](B/other.html#term-overlap)"),
+    "term": (
+        "{term}`overlap`, {term}`the other <Borda count>`",
+        "[overlap](B/other.html#term-overlap), [the other](B/other.html#term-Borda-count)",
+    ),
     "links": (
         "[x](other.md) [z](#sec-there) [y](http://a.b/c) <http://a.b/d>",
         "[x](B/other.html) [z](B/other.html#sec-there) [y](http://a.b/c) <http://a.b/d>",

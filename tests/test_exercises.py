@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import colab
+import jupytext
 import pytest
+import sources
 import yaml
 
 from causalpref.figures import notebook
@@ -48,28 +49,37 @@ class Exercise:
         return self.title.partition(":")[0]
 
 
+MARK = re.compile(
+    r"(?m)^(?:[:`]{3,}\{(?P<name>(?:exercise|solution)(?:-start)?|solution-end)\}"
+    r" *(?P<argument>.*)\n(?P<options>(?::\w+: .*\n)*)|#+ )"
+)
+
+
 def exercises(path: Path) -> list[Exercise]:
     """Read a page.
 
     Cells after an exercise are its stub, cells from ``solution-start`` to
     ``solution-end`` its solution.
     """
-    _, lines, first = colab._split(path)
     found: dict[str, Exercise] = {}
     cells: list[str] = []
     where = cells
-    for block in colab.parse(lines, first):
-        if block.name == "code-cell":
-            where.append(re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", block.text))
-        elif block.name in ("exercise", "exercise-start"):
-            label = block.options["label"]
-            found[label] = Exercise(label, block.arg, list(cells))
-            where = found[label].stub
-        elif block.name in ("solution", "solution-start"):
-            found[block.arg].folded.append("dropdown" in block.options.get("class", ""))
-            where = found[block.arg].solution
-        elif block.name == "solution-end" or block.kind == "heading":
-            where = cells
+    for cell in jupytext.read(path, fmt="md:myst").cells:
+        if cell.cell_type == "code":
+            where.append(re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", cell.source))
+            continue
+        for mark in MARK.finditer(re.sub(r"(?ms)^```\w.*?^```$", "", cell.source)):
+            options = dict(re.findall(r":(\w+): (.*)\n", mark["options"] or ""))
+            if mark["name"] in ("exercise", "exercise-start"):
+                label = options["label"]
+                found[label] = Exercise(label, mark["argument"], list(cells))
+                where = found[label].stub
+            elif mark["name"] in ("solution", "solution-start"):
+                solved = found[mark["argument"]]
+                solved.folded.append("dropdown" in options.get("class", ""))
+                where = solved.solution
+            else:  # the end of a solution, or a heading
+                where = cells
     return list(found.values())
 
 
@@ -80,8 +90,8 @@ def chapters() -> list[str]:
     return [chapter["file"] for part in numbered for chapter in part["chapters"]]
 
 
-BOOK = colab.Book(ROOT)
-FOUND = {doc: exercises(BOOK.path(doc)) for doc in BOOK.docs}
+DOCS = sources.pages(ROOT / "book")
+FOUND = {doc: exercises(ROOT / "book" / f"{doc}.md") for doc in DOCS}
 ALL = [pytest.param(e, id=e.label) for found in FOUND.values() for e in found]
 WITH_CHECK = [p for p in ALL if "check(" in "\n".join(p.values[0].stub + p.values[0].solution)]
 
@@ -94,7 +104,8 @@ def test_every_chapter_has_exercises_of_all_kinds_in_rising_order(doc: str) -> N
     kinds = [e.kind for e in FOUND[doc]]
     assert len(kinds) >= 5
     assert kinds == sorted(kinds, key=KINDS.index), "in the order " + ", ".join(KINDS)
-    wanted = set(KINDS) if doc in BOOK.notebooks else set(KINDS) - {"By code"}
+    runs = "kernelspec" in sources.split(ROOT / "book" / f"{doc}.md")[0]
+    wanted = set(KINDS) if runs else set(KINDS) - {"By code"}
     assert wanted <= set(kinds), f"missing: {wanted - set(kinds)}"
 
 

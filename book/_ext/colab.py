@@ -29,20 +29,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from colab_parser import (  # noqa: F401  the parser goes as soon as nobody reads pages by it
-    DIRECTIVE,
-    HEADING,
-    OPEN,
-    TARGET,
-    VERBATIM,
-    Block,
-    Book,
-    ConversionError,
-    Page,
-    _close,
-    _split,
-    parse,
-)
 from docutils import nodes
 from docutils.nodes import Element, Node
 from docutils.parsers.rst import directives
