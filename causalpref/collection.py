@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from scipy import linalg, optimize, special
 
-from causalpref.estimators import LinearFit
+from causalpref.statistics import LinearFit, logistic_fit, newton
 
 __all__ = [
     "Posterior",
@@ -363,22 +363,8 @@ def fit_posterior(features: np.ndarray, label: np.ndarray, *, precision: float =
     y = _labels(label, len(x))
     if not precision > 0:
         raise ValueError(f"precision is {precision}, expected a positive number")
-    prior = precision * np.eye(x.shape[1])
-
-    def loss(w: np.ndarray) -> float:
-        return float(np.logaddexp(0, (1 - 2 * y) * (x @ w)).sum() + w @ prior @ w / 2)
-
-    w = np.zeros(x.shape[1])
-    for _ in range(100):
-        gradient = x.T @ (y - special.expit(x @ w)) - prior @ w
-        step = np.linalg.solve(information(x, w) + prior, gradient)
-        size, now = 1.0, loss(w)
-        while loss(w + size * step) > now + 1e-12 * max(abs(now), 1) and size > 1e-8:
-            size /= 2
-        w = w + size * step
-        if np.abs(size * step).max() < 1e-10:
-            break
-    return Posterior(w, np.linalg.inv(information(x, w) + prior))
+    fit = logistic_fit(x, y, ridge=precision)
+    return Posterior(fit.weights, fit.covariance)
 
 
 # -- rationales ------------------------------------------------------------
@@ -533,22 +519,18 @@ def fit_rationales(
     def curvature(w: np.ndarray) -> np.ndarray:
         return information(x, w) + rationale_information(x_has, w, noise=noise, sharpness=sharpness)
 
-    w, now = np.zeros(d), loss(np.zeros(d))
-    for _ in range(200):  # Fisher scoring, halving a step that overshoots
-        matrix, gradient = curvature(w), score(w)
+    def derivatives(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        matrix = curvature(w)
         if np.linalg.cond(matrix) > 1e12 or np.abs(x @ w).max() > 500:
             raise ValueError(
                 "the weights are not pinned down: features are linearly dependent, "
                 "or labels and rationales are separated perfectly"
             )
-        step, size = np.linalg.solve(matrix, gradient), 1.0
-        while (then := loss(w + size * step)) > now + 1e-12 * abs(now) and size > 1e-10:
-            size /= 2
-        w, now = w + size * step, then
-        if np.abs(size * step).max() < 1e-9:
-            break
-    covariance = np.linalg.inv(curvature(w))
-    return LinearFit(w, np.sqrt(np.diag(covariance)), covariance, now / n)
+        return -score(w), matrix
+
+    found = newton(loss, derivatives, np.zeros(d), most=200)
+    covariance = np.linalg.inv(curvature(found.at))
+    return LinearFit(found.at, covariance, found.loss / n, found.converged)
 
 
 # -- means under a normal logit --------------------------------------------

@@ -3,72 +3,31 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-from scipy import linalg, special, stats
+from scipy import special, stats
 
 from causalpref.data import PreferenceData
+from causalpref.statistics import (
+    Estimate,
+    LinearFit,
+    cluster_covariance,
+    logistic_fit,
+    wilson_interval,
+)
 
 __all__ = [
-    "Estimate",
-    "LinearFit",
     "amce",
     "borda_count",
     "delta",
     "expected_utility",
     "fit_linear",
     "longer_preferred",
-    "mean_interval",
     "outcome_table",
     "reward_difference",
 ]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with its standard error and a normal interval.
-
-    Parameters
-    ----------
-    value, se : float
-    low, high : float
-        Ends of the interval.
-    pairs : int
-        Pairs that it rests on.
-    """
-
-    value: float
-    se: float
-    low: float
-    high: float
-    pairs: int
-
-
-@dataclass(frozen=True)
-class LinearFit:
-    """A linear Bradley-Terry fit.
-
-    Parameters
-    ----------
-    weights, se : array, shape (d,)
-        Coefficients of delta and their standard errors.
-    covariance : array, shape (d, d)
-    loss : float
-        Mean negative log-likelihood, nats a pair.
-    """
-
-    weights: np.ndarray
-    se: np.ndarray
-    covariance: np.ndarray
-    loss: float
-
-    def interval(self, level: float = 0.95) -> np.ndarray:
-        """Normal intervals, shape (d, 2)."""
-        half = stats.norm.ppf((1 + level) / 2) * self.se
-        return np.stack([self.weights - half, self.weights + half], axis=1)
 
 
 def delta(data: PreferenceData) -> np.ndarray:
@@ -143,11 +102,8 @@ def outcome_table(data: PreferenceData, *, level: float = 0.95) -> pd.DataFrame:
         .reset_index()
         .rename(columns={"size": "pairs"})
     )
-    z = stats.norm.ppf((1 + level) / 2)
-    n, p = table["pairs"], table["mean"]
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    table["low"], table["high"] = centre - half, centre + half
+    low, high = wilson_interval(table["mean"], table["pairs"], level=level)
+    table["low"], table["high"] = low, high
     return table[[*columns, "mean", "low", "high", "pairs"]]
 
 
@@ -186,6 +142,7 @@ def amce(
     Returns
     -------
     Estimate
+        ``n`` counts the pairs that it rests on.
 
     Raises
     ------
@@ -243,15 +200,12 @@ def amce(
     mean = np.bincount(cell, weights=won, minlength=len(weight)) / np.maximum(n, 1)
     value = float(weight @ mean)
     influence = (weight / np.maximum(n, 1))[cell] * (won - mean[cell])
-    _, cluster = np.unique(prompt, return_inverse=True)
-    by_prompt = np.bincount(cluster, weights=influence)
-    groups = len(by_prompt)
-    robust = (by_prompt**2).sum() * groups / max(groups - 1, 1)
+    robust = float(cluster_covariance(influence, prompt))
     pulled = (mean * n + 1) / (n + 2)
     floor = (weight**2 * pulled * (1 - pulled) / np.maximum(n, 1)).sum()
     se = float(np.sqrt(max(robust, floor)))
     half = stats.norm.ppf((1 + level) / 2) * se
-    return Estimate(value, se, value - half, value + half, int(use.sum()))
+    return Estimate(value, value - half, value + half, se, int(use.sum()))
 
 
 def fit_linear(
@@ -266,9 +220,10 @@ def fit_linear(
     features : array, shape (n, d)
         delta = Z - Z', see :func:`delta`; or differences of embeddings.
     label : array of {0, 1}, shape (n,)
-    clusters : array, shape (n,), optional
+    clusters : array, shape (n,) or (n, 2), optional
         Equal values belong together (``data.pair_prompt``): standard errors are then
-        robust to dependence within them. Default: from the information matrix.
+        robust to dependence within them; two columns, such as prompts and annotators, allow for
+        both. Default: from the information matrix.
 
     Returns
     -------
@@ -291,46 +246,10 @@ def fit_linear(
             f"the {x.shape[1]} columns of features are linearly dependent: their "
             "weights cannot be told apart"
         )
-    w = np.zeros(x.shape[1])
-    sign = 2 * y - 1
-    loss = np.log(2.0)
-    for _ in range(100):
-        margin = x @ w
-        p = special.expit(margin)
-        gradient = x.T @ (y - p)
-        information = (x * (p * (1 - p))[:, None]).T @ x
-        try:
-            step = np.linalg.solve(information, gradient)
-        except np.linalg.LinAlgError:
-            step = np.full_like(w, np.inf)
-        if not np.isfinite(step).all() or np.abs(margin).max() > 500:
-            raise ValueError(
-                "the features separate the labels perfectly: no finite weights fit best"
-            )
-        size = 1.0
-        while size > 1e-10:  # halve a step that overshoots
-            new = np.logaddexp(0, -sign * (x @ (w + size * step))).mean()
-            if new <= loss + 1e-15:
-                break
-            size /= 2
-        w, loss = w + size * step, new
-        if np.abs(gradient).max() < 1e-9 * len(x):
-            break
-    p = special.expit(x @ w)
-    information = (x * (p * (1 - p))[:, None]).T @ x
-    # Along some direction all labels agree, wholly or nearly so: its weight runs away.
-    if linalg.eigh(information, x.T @ x, eigvals_only=True)[0] < 1e-7:
+    fit = logistic_fit(x, y, clusters=clusters)
+    if fit.separated:
         raise ValueError("the features separate the labels perfectly: no finite weights fit best")
-    bread = np.linalg.inv(information)
-    covariance = bread
-    if clusters is not None:
-        score = x * (y - p)[:, None]
-        _, member = np.unique(clusters, return_inverse=True)
-        sums = np.zeros((member.max() + 1, x.shape[1]))
-        np.add.at(sums, member, score)
-        groups = len(sums)
-        covariance = bread @ (sums.T @ sums) @ bread * groups / max(groups - 1, 1)
-    return LinearFit(w, np.sqrt(np.diag(covariance)), covariance, float(loss))
+    return fit
 
 
 def borda_count(p: np.ndarray) -> np.ndarray:
@@ -385,56 +304,3 @@ def longer_preferred(data: PreferenceData, *, tie: float = 0.5) -> np.ndarray:
     length = np.array([len(text) for text in data.responses])
     first, second = length[data.pairs].T
     return np.where(first == second, tie, (first > second) == data.label)
-
-
-def mean_interval(
-    values: np.ndarray,
-    clusters: np.ndarray,
-    *,
-    seed: int | np.random.Generator,
-    level: float = 0.95,
-    draws: int = 2000,
-) -> tuple[float, float, float]:
-    """Mean with a percentile interval from a bootstrap over whole clusters.
-
-    Pairs of one prompt are not independent, so prompts are redrawn, not pairs.
-
-    Parameters
-    ----------
-    values : array of float, shape (n,)
-    clusters : array, shape (n,)
-        Equal values belong together, e.g. ``data.pair_prompt``.
-    seed : int or numpy.random.Generator
-    level : float
-        Nominal coverage.
-    draws : int
-        Bootstrap samples.
-
-    Returns
-    -------
-    mean, low, high : float
-
-    Raises
-    ------
-    ValueError
-        No values, lengths that differ, or fewer than two clusters.
-    """
-    values, clusters = np.asarray(values, dtype=float), np.asarray(clusters)
-    if values.shape != clusters.shape or values.ndim != 1 or len(values) == 0:
-        raise ValueError(
-            f"values {values.shape} and clusters {clusters.shape} must be two "
-            "vectors of one length above 0"
-        )
-    _, member = np.unique(clusters, return_inverse=True)
-    n = member.max() + 1
-    if n < 2:
-        raise ValueError("all values are in one cluster: there is nothing to redraw")
-    sums = np.bincount(member, weights=values)
-    counts = np.bincount(member).astype(float)
-    rng = np.random.default_rng(seed)
-    means = np.empty(draws)
-    for i in range(draws):
-        weight = np.bincount(rng.integers(0, n, n), minlength=n)
-        means[i] = weight @ sums / (weight @ counts)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(values.mean()), float(low), float(high)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import toy
-from scipy import special, stats
+from scipy import special
 
 from causalpref.estimators import (
     amce,
@@ -14,48 +14,10 @@ from causalpref.estimators import (
     expected_utility,
     fit_linear,
     longer_preferred,
-    mean_interval,
     outcome_table,
     reward_difference,
 )
 from causalpref.simulation import Latent, Simulator, linear_reward
-
-
-def test_single_pairs_give_the_textbook_interval():
-    rng = np.random.default_rng(0)
-    values = rng.standard_normal(400)
-    mean, low, high = mean_interval(values, np.arange(400), seed=0, draws=8000)
-    half = stats.norm.ppf(0.975) * values.std() / 20
-    assert mean == pytest.approx(values.mean())
-    assert (low, high) == (
-        pytest.approx(mean - half, abs=0.008),
-        pytest.approx(mean + half, abs=0.008),
-    )
-
-
-def test_coverage_with_clusters_and_its_loss_without():
-    """Pairs of one prompt share an effect: a bootstrap over prompts covers, one over pairs not."""
-    rng = np.random.default_rng(1)
-    runs, covered = 300, {"prompts": 0, "pairs": 0}
-    prompt = np.repeat(np.arange(60), 4)
-    for k in range(runs):
-        values = rng.standard_normal(60)[prompt] + 0.5 * rng.standard_normal(240)
-        for name, clusters in (("prompts", prompt), ("pairs", np.arange(240))):
-            _, low, high = mean_interval(values, clusters, seed=k, draws=300)
-            covered[name] += low <= 0 <= high
-    # 99.9 % band of a binomial at the nominal level, one more point for 60 finite clusters
-    band = stats.binom.ppf([0.0005, 0.9995], runs, 0.94)
-    assert band[0] <= covered["prompts"] <= runs
-    assert covered["pairs"] < 0.85 * runs
-
-
-def test_interval_refuses():
-    with pytest.raises(ValueError, match="two vectors of one length"):
-        mean_interval(np.zeros(3), np.zeros(2), seed=0)
-    with pytest.raises(ValueError, match="in one cluster"):
-        mean_interval(np.zeros(3), np.zeros(3), seed=0)
-    with pytest.raises(ValueError, match="above 0"):
-        mean_interval(np.zeros(0), np.zeros(0), seed=0)
 
 
 def test_longer_preferred_by_hand():
@@ -101,46 +63,6 @@ def test_cell_means_are_potential_outcomes():
 
 
 # -- the linear fit ---------------------------------------------------------
-
-
-def test_linear_fit_agrees_with_scikit_learn():
-    from sklearn.linear_model import LogisticRegression
-
-    for seed in range(3):
-        data = Simulator(linear_reward([1.0, -0.5]), correlation=0.7).sample(800, seed=seed)
-        ours = fit_linear(delta(data), data.label)
-        theirs = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-12, max_iter=1000).fit(
-            delta(data), data.label
-        )
-        np.testing.assert_allclose(ours.weights, theirs.coef_[0], atol=1e-4)
-
-
-def test_standard_errors_are_those_of_the_curvature():
-    """Against a numerical Hessian of the log-likelihood, computed without any of our code."""
-    data = Simulator(linear_reward([1.0, -0.5])).sample(500, seed=0)
-    x, y = delta(data), data.label
-    ours = fit_linear(x, y)
-
-    def nll(w):
-        return np.logaddexp(0, -(2 * y - 1) * (x @ w)).sum()
-
-    step = 1e-4 * np.eye(2)
-    hessian = (
-        np.array(
-            [
-                [
-                    nll(ours.weights + a + b)
-                    - nll(ours.weights + a - b)
-                    - nll(ours.weights - a + b)
-                    + nll(ours.weights - a - b)
-                    for b in step
-                ]
-                for a in step
-            ]
-        )
-        / 4e-8
-    )
-    np.testing.assert_allclose(ours.covariance, np.linalg.inv(hessian), rtol=1e-3)
 
 
 def test_linear_fit_covers_at_its_nominal_level():

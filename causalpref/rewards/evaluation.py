@@ -88,6 +88,4 @@ def summarise(runs: pd.DataFrame, by: Sequence[str], value: str = "accuracy") ->
         root of their number; nan for a single one) and ``seeds``. Order of first appearance.
     """
     grouped = runs.groupby(list(by), sort=False)[value]
-    table = grouped.agg(mean="mean", sd="std", seeds="count").reset_index()
-    table["se"] = table.pop("sd") / np.sqrt(table["seeds"])
-    return table[[*by, "mean", "se", "seeds"]]
+    return grouped.agg(mean="mean", se="sem", seeds="count").reset_index()

@@ -12,10 +12,11 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from causalpref.data import PreferenceData
-from causalpref.estimators import longer_preferred, mean_interval
+from causalpref.estimators import longer_preferred
 from causalpref.rewards import KINDS, Fit, RewardConfig, Run, correct, curves, fit_runs
 from causalpref.sampling import sample_confounded
 from causalpref.sources.hh_rlhf import OBJECTIVES
+from causalpref.statistics import Estimate, cluster_bootstrap, cluster_mean
 from causalpref.studies._seeds import integer_seed
 from causalpref.text.conversations import first_turn
 
@@ -123,18 +124,18 @@ def length_rates(data: PreferenceData, *, seed: int | np.random.Generator = 0) -
         for t, prompts in enumerate(OBJECTIVES):
             cell = (data.objective == c) & (kind == t)
             prompt = data.pair_prompt[cell]
-            rate, low, high = (
-                mean_interval(wins[cell], prompt, seed=seed)
+            rate = (
+                cluster_bootstrap(wins[cell], prompt, seed=seed)
                 if len(np.unique(prompt)) > 1
-                else (np.nan,) * 3
+                else Estimate(np.nan, np.nan, np.nan)
             )
             rows.append(
                 {
                     "prompts": prompts,
                     "objective": objective,
-                    "rate": rate,
-                    "low": low,
-                    "high": high,
+                    "rate": rate.value,
+                    "low": rate.low,
+                    "high": rate.high,
                     "pairs": int(cell.sum()),
                     "source": data.source,
                 }
@@ -176,14 +177,14 @@ def type_probe(
     guess = cross_val_predict(
         probe, data.embeddings[first], kind, groups=group, cv=GroupKFold(n_folds)
     )
-    rate, low, high = mean_interval(guess == kind, group, seed=seed)
+    rate = cluster_bootstrap(guess == kind, group, seed=seed)
     majority = np.bincount(kind).max() / len(kind)
     return pd.DataFrame(
         [
             {
-                "accuracy": rate,
-                "low": low,
-                "high": high,
+                "accuracy": rate.value,
+                "low": rate.low,
+                "high": rate.high,
                 "majority": majority,
                 "prompts": len(prompts),
                 "source": data.source,
@@ -519,8 +520,9 @@ def compare_models(right: Sequence[pd.DataFrame]) -> pd.DataFrame:
                 continue
             by = both.groupby("seed")["gap"].mean()
             each = both.groupby("pair").agg(gap=("gap", "mean"), opening=("opening", "first"))
-            gap, cluster = each["gap"].to_numpy(), pd.factorize(each["opening"])[0]
-            half = 1.96 * np.sqrt((np.bincount(cluster, gap - gap.mean()) ** 2).sum()) / len(gap)
+            gap = cluster_mean(
+                each["gap"].to_numpy(), pd.factorize(each["opening"])[0], small_sample=False
+            )
             once = both.drop_duplicates("pair")["gap"]
             wins, losses = int((once > 0).sum()), int((once < 0).sum())
             rows.append(
@@ -529,10 +531,10 @@ def compare_models(right: Sequence[pd.DataFrame]) -> pd.DataFrame:
                     "split": "consistent" if same else "inconsistent",
                     "model": model,
                     "other": other,
-                    "difference": gap.mean(),
-                    "se": by.std() / np.sqrt(len(by)) if len(by) > 1 else np.nan,
-                    "low": gap.mean() - half,
-                    "high": gap.mean() + half,
+                    "difference": gap.value,
+                    "se": by.sem(),
+                    "low": gap.low,
+                    "high": gap.high,
                     "only_model": wins,
                     "only_other": losses,
                     "mcnemar": binomtest(wins, wins + losses).pvalue if wins + losses else 1.0,
@@ -565,14 +567,14 @@ def content_blind(data: PreferenceData) -> pd.DataFrame:
         hit = np.where(data.label == 1, first, 1 - first)
         for split, same in (("consistent", True), ("inconsistent", False)):
             keep = data.consistent == same
-            rate, low, high = mean_interval(hit[keep], opening[keep], seed=0)
+            rate = cluster_bootstrap(hit[keep], opening[keep], seed=0)
             rows.append(
                 {
                     "rule": rule,
                     "split": split,
-                    "accuracy": rate,
-                    "low": low,
-                    "high": high,
+                    "accuracy": rate.value,
+                    "low": rate.low,
+                    "high": rate.high,
                     "pairs": int(keep.sum()),
                     "source": data.source,
                 }
