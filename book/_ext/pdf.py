@@ -7,7 +7,6 @@ the names in `BROWSERS`, or is the one that ``CHROMIUM`` names.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shutil
@@ -74,31 +73,18 @@ FOOTER = """<div style="width: 100%; font: 8px sans-serif; color: #555; text-ali
 
 
 def find_chromium() -> str | None:
-    """Path of Chromium, or None.
-
-    Raises
-    ------
-    FileNotFoundError
-        If ``CHROMIUM`` names a program that does not exist.
-    """
+    """Path of Chromium, or None; fails if ``CHROMIUM`` names a program that does not exist."""
     named = os.environ.get("CHROMIUM")
-    if named:
-        found = shutil.which(named)
-        if found is None:
-            raise FileNotFoundError(f"CHROMIUM is {named!r}, which is no program")
-        return found
-    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+    found = next(filter(None, map(shutil.which, [named] if named else BROWSERS)), None)
+    if named and found is None:
+        raise FileNotFoundError(f"CHROMIUM is {named!r}, which is no program")
+    return found
 
 
 def tidy(file: Path, headings: Sequence[str]) -> None:
     """Name the bookmarks of a PDF after its headings, and pack it to a third of its size.
 
-    Parameters
-    ----------
-    file : Path
-        PDF, written anew.
-    headings : sequence of str
-        Text of the headings in order. If there are more or fewer than bookmarks, these stay.
+    Where the headings are more or fewer than the bookmarks, these stay.
     """
 
     def flat(bookmarks: Iterable[Any]) -> Iterator[Any]:
@@ -116,21 +102,7 @@ def tidy(file: Path, headings: Sequence[str]) -> None:
 
 
 def print_page(page: Path, file: Path, timeout: float = 300) -> int:
-    """Print a page of the site to a PDF with bookmarks.
-
-    Parameters
-    ----------
-    page : Path
-        HTML file.
-    file : Path
-        PDF to write.
-    timeout : float
-        Seconds to wait for charts and formulas.
-
-    Returns
-    -------
-    int
-        Number of charts printed.
+    """Print a page of the site to a PDF with bookmarks; return the number of charts.
 
     Raises
     ------
@@ -141,11 +113,11 @@ def print_page(page: Path, file: Path, timeout: float = 300) -> int:
     """
     if not page.is_file():
         raise FileNotFoundError(f"{page} does not exist: build it first (make pdf does)")
-    browser_path = find_chromium()
-    if browser_path is None:
+    program = find_chromium()
+    if program is None:
+        names = ", ".join(BROWSERS)
         raise FileNotFoundError(
-            f"no Chromium: none of {', '.join(BROWSERS)} is on the path; "
-            "install one or set CHROMIUM"
+            f"no Chromium: none of {names} is on the path; install one or set CHROMIUM"
         )
     try:
         from playwright.sync_api import sync_playwright
@@ -153,12 +125,10 @@ def print_page(page: Path, file: Path, timeout: float = 300) -> int:
         raise FileNotFoundError('playwright is missing: pip install -e ".[test]"') from None
     wrong: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": WIDTH, "height": 1000}, color_scheme="light")
         tab.set_default_timeout(timeout * 1000)
-        tab.route(
-            re.compile("https?:"), lambda route: (wrong.append(route.request.url), route.abort())
-        )
+        tab.route(re.compile("https?:"), lambda r: (wrong.append(r.request.url), r.abort()))
         tab.on("pageerror", lambda error: wrong.append(str(error)))
         tab.emulate_media(media="print")
         tab.goto(page.resolve().as_uri())
@@ -188,18 +158,15 @@ def print_page(page: Path, file: Path, timeout: float = 300) -> int:
     return charts
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: list[str]) -> int:
     """Run the command: print a page."""
-    parser = argparse.ArgumentParser(description="Print the book on one page to a PDF.")
-    parser.add_argument("page", type=Path, help="HTML of the book on one page")
-    parser.add_argument("file", type=Path, help="PDF to write")
-    args = parser.parse_args(argv)
+    page, file = map(Path, argv)
     try:
-        charts = print_page(args.page, args.file)
+        charts = print_page(page, file)
     except (FileNotFoundError, RuntimeError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{args.file}: {charts} charts, {args.file.stat().st_size / 1e6:.1f} MB")
+    print(f"{file}: {charts} charts, {file.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
@@ -220,4 +187,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
