@@ -285,7 +285,7 @@ def _audit(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from causalpref.figures.charts import save_chart
+    from causalpref.figures import save_chart
 
     study = STUDIES[args.study].from_options(args)
     folder = Path(args.out)

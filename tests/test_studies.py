@@ -14,6 +14,7 @@ from causalpref.rewards import fit_runs
 from causalpref.sources import load_hh_rlhf
 from causalpref.studies import (
     content_blind,
+    hashes,
     hh_rlhf,
     length_rates,
     record,
@@ -31,7 +32,6 @@ from causalpref.studies.hh_rlhf import (
     draw_confounded,
     sizes_for,
 )
-from causalpref.studies.recorded import hashes
 from causalpref.text.embedding import hashed_ngrams
 
 SMALL = dict(rhos=(0.5, 1.0), n_seeds=2, n_train=200, n_validation=60, epochs=2, hidden=32)

@@ -13,10 +13,9 @@ from causalpref import figures
 from causalpref.cli import main
 from causalpref.data import PreferenceData
 from causalpref.simulation import hh_rlhf_twin_rows
-from causalpref.studies import audits, checks, recorded
+from causalpref.studies import audits, checks, hashes, recorded
 from causalpref.studies.audits import audit_tables, blind_rules, order_told, place_rates
 from causalpref.studies.checks import power_curves, sound_alarms
-from causalpref.studies.recorded import hashes
 
 
 def hh_file(path, n=240, first=0.5):

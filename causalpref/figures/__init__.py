@@ -9,6 +9,7 @@ a contrast of at least 3:1 on the book's light and dark backgrounds, and none of
 them is the only sign of what a mark means.
 """
 
+from causalpref.figures._charts import save_chart
 from causalpref.figures._style import COLOURS
 from causalpref.figures.boundary import boundary_wedge, labels_by_correlation
 from causalpref.figures.checks import place_ceilings, power_by_strength
@@ -73,6 +74,7 @@ __all__ = [
     "power_by_strength",
     "readable_by_rho",
     "reward_shift",
+    "save_chart",
     "seeing_doing_imagining",
     "selection_curves",
     "two_players",

@@ -1,4 +1,4 @@
-"""The case studies as functions that return tidy tables."""
+"""The experiments of the chapters: configurations, their commands, tidy tables."""
 
 from causalpref.studies.hh_rlhf import (
     accuracy_table,
@@ -7,11 +7,12 @@ from causalpref.studies.hh_rlhf import (
     reward_models,
     type_probe,
 )
-from causalpref.studies.recorded import record, recorded
+from causalpref.studies.recorded import hashes, record, recorded
 
 __all__ = [
     "accuracy_table",
     "content_blind",
+    "hashes",
     "length_rates",
     "record",
     "recorded",
