@@ -4,10 +4,6 @@
 annotation refuses is an error here.
 """
 
-# pandas ships no complete types: what comes out of a table is partly unknown.
-# pyright: reportMissingTypeStubs=false
-# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
-
 from __future__ import annotations
 
 from pathlib import Path

@@ -40,7 +40,7 @@ def with_names(data: Any, columns: dict[str, Any]) -> dict[str, Any]:
         if FACTS[name].kind == "code":
             for column in COLUMNS[name]:
                 if column in columns:
-                    columns[column] = pd.Categorical.from_codes(columns[column], list(words))
+                    columns[column] = pd.Categorical.from_codes(columns[column], pd.Index(words))
     return columns
 
 

@@ -26,6 +26,13 @@ def scale_of(names: list[str], values: dict[str, str]) -> alt.Scale:
     return alt.Scale(domain=names, range=[values[n] for n in names])
 
 
+def layered(*charts: alt.Chart | alt.LayerChart) -> alt.LayerChart:
+    """Charts on one another; :func:`altair.layer` may also give a chart of facets."""
+    made = alt.layer(*charts)
+    assert isinstance(made, alt.LayerChart)
+    return made
+
+
 def headline(text: str, table: pd.DataFrame, source: str | None) -> alt.TitleParams:
     said = source or " / ".join(dict.fromkeys(table["source"]))
     return alt.TitleParams(text, subtitle=f"Data: {said}", anchor="start")

@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import headline, scale_of
+from causalpref.figures._style import headline, layered, scale_of
 from causalpref.simulation.boundary import alpha_variance, expected_accuracy, opposed_probability
 
 __all__ = ["boundary_wedge", "labels_by_correlation"]
@@ -205,7 +205,7 @@ def boundary_wedge(
             f"{same:.1%} on pairs like these and {opposed:.1%} on opposed ones"
         )
     return (
-        alt.layer(
+        layered(
             quadrants,
             *wedge("wlow", "whigh", "#858585", 0.3),
             *wedge("walpha", "what", "#d1672c", 0.35),
@@ -345,7 +345,7 @@ def labels_by_correlation(
     title = headline("What correlation costs in labels", lines, source)
     title.offset = 24
     return (
-        alt.layer(*path, bars, marks, rule, told)
+        layered(*path, bars, marks, rule, told)
         .add_params(*dials)
         .properties(
             width=430,

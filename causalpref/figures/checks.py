@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import headline, scale_of
+from causalpref.figures._style import headline, layered, scale_of
 
 __all__ = ["place_ceilings", "power_by_strength"]
 
@@ -115,7 +115,7 @@ def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
     title = headline("What place does to accuracy", table, source)
     title.offset = 14
     return (
-        alt.layer(bound, *lines, dots, rule, *said)
+        layered(bound, *lines, dots, rule, *said)
         .add_params(*dials)
         .properties(
             width=430,
@@ -235,7 +235,7 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
     title = headline("How often a check raises an alarm", table, source)
     title.offset = 14
     return (
-        alt.layer(marks, bars, *lines, dots, rule, *said)
+        layered(marks, bars, *lines, dots, rule, *said)
         .add_params(*dials)
         .properties(
             width=430,

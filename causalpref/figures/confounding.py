@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import COLOURS, headline, scale_of
+from causalpref.figures._style import COLOURS, headline, layered, scale_of
 
 __all__ = ["hidden_context", "overlap_by_rho"]
 
@@ -147,10 +147,10 @@ def overlap_by_rho(
     )
     return (
         alt.vconcat(
-            alt.layer(bars, middle, *said).properties(
+            layered(bars, middle, *said).properties(
                 width=430, height=160, title=headline("Who judges which prompts", estimates, source)
             ),
-            alt.layer(coin, ticks, told, spans, dots, worth).properties(width=430, height=120),
+            layered(coin, ticks, told, spans, dots, worth).properties(width=430, height=120),
             spacing=24,
         )
         .resolve_scale(color="independent", shape="independent")
@@ -316,12 +316,12 @@ def hidden_context(
     tips = "; ".join(f"{r.what} at {r.strength:.2f}" for r in at.itertuples())
     return (
         alt.vconcat(
-            alt.layer(band, coin, seen, dots, verdict).properties(
+            layered(band, coin, seen, dots, verdict).properties(
                 width=430,
                 height=60 * len(names),
                 title=headline("What could an unrecorded context do?", rates, source),
             ),
-            alt.layer(curves, known, known_text, dial).properties(width=430, height=220),
+            layered(curves, known, known_text, dial).properties(width=430, height=220),
         )
         .resolve_scale(color="independent", shape="independent", strokeDash="independent")
         .add_params(*dials)

@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import headline, scale_of
+from causalpref.figures._style import headline, layered, scale_of
 
 __all__ = ["error_by_budget", "leaking_control", "selection_curves"]
 
@@ -95,7 +95,7 @@ def error_by_budget(
     )
     colour = alt.Color("how:N", title=None, sort=names, legend=legend, scale=colours)
     path = [
-        curve.transform_filter({"field": "how", "equal": name})
+        curve.transform_filter(alt.FieldEqualPredicate(field="how", equal=name))
         .mark_line(strokeWidth=2.5, strokeDash=dash)
         .encode(x=x, y=y, color=colour)
         for name, dash in dashes.items()
@@ -117,12 +117,12 @@ def error_by_budget(
     )
     here = curve.transform_filter("datum.budget == buybudget")
     rule = (
-        here.transform_filter({"field": "how", "equal": names[0]})
+        here.transform_filter(alt.FieldEqualPredicate(field="how", equal=names[0]))
         .mark_rule(color="#858585", strokeDash=[2, 3], strokeWidth=1.5)
         .encode(x=x)
     )
     told = [
-        here.transform_filter({"field": "how", "equal": name})
+        here.transform_filter(alt.FieldEqualPredicate(field="how", equal=name))
         .transform_calculate(words=f"'{name}: ' + format(datum.se, '.3f')")
         .mark_text(align="left", fontSize=12, fontWeight="bold")
         .encode(text="words:N", x=alt.value(0), y=alt.value(-12 - 16 * (len(names) - 1 - i)))
@@ -136,7 +136,7 @@ def error_by_budget(
         for r in (float(rhos[0]), begin, float(rhos[-1]))
     )
     return (
-        alt.layer(*path, bars, marks, rule, *told)
+        layered(*path, bars, marks, rule, *told)
         .add_params(*dials)
         .properties(
             width=430,
@@ -185,7 +185,7 @@ def selection_curves(table: pd.DataFrame, *, source: str | None = None) -> alt.L
     legend = alt.Legend(orient="bottom", symbolSize=110, symbolStrokeWidth=1, labelLimit=200)
     colour = alt.Color("how:N", title=None, sort=names, legend=legend, scale=colours)
     path = [
-        rows.transform_filter({"field": "how", "equal": name})
+        rows.transform_filter(alt.FieldEqualPredicate(field="how", equal=name))
         .mark_line(strokeWidth=2.5, strokeDash=dash)
         .encode(x=x, y=y, color=colour)
         for name, dash in dashes.items()
@@ -211,7 +211,7 @@ def selection_curves(table: pd.DataFrame, *, source: str | None = None) -> alt.L
         for w in worlds
     )
     return (
-        alt.layer(*path, bars, marks)
+        layered(*path, bars, marks)
         .add_params(dial)
         .properties(
             width=430,
@@ -343,7 +343,7 @@ def leaking_control(
         for n in names
     )
     return (
-        alt.layer(band, flat, words, *path, bars, marks, middle, told)
+        layered(band, flat, words, *path, bars, marks, middle, told)
         .add_params(dial)
         .properties(
             width=430,

@@ -6,6 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from causalpref.figures._style import layered
 from causalpref.graph import CausalGraph, pretty
 
 __all__ = ["causal_graph"]
@@ -160,7 +161,7 @@ def causal_graph(
     seen = ", ".join(n for n in positions if n not in hidden)
     tell = "; ".join(f"{a} to {b}" for a, b in edges if (a, b) not in cut)
     return (
-        alt.layer(shafts, heads, circles, names, above, below)
+        layered(shafts, heads, circles, names, above, below)
         .properties(
             width=width,
             height=height,

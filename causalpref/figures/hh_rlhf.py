@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from causalpref.figures._style import COLOURS, SHAPES, headline, scale_of
+from causalpref.figures._style import COLOURS, SHAPES, headline, layered, scale_of
 from causalpref.rewards import summarise
 
 __all__ = [
@@ -64,7 +64,7 @@ def length_by_objective(table: pd.DataFrame, *, source: str | None = None) -> al
         .encode(x=alt.X("x:Q", scale=x, title=title))
     )
     return (
-        alt.layer(
+        layered(
             coin,
             base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", scale=x), x2="high:Q"),
             base.mark_point(size=110, filled=True, opacity=1).encode(
@@ -144,7 +144,7 @@ def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         scale=alt.Scale(domain=["consistent", "inconsistent"], range=[[1, 0], [6, 4]]),
     )
     return (
-        alt.layer(
+        layered(
             base.mark_rule(strokeWidth=1.5).encode(
                 y=alt.Y("low:Q", scale=alt.Scale(zero=False)), y2="high:Q"
             ),
@@ -221,7 +221,7 @@ def who_asked(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerCha
         .encode(y=y, x=alt.X("pooled:Q", scale=x, title=title))
     )
     return (
-        alt.layer(
+        layered(
             coin,
             truth,
             pooled.mark_point(size=300, strokeWidth=3, opacity=1, color="#858585"),
@@ -309,7 +309,7 @@ def accuracy_beside_the_paper(
         "whose:N", title="whose", scale=alt.Scale(domain=names, range=[[1, 0], [6, 4]])
     )
     return (
-        alt.layer(
+        layered(
             base.mark_rule(strokeWidth=1.5).encode(
                 y=alt.Y("low:Q", scale=scale, title=title), y2="high:Q"
             ),
@@ -408,7 +408,7 @@ def cell_differences(table: pd.DataFrame, *, source: str | None = None) -> alt.H
             ],
         )
         panels.append(
-            alt.layer(band, zero, dots).properties(
+            layered(band, zero, dots).properties(
                 width=190,
                 height=260,
                 title=alt.TitleParams(f"{split} pairs", fontSize=12, fontWeight="normal"),
@@ -488,7 +488,7 @@ def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         for r in t[t.rho.isin([t.rho.min(), t.rho.max()])].itertuples()
     )
     return (
-        alt.layer(
+        layered(
             best,
             base.mark_rule(strokeWidth=1.5).encode(
                 y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q"
@@ -590,7 +590,7 @@ def _seeds_and_means(
     rows = alt.Chart(here).transform_filter("datum.rho == lambdarho")
     mean = rows.transform_aggregate(value="mean(value)", groupby=["lambda_", "what"])
     y = alt.Y("value:Q", title=title, scale=room)
-    return alt.layer(
+    return layered(
         rows.mark_point(size=28, filled=False, strokeWidth=1.2, opacity=1).encode(
             x=x,
             y=y,
@@ -676,7 +676,7 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
         f"{r.model}, rho {r.rho}, {r.split} {r.percent:.1f} %" for r in last.itertuples()
     )
     return (
-        alt.layer(
+        layered(
             base.mark_rule(strokeWidth=1.5).encode(
                 y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q"
             ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from causalpref.figures._style import headline, scale_of
+from causalpref.figures._style import headline, layered, scale_of
 
 __all__ = ["broken_assumptions"]
 
@@ -113,7 +113,7 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
         "format(datum.truth, '.2f') + ' in ' + format(datum.covered, '.0%') + ' of logs' : "
         "datum.estimator + ': there is nothing to average'"
     )
-    top = alt.layer(
+    top = layered(
         truth,
         label,
         rule,
@@ -153,7 +153,7 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
         -10,
         "datum.estimator == 'cell mean'",
     )
-    bottom = alt.layer(usual, line, marks, rule.encode(x=below), verdict)
+    bottom = layered(usual, line, marks, rule.encode(x=below), verdict)
     mean = table[table.estimator == "cell mean"]
     cells = []
     for name, rows in mean.groupby("case", sort=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from causalpref.figures._style import headline
+from causalpref.figures._style import headline, layered
 
 __all__ = ["amce_by_density", "cells_against_truth", "pooled_curve"]
 
@@ -54,7 +54,7 @@ def cells_against_truth(table: pd.DataFrame, *, source: str | None = None) -> al
         ],
     )
     return (
-        alt.layer(
+        layered(
             line,
             base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q"),
             base.mark_point(size=60, filled=True).encode(
@@ -159,7 +159,7 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         reward="0",
         words="'pooled: best at ' + replace(format(datum.best, '.2f'), '-', '−')",
     )
-    top = alt.layer(
+    top = layered(
         curves,
         said.mark_point(size=130, filled=True, opacity=1, color="#858585").encode(x=x, y=y),
         said.mark_text(dy=-16, fontSize=13, fontWeight="bold").encode(x=x, y=y, text="words:N"),
@@ -189,7 +189,7 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         .mark_rule(strokeDash=[4, 4], color="#858585")
         .encode(x="x:Q")
     )
-    bottom = alt.layer(
+    bottom = layered(
         coin,
         bars.mark_bar(height=16, opacity=1).encode(
             color=alt.Color(
@@ -272,7 +272,7 @@ def amce_by_density(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         ],
     )
     return (
-        alt.layer(
+        layered(
             coin,
             base.mark_line(strokeWidth=1.5).encode(y=alt.Y("truth:Q", scale=y)),
             base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", scale=y), y2="high:Q"),

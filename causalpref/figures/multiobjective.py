@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import headline, scale_of
+from causalpref.figures._style import headline, layered, scale_of
 
 __all__ = ["architectures", "balancing", "two_players"]
 
@@ -106,7 +108,9 @@ def architectures(layers: pd.DataFrame) -> alt.VConcatChart:
     )
 
 
-def _boxes(boxes: list[tuple], links: list[tuple], lanes: int, title: str) -> alt.LayerChart:
+def _boxes(
+    boxes: list[tuple[Any, ...]], links: list[tuple[Any, ...]], lanes: int, title: str
+) -> alt.LayerChart:
     half, tall = 0.36, 0.22
     nodes = pd.DataFrame(boxes, columns=["x", "y", "width", "words", "part"])
     nodes = nodes.assign(
@@ -117,7 +121,7 @@ def _boxes(boxes: list[tuple], links: list[tuple], lanes: int, title: str) -> al
     across = alt.Scale(domain=[-0.5, 5.5], nice=False)
     up = alt.Scale(domain=[-0.6, lanes - 0.45], nice=False)
 
-    def at(name: str, scale: alt.Scale) -> alt.X | alt.Y:
+    def at(name: str, scale: alt.Scale) -> Any:
         return (alt.X if scale is across else alt.Y)(f"{name}:Q", scale=scale, axis=None)
 
     base = alt.Chart(nodes)
@@ -161,7 +165,7 @@ def _boxes(boxes: list[tuple], links: list[tuple], lanes: int, title: str) -> al
             .mark_text(align="right", fontSize=12, dx=-8, text="gradient × (−λ)")
             .encode(x=at("x2", across), y=at("y2", up))
         )
-    return alt.layer(*layers).properties(
+    return layered(*layers).properties(
         width=430,
         height=int(40 + 62 * lanes),
         title=alt.TitleParams(title, fontSize=12, anchor="start"),
@@ -270,7 +274,7 @@ def two_players(
         offset=36,
     )
     return (
-        alt.layer(path, dots, first, rest, one)
+        layered(path, dots, first, rest, one)
         .add_params(*dials)
         .properties(
             width=430,
@@ -382,7 +386,7 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
                 axis=alt.Axis(format=form, tickCount=5),
             )
         )
-        return alt.layer(guide, seeds, line, big, *told).properties(width=430, height=height)
+        return layered(guide, seeds, line, big, *told).properties(width=430, height=height)
 
     coin = alt.Chart(pd.DataFrame({"value": [0.5]}))
     top = shown.transform_aggregate(ceiling="max(ceiling)")

@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import headline, scale_of
+from causalpref.figures._style import headline, layered, scale_of
 
 __all__ = ["imagined_label", "seeing_doing_imagining"]
 
@@ -92,7 +92,7 @@ def seeing_doing_imagining(
     title = headline("Do longer answers win?", table, source)
     title.offset = 26
     return (
-        alt.layer(coin, ticks, told, bars, dots, said)
+        layered(coin, ticks, told, bars, dots, said)
         .add_params(rho)
         .properties(
             width=430,
@@ -193,7 +193,7 @@ def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         for r in table[(table.new_gap == 0) & table.gap.isin([old[0], 1, old[-1]])].itertuples()
     )
     return (
-        alt.layer(rule, lines, dots, told)
+        layered(rule, lines, dots, told)
         .add_params(gap)
         .properties(
             width=430,

@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import headline, scale_of
+from causalpref.figures._style import headline, layered, scale_of
 
 __all__ = ["judge_noise", "reward_shift"]
 
@@ -108,8 +108,8 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
     below = mean["easy"] - mean["hard"]
     return (
         alt.vconcat(
-            alt.layer(diagonal, dots, loss).properties(width=430, height=330),
-            alt.layer(mean_dots, mean_text, verdict).properties(width=430, height=110),
+            layered(diagonal, dots, loss).properties(width=430, height=330),
+            layered(mean_dots, mean_text, verdict).properties(width=430, height=110),
         )
         .add_params(shift)
         .properties(
@@ -252,8 +252,8 @@ def judge_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.VConca
     )
     return (
         alt.vconcat(
-            alt.layer(curve, dots, said).properties(width=430, height=200),
-            alt.layer(asked, lines, rule, marks, text, verdict).properties(width=430, height=190),
+            layered(curve, dots, said).properties(width=430, height=200),
+            layered(asked, lines, rule, marks, text, verdict).properties(width=430, height=190),
         )
         .add_params(noise)
         .properties(

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import headline
+from causalpref.figures._style import headline, layered
 
 __all__ = [
     "accuracy_by_correlation",
@@ -87,7 +87,7 @@ def accuracy_by_correlation(scores: pd.DataFrame, *, source: str | None = None) 
     )
     said = source or " / ".join(dict.fromkeys(scores["source"]))
     return (
-        alt.layer(
+        layered(
             base.mark_rule(strokeWidth=1.5).encode(
                 y=alt.Y("low:Q", scale=alt.Scale(zero=False), title="test accuracy, %"), y2="high:Q"
             ),
@@ -194,7 +194,7 @@ def dialled_pairs(
     title = headline("Which pairs the dial draws", scores, source)
     title.offset = 30
     return (
-        alt.layer(dots, told)
+        layered(dots, told)
         .add_params(*dials)
         .properties(
             width=430,
@@ -284,7 +284,7 @@ def labels_and_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.L
         for r in ends.itertuples()
     )
     return (
-        alt.layer(limits, lines, dots, last)
+        layered(limits, lines, dots, last)
         .add_params(dial)
         .properties(
             width=430,
@@ -376,7 +376,7 @@ def aspect_accuracy(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         for (a, b), r in wide.loc[(wide[high] - wide[low]).sort_values().index[[0, -1]]].iterrows()
     ]
     return (
-        alt.layer(coin, foretold, bars, lines, dots, same)
+        layered(coin, foretold, bars, lines, dots, same)
         .add_params(*menus)
         .properties(
             width=430,
@@ -449,7 +449,7 @@ def foretold_falls(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
     )
     r = float(np.corrcoef(t.expected, t.fall)[0, 1])
     return (
-        alt.layer(line, bars, dots)
+        layered(line, bars, dots)
         .add_params(picked)
         .properties(
             width=430,
