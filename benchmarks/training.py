@@ -27,7 +27,6 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from causalpref.rewards import KINDS, RewardConfig, RewardModel, Run, fit_runs, predict
-from causalpref.rewards.training import ordered
 from causalpref.simulation import hh_rlhf_twin
 from causalpref.studies.hh_rlhf import draw_confounded
 
@@ -50,9 +49,9 @@ def make_runs(d: int, pairs: int, seeds: int, hidden: int = 512) -> list[Run]:
         draw = draw_confounded(data, rho, n_train=pairs, n_validation=pairs // 5, seed=0)
         runs += [
             Run(
-                RewardConfig(kind, d=d, hidden=hidden),
+                RewardConfig(kind, hidden=hidden),
                 *draw.blind,
-                seed,
+                seed=seed,
                 tags={"rho": rho, "model": kind},
             )
             for kind in KINDS
@@ -95,7 +94,7 @@ def plain(run: Run, epochs: int, device: str) -> RewardModel:
         with torch.no_grad():
             for batch in validation:
                 batch = [v.to(device) for v in batch]
-                ordered(model.losses(*batch)[2], batch[2]).sum().item()
+                ((model.losses(*batch)[2] > 0) == batch[2].bool()).sum().item()
     return model
 
 

@@ -43,10 +43,10 @@ def rows_of(spec: dict[str, Any], key: str) -> list[dict[str, Any]]:
 
 
 def test_a_box_for_each_layer_and_the_count_of_parameters():
-    layers = layers_of(d=4096)
+    layers = layers_of(d=4096, n_objectives=2)
     spec = figures.architectures(layers).to_dict()
     assert [c["title"]["text"] for c in spec["vconcat"]] == [
-        f"{kind}: {sum(p.numel() for p in RewardModel(RewardConfig(kind, d=4096)).parameters()):,} "
+        f"{kind}: {sum(p.numel() for p in RewardModel(RewardConfig(kind, 4096, 2)).parameters()):,} "
         "parameters"
         for kind in KINDS
     ]
@@ -64,7 +64,7 @@ def test_a_box_for_each_layer_and_the_count_of_parameters():
 
 
 def test_only_the_adversary_is_behind_the_reversal():
-    spec = figures.architectures(layers_of(d=8, hidden=4)).to_dict()
+    spec = figures.architectures(layers_of(d=8, n_objectives=2, hidden=4)).to_dict()
     links = [
         len(rows)
         for rows in spec["datasets"].values()
@@ -80,7 +80,7 @@ def test_only_the_adversary_is_behind_the_reversal():
 def test_more_objectives_and_a_model_without_a_trunk():
     spec = figures.architectures(layers_of(d=8, hidden=4, n_objectives=3)).to_dict()
     assert "reward, C = 2" in {r["words"] for r in rows_of(spec, "words")}
-    broken = layers_of(d=8, hidden=4)
+    broken = layers_of(d=8, n_objectives=2, hidden=4)
     with pytest.raises(ValueError, match="'multihead' has no layer of the part 'trunk'"):
         figures.architectures(broken[(broken.model != "multihead") | (broken.part != "trunk")])
 

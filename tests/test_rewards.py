@@ -13,16 +13,17 @@ from causalpref.rewards import (
     KINDS,
     RewardConfig,
     RewardModel,
+    Run,
     accuracy,
     adversary_loss,
     bradley_terry_loss,
     correct,
     fit,
+    fit_runs,
     load_model,
     predict,
     reverse_gradient,
     save_model,
-    summarise,
 )
 
 
@@ -94,7 +95,7 @@ def test_reversal_is_minus_lambda_times_the_plain_gradient(weight):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sizes_are_those_of_appendix_e1(kind):
-    model = RewardModel(RewardConfig(kind, d=4096))
+    model = RewardModel(RewardConfig(kind, d=4096, n_objectives=2))
     shapes = {name: tuple(p.shape) for name, p in model.named_parameters() if p.ndim == 2}
     head = {"0": (512, 512), "2": (1, 512)}
     expected = {
@@ -123,11 +124,11 @@ def test_multihead_reads_the_head_of_the_objective():
     for i in range(7):
         torch.testing.assert_close(model(e, c)[i], model.heads[c[i]](z[i])[0])
     with pytest.raises(ValueError, match="no representation"):
-        RewardModel(RewardConfig("base", d=5)).represent(e)
+        RewardModel(RewardConfig("base", d=5, n_objectives=2)).represent(e)
 
 
 def test_base_takes_the_objective_as_one_column():
-    model = RewardModel(RewardConfig("base", d=5, hidden=8)).double()
+    model = RewardModel(RewardConfig("base", d=5, n_objectives=2, hidden=8)).double()
     e, c = torch.randn(4, 5, dtype=torch.float64), torch.tensor([0, 1, 1, 0])
     torch.testing.assert_close(model(e, c), model.trunk(torch.cat([e, c[:, None]], 1))[:, 0])
 
@@ -135,7 +136,7 @@ def test_base_takes_the_objective_as_one_column():
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_against_finite_differences(kind):
     torch.manual_seed(0)
-    model = RewardModel(RewardConfig(kind, d=4, hidden=6, lambda_=0.7)).double()
+    model = RewardModel(RewardConfig(kind, d=4, n_objectives=2, hidden=6, lambda_=0.7)).double()
     e, e2 = torch.randn(2, 9, 4, dtype=torch.float64)
     label, c = torch.randint(0, 2, (2, 9))
     reward, adversary, _ = model.losses(e, e2, label, c)
@@ -224,7 +225,7 @@ def test_linear_fit_equals_logistic_regression():
 @pytest.mark.parametrize("kind", KINDS)
 def test_seed_reproduces_to_the_bit_and_leaves_the_global_state(kind):
     data = toy(30).split(seed=0, train=0.7, validation=0.3)
-    config = RewardConfig(kind, d=6, hidden=16)
+    config = RewardConfig(kind, hidden=16)
     state = torch.get_rng_state()
     a, b, other = (
         fit(config, data["train"], data["validation"], seed=s, epochs=2, batch_size=8)
@@ -240,7 +241,7 @@ def test_seed_reproduces_to_the_bit_and_leaves_the_global_state(kind):
 def test_best_epoch_is_kept_and_scored_on_all_of_validation():
     sides = linear_data(300).split(seed=0, train=0.5, validation=0.5)
     fitted = fit(
-        RewardConfig("base", d=3, n_objectives=1, hidden=16),
+        RewardConfig("base", hidden=16),
         sides["train"],
         sides["validation"],
         seed=0,
@@ -249,7 +250,7 @@ def test_best_epoch_is_kept_and_scored_on_all_of_validation():
     )
     scores = fitted.history.validation_accuracy
     assert fitted.best_epoch == scores.idxmax() + 1
-    whole = accuracy(fitted.model, sides["validation"])["all"]
+    whole = fitted.accuracy(sides["validation"]).all
     assert whole == pytest.approx(scores.max(), abs=1e-12)
     assert fitted.history.adversary_loss.isna().all()
 
@@ -258,14 +259,14 @@ def test_noise_free_rewards_are_learned_and_noise_is_not():
     for noise, floor, ceiling in ((False, 0.93, 1.0), (True, 0.6, 0.85)):
         sides = linear_data(1500, noise=noise).split(seed=0, train=0.6, validation=0.2, test=0.2)
         fitted = fit(
-            RewardConfig("multihead", d=3, n_objectives=1, hidden=32),
+            RewardConfig("multihead", hidden=32),
             sides["train"],
             sides["validation"],
             seed=0,
             epochs=10,
             learning_rate=3e-3,
         )
-        assert floor < accuracy(fitted.model, sides["test"])["all"] < ceiling
+        assert floor < fitted.accuracy(sides["test"]).all < ceiling
 
 
 def test_adversary_hides_the_objective():
@@ -290,7 +291,7 @@ def test_adversary_hides_the_objective():
     guess = {}
     for lambda_ in (0.0, 1.0):
         fitted = fit(
-            RewardConfig("adversarial", d=4, hidden=32, lambda_=lambda_),
+            RewardConfig("adversarial", hidden=32, lambda_=lambda_),
             sides["train"],
             sides["validation"],
             seed=0,
@@ -298,14 +299,14 @@ def test_adversary_hides_the_objective():
             learning_rate=3e-4,
         )
         guess[lambda_] = fitted.history.adversary_loss.iloc[-10:].mean() / 2
-        assert accuracy(fitted.model, sides["validation"])["all"] > 0.7
+        assert fitted.accuracy(sides["validation"]).all > 0.7
     assert guess[0.0] < 0.5, "lambda 0: the adversary reads C from the trunk"
     assert guess[1.0] > 0.65, "lambda 1: it does not (log 2 = 0.69 is guessing)"
 
 
 def test_type_labels_cannot_reach_training():
     sides = toy(30).split(seed=0, train=0.7, validation=0.3)
-    config = RewardConfig("adversarial", d=6, hidden=8)
+    config = RewardConfig("adversarial", hidden=8)
     fits = [
         fit(config, *(s.replace(prompt_type=t) for s in sides.values()), seed=0, epochs=1)
         for t in (None, np.zeros(30, int), sides["train"].prompt_type)
@@ -327,18 +328,18 @@ def test_type_labels_cannot_reach_training():
 def test_fit_refuses(change, options, says):
     sides = [s.replace(**change) for s in toy(30).split(seed=0, a=0.5, b=0.5).values()]
     with pytest.raises(ValueError, match=says):
-        fit(RewardConfig("base", d=6), *sides, seed=0, **options)
+        fit(RewardConfig("base", d=6, n_objectives=2), *sides, **options)
 
 
 def test_fit_refuses_shared_prompts_bad_objectives_and_divergence():
     data = toy(30)
     with pytest.raises(ValueError, match="share 30 prompts"):
-        fit(RewardConfig("base", d=6), data, data, seed=0)
+        fit("base", data, data)
     a, b = data.split(seed=0, a=0.5, b=0.5).values()
     worse = a.replace(objective=np.r_[3, a.objective[1:]])
     with pytest.raises(ValueError, match=r"objective\[0\] = 3, expected 0 to 1"):
-        fit(RewardConfig("base", d=6), worse, b, seed=0)
-    config = RewardConfig("multihead", d=6, hidden=8)
+        fit(RewardConfig("base", n_objectives=2), worse, b)
+    config = RewardConfig("multihead", d=6, n_objectives=2, hidden=8)
     with pytest.raises(ValueError, match="the loss is nan in epoch 1"):  # after its last step
         fit(config, a, b, seed=0, epochs=1, batch_size=999, learning_rate=1e30)
     broken = RewardModel(config)
@@ -348,7 +349,46 @@ def test_fit_refuses_shared_prompts_bad_objectives_and_divergence():
         accuracy(broken, a)
     huge = [s.replace(embeddings=s.embeddings * np.float32(1e37)) for s in (a, b)]
     with pytest.raises(ValueError, match="the loss is (nan|inf) in epoch [12]"):
-        fit(RewardConfig("base", d=6, hidden=16), *huge, seed=0, learning_rate=1e3)
+        fit(RewardConfig("base", hidden=16), *huge, seed=0, learning_rate=1e3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sizes_come_from_the_data(kind):
+    """A name alone, and a configuration that states the sizes, give the same weights."""
+    data = toy(40)
+    data = data.replace(objective=np.arange(len(data)) % 3)
+    train, validation = data.split(seed=0, a=0.5, b=0.5).values()
+    short, stated = (
+        fit(config, train, validation, epochs=1)
+        for config in (kind, RewardConfig(kind, d=6, n_objectives=3))
+    )
+    assert short.model.config == stated.model.config == RewardConfig(kind, 6, 3)
+    np.testing.assert_array_equal(short.predict(validation), stated.predict(validation))
+    alone = fit(kind, *(s.replace(objective=None) for s in (train, validation)), epochs=1)
+    assert alone.model.config.n_objectives == 1
+    with pytest.raises(ValueError, match="d is None and n_objectives is 2: state both"):
+        RewardModel(RewardConfig(kind, n_objectives=2))
+    with pytest.raises(ValueError, match="no embeddings"):
+        fit(kind, *(s.replace(embeddings=None) for s in (train, validation)))
+
+
+def test_fit_takes_what_a_run_takes():
+    train, validation = toy(40).split(seed=0, a=0.5, b=0.5).values()
+    more = dict(
+        weight=np.linspace(0.5, 2, len(train)), learning_rate=0.05, patience=1, tags={"rho": 0.9}
+    )
+    run = Run(RewardConfig("multihead", hidden=8), train, validation, seed=3, **more)
+    (batch,) = fit_runs([run], epochs=20)
+    one = fit(run.config, train, validation, seed=3, epochs=20, **more)
+    assert one.history.equals(batch.history) and len(one.history) < 20, "patience ended it"
+    assert one.tags == batch.tags == {"rho": 0.9}
+    np.testing.assert_array_equal(one.predict(validation), batch.predict(validation))
+    np.testing.assert_array_equal(one.correct(validation), correct(one.model, validation))
+    assert one.accuracy(validation) == accuracy(one.model, validation)
+    seeds = [
+        fit("base", train, validation, epochs=1, seed=np.random.default_rng(1)).seed for _ in "ab"
+    ]
+    assert seeds[0] == seeds[1] != 0
 
 
 # -- evaluation and files --------------------------------------------------
@@ -356,47 +396,34 @@ def test_fit_refuses_shared_prompts_bad_objectives_and_divergence():
 
 def test_swapping_a_pair_flips_the_margin():
     data = toy(20)
-    model = RewardModel(RewardConfig("multihead", d=6, hidden=8)).eval()
+    model = RewardModel(RewardConfig("multihead", d=6, n_objectives=2, hidden=8)).eval()
     margin = predict(model, data, batch_size=7)
     np.testing.assert_allclose(
         margin, -predict(model, data.replace(pairs=data.pairs[:, ::-1])), atol=1e-6
     )
     right = correct(model, data)
-    assert accuracy(model, data)["all"] == pytest.approx(right.mean())
+    assert accuracy(model, data).all == pytest.approx(right.mean())
     same = data.replace(pairs=np.repeat(data.pairs[:, :1], 2, axis=1))
     assert (correct(model, same) == 0.5).all()
 
 
 def test_accuracy_splits_by_consistency():
     data = toy(20)
-    model = RewardModel(RewardConfig("base", d=6, hidden=8)).eval()
+    model = RewardModel(RewardConfig("base", d=6, n_objectives=2, hidden=8)).eval()
     got, right = accuracy(model, data), correct(model, data)
     share = data.consistent.mean()
-    assert got["all"] == pytest.approx(
-        share * got["consistent"] + (1 - share) * got["inconsistent"]
-    )
-    assert got["consistent"] == pytest.approx(right[data.consistent].mean())
-    assert set(accuracy(model, data.replace(prompt_type=None))) == {"all"}
+    assert got.all == pytest.approx(share * got.consistent + (1 - share) * got.inconsistent)
+    assert got.consistent == pytest.approx(right[data.consistent].mean())
+    blind = accuracy(model, data.replace(prompt_type=None))
+    assert blind.all == got.all and np.isnan([blind.consistent, blind.inconsistent]).all()
     only = data.select(data.consistent)
-    assert np.isnan(accuracy(model, only)["inconsistent"])
-
-
-def test_standard_error_over_seeds():
-    import pandas as pd
-
-    runs = pd.DataFrame(
-        {"model": ["a"] * 3 + ["b"], "seed": [0, 1, 2, 0], "accuracy": [0.5, 0.6, 0.7, 0.9]}
-    )
-    table = summarise(runs, ["model"])
-    assert table["mean"].tolist() == pytest.approx([0.6, 0.9])
-    assert table["se"][0] == pytest.approx(0.1 / np.sqrt(3)) and np.isnan(table["se"][1])
-    assert table["seeds"].tolist() == [3, 1]
+    assert np.isnan(accuracy(model, only).inconsistent)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_survive_a_file(kind, tmp_path):
     data = toy(20)
-    model = RewardModel(RewardConfig(kind, d=6, hidden=8)).eval()
+    model = RewardModel(RewardConfig(kind, d=6, n_objectives=2, hidden=8)).eval()
     back = load_model(save_model(model, tmp_path / "deep" / "m.safetensors"))
     assert back.config == model.config
     np.testing.assert_array_equal(predict(back, data), predict(model, data))

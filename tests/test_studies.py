@@ -21,6 +21,7 @@ from causalpref.studies import (
     recorded,
     remedies,
     reward_models,
+    summarise,
     type_probe,
 )
 from causalpref.studies.hh_rlhf import (
@@ -123,7 +124,7 @@ def test_types_cannot_be_reached_by_training(twin, monkeypatch):
         seen.extend(runs)
         return fit_runs(runs, **options)
 
-    monkeypatch.setattr(hh_rlhf, "fit_runs", spy)
+    monkeypatch.setattr(hh_rlhf.rewards, "fit_runs", spy)
     reward_models(twin, **SMALL)
     assert len(seen) == 12
     for run in seen:
@@ -497,3 +498,13 @@ def test_hashed_features_learn_something_real(real_hh_rlhf):
         a, b = order[:1500], order[1500:]
         model = LogisticRegression(C=10, fit_intercept=False).fit(delta[a], part.label[a])
         assert low < model.score(delta[b], part.label[b]) < high
+
+
+def test_standard_error_over_seeds():
+    runs = pd.DataFrame(
+        {"model": ["a"] * 3 + ["b"], "seed": [0, 1, 2, 0], "accuracy": [0.5, 0.6, 0.7, 0.9]}
+    )
+    table = summarise(runs, ["model"])
+    assert table["mean"].tolist() == pytest.approx([0.6, 0.9])
+    assert table["se"][0] == pytest.approx(0.1 / np.sqrt(3)) and np.isnan(table["se"][1])
+    assert table["seeds"].tolist() == [3, 1]

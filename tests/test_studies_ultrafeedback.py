@@ -12,12 +12,12 @@ from scipy.special import ndtr
 from causalpref import figures
 from causalpref.cli import main
 from causalpref.estimators import delta
-from causalpref.rewards import summarise
+from causalpref import rewards
 from causalpref.sampling import sample_correlated, sample_opposed
 from causalpref.simulation import Embedding, Latent, Simulator, linear_reward
 from causalpref.simulation import ultrafeedback_twin as twin
 from causalpref.sources.hanna import ASPECTS
-from causalpref.studies import recorded
+from causalpref.studies import recorded, summarise
 from causalpref.studies.ultrafeedback import (
     PAPER_TABLE_1,
     accuracy_with_readings,
@@ -71,10 +71,8 @@ def test_runs_are_deterministic(small_twin, small_runs):
 
 
 def test_prompts_of_the_sides_are_disjoint(small_twin, monkeypatch):
-    import causalpref.studies.ultrafeedback as module
-
-    seen = []
-    fit = module.fit
+    seen, tested = [], []
+    fit, score = rewards.fit, rewards.Fit.accuracy
 
     def watched(config, train, validation, **options):
         seen.append(
@@ -82,17 +80,12 @@ def test_prompts_of_the_sides_are_disjoint(small_twin, monkeypatch):
         )
         return fit(config, train, validation, **options)
 
-    tested = []
-    accuracy = module.accuracy
-    monkeypatch.setattr(module, "fit", watched)
-    monkeypatch.setattr(
-        module,
-        "accuracy",
-        lambda model, data: (
-            tested.append(set(data.prompts[data.pair_prompt])),
-            accuracy(model, data),
-        )[1],
-    )
+    def scored(fitted, data):
+        tested.append(set(data.prompts[data.pair_prompt]))
+        return score(fitted, data)
+
+    monkeypatch.setattr(rewards, "fit", watched)
+    monkeypatch.setattr(rewards.Fit, "accuracy", scored)
     correlated_latents(small_twin, **{**SMALL, "rhos": (0.0,), "n_seeds": 1})
     train, validation = seen[0]
     assert not train & validation

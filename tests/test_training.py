@@ -14,18 +14,8 @@ import pytest
 import torch
 from conftest import toy
 
-from causalpref.rewards import (
-    KINDS,
-    RewardConfig,
-    RewardModel,
-    Run,
-    accuracy,
-    curves,
-    fit,
-    fit_runs,
-    predict,
-    training,
-)
+from causalpref.rewards import KINDS, RewardConfig, RewardModel, Run, curves, fit, fit_runs, predict
+from causalpref.rewards import _training as training
 from causalpref.rewards._stacked import Stack, spans_of
 
 SIDES = toy(60).split(seed=0, train=0.7, validation=0.3)
@@ -34,8 +24,8 @@ OPTIONS = dict(epochs=4, batch_size=16, device="cpu")
 
 def run_of(kind="multihead", seed=0, *, n=None, **more):
     train = SIDES["train"] if n is None else SIDES["train"].select(slice(n))
-    config = RewardConfig(kind, d=6, hidden=12, lambda_=more.pop("lambda_", 1.0))
-    return Run(config, train, SIDES["validation"], seed, **more)
+    config = RewardConfig(kind, 6, 2, hidden=12, lambda_=more.pop("lambda_", 1.0))
+    return Run(config, train, SIDES["validation"], seed=seed, **more)
 
 
 def apart(a, b):
@@ -278,7 +268,7 @@ def test_bfloat16_is_close_and_not_equal():
         (lambda: [run_of(weight=np.zeros(len(SIDES["train"])))], "all weights are 0"),
         (lambda: [run_of(patience=0)], r"patience \(0\)"),
         (
-            lambda: [run_of(), Run(RewardConfig("base", d=7), *SIDES.values(), 0)],
+            lambda: [run_of(), Run(RewardConfig("base", d=7), *SIDES.values())],
             "run 1: the embeddings are 6 wide, config.d is 7",
         ),
     ],
@@ -288,6 +278,21 @@ def test_fit_runs_refuses(bad, says):
         fit_runs(bad())
     with pytest.raises(ValueError, match="precision is 'half'"):
         fit_runs([run_of()], precision="half")
+
+
+@pytest.mark.parametrize("error", [AttributeError, ValueError, OSError])
+def test_trains_where_the_system_does_not_say_how_much_memory_is_free(monkeypatch, error):
+    """Windows has no os.sysconf, macOS does not know the name; the result is the same."""
+    here = fit_runs([run_of()], **OPTIONS)[0]
+
+    def unknown(name):
+        raise error(name)
+
+    monkeypatch.setattr(training.os, "sysconf", unknown)
+    there = fit_runs([run_of()], **OPTIONS)[0]
+    assert apart(here.model, there.model) == 0
+    monkeypatch.delattr(training.os, "sysconf")
+    assert fit_runs([run_of()], **OPTIONS)[0].history.equals(here.history)
 
 
 # -- stopping and going on ----------------------------------------------------------
@@ -381,6 +386,6 @@ def test_the_single_fit_is_one_of_the_runs():
     one = fit(run_of().config, *SIDES.values(), seed=3, epochs=2, batch_size=16)
     other = fit_runs([run_of(seed=3)], epochs=2, batch_size=16)[0]
     assert same([one], [other])
-    assert accuracy(one.model, SIDES["validation"])["all"] == pytest.approx(
+    assert one.accuracy(SIDES["validation"]).all == pytest.approx(
         one.history.validation_accuracy.max()
     )

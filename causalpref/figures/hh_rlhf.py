@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 
 from causalpref.figures._style import COLOURS, SHAPES, headline, layered, scale_of
-from causalpref.rewards import summarise
+from causalpref.studies import summarise
 
 __all__ = [
     "accuracy_beside_the_paper",
@@ -92,7 +92,7 @@ def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     ----------
     table : pandas.DataFrame
         Columns ``rho``, ``model``, ``split``, ``mean``, ``se``, ``source``, accuracies
-        in [0, 1]; see :func:`causalpref.rewards.summarise`.
+        in [0, 1]; see :func:`causalpref.studies.summarise`.
     source : str, optional
         What the data are. Default: the column ``source``.
     """

@@ -1,19 +1,31 @@
-"""Reward models from pairwise preferences: Base, Multihead and Adversarial (section 4)."""
+"""Reward models from pairwise preferences: Base, Multihead and Adversarial (section 4).
 
-from causalpref.rewards.evaluation import accuracy, correct, predict, summarise
-from causalpref.rewards.files import load_model, save_model
-from causalpref.rewards.models import (
-    KINDS,
-    RewardConfig,
-    RewardModel,
-    adversary_loss,
-    bradley_terry_loss,
-    reverse_gradient,
-)
-from causalpref.rewards.training import Fit, Run, curves, fit, fit_runs
+``fit("multihead", train, validation)`` trains one, ``fitted.accuracy(test)`` judges it. All but
+the configurations need torch, the extra ``models``: it is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from causalpref._extras import models_extra
+from causalpref.rewards._config import KINDS, RewardConfig, Run
+
+if TYPE_CHECKING:
+    from causalpref.rewards._evaluation import Accuracy, accuracy, correct, predict
+    from causalpref.rewards._files import load_model, save_model
+    from causalpref.rewards._models import (
+        RewardModel,
+        adversary_loss,
+        bradley_terry_loss,
+        reverse_gradient,
+    )
+    from causalpref.rewards._training import Fit, curves, fit, fit_runs, forget
 
 __all__ = [
     "KINDS",
+    "Accuracy",
     "Fit",
     "RewardConfig",
     "RewardModel",
@@ -25,9 +37,19 @@ __all__ = [
     "curves",
     "fit",
     "fit_runs",
+    "forget",
     "load_model",
     "predict",
     "reverse_gradient",
     "save_model",
-    "summarise",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        with models_extra():
+            for part in ("_models", "_evaluation", "_files", "_training"):
+                module = import_module(f"{__name__}.{part}")
+                if name in module.__all__:
+                    return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """Many reward models of one shape as one program: every parameter has a leading axis of runs.
 
-The arithmetic is that of :class:`causalpref.rewards.models.RewardModel`, which the tests hold it
+The arithmetic is that of :class:`causalpref.rewards.RewardModel`, which the tests hold it
 to. Nothing is shared between runs, so what happens to one leaves the others alone.
 """
 
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from causalpref.rewards.models import RewardModel, reverse_gradient
+from causalpref.rewards._models import RewardModel, reverse_gradient
 
 Spans = Sequence[tuple[int, int]]
 
@@ -75,7 +75,7 @@ class Stack:
         config, (r, _, n, _) = self.template.config, e.shape
         adversary = None
         if config.kind == "base":
-            indicators = F.one_hot(c, config.n_objectives)[..., 1:].to(e.dtype)
+            indicators = F.one_hot(c, config.sizes[1])[..., 1:].to(e.dtype)
             e = torch.cat([e, indicators[:, None].expand(r, 2, n, -1)], dim=-1)
             rewards = self._apply("trunk", e.flatten(1, 2)).view(r, 2, n)
         else:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from causalpref._extras import models_extra
+
 if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
@@ -24,7 +26,8 @@ def resolve(source: Any) -> Any:
 
 def downloaded(url: str, name: str) -> Path:
     """A local copy of a file on the web, from the cache of ``datasets`` where it is there."""
-    import datasets
+    with models_extra():
+        import datasets
 
     return Path(datasets.DownloadManager(dataset_name=name).download(url))
 

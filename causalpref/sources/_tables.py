@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from causalpref._extras import models_extra
 from causalpref.sources._layouts import Row, Rows, _Bad, _count, _listed, _show, _Where
 
 if TYPE_CHECKING:
@@ -357,7 +358,8 @@ def _one(batch: pa.RecordBatch | pa.Table) -> Row | _Bad:
 
 
 def _from_disk(folder: Path, split: str | None) -> _Table:
-    import datasets
+    with models_extra():
+        import datasets
 
     try:
         found = datasets.load_from_disk(str(folder))
@@ -371,7 +373,8 @@ def _from_disk(folder: Path, split: str | None) -> _Table:
 
 
 def _hub(name: str, split: str | None, config: str | None, revision: str | None) -> _Table:
-    import datasets
+    with models_extra():
+        import datasets
 
     try:
         found = datasets.load_dataset(name, config, split=split, revision=revision)
@@ -385,7 +388,8 @@ def _hub(name: str, split: str | None, config: str | None, revision: str | None)
 def _dataset(
     name: str, found: datasets.Dataset | datasets.DatasetDict, split: str | None
 ) -> _Table:
-    import datasets
+    with models_extra():
+        import datasets
 
     if isinstance(found, datasets.DatasetDict):
         if split is None and len(found) == 1:

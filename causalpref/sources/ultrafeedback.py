@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from causalpref._extras import models_extra
 from causalpref.data import PreferenceData
 from causalpref.simulation import ultrafeedback_twin_rows
 from causalpref.simulation.labels import checked_aspects, checked_weights, compare_rated
@@ -252,7 +253,8 @@ def read_ultrafeedback(
 def _open(source: str | os.PathLike[str], revision: str | None) -> Iterator[tuple[str, Any]]:
     """Where each row is, for messages, and the row."""
     if source == "hub":
-        import datasets
+        with models_extra():
+            import datasets
 
         found = datasets.load_dataset(_HUB, split="train", revision=revision)
         return _placed(_HUB, "row", dataset_rows(found, _COLUMNS))
@@ -264,7 +266,8 @@ def _open(source: str | os.PathLike[str], revision: str | None) -> Iterator[tupl
             f"source {str(source)!r} is neither 'offline', 'hub' nor an existing file or folder"
         )
     if any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
-        import datasets
+        with models_extra():
+            import datasets
 
         found = datasets.load_from_disk(str(path))
         if isinstance(found, datasets.DatasetDict):

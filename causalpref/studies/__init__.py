@@ -1,5 +1,6 @@
 """The experiments of the chapters: configurations, their commands, tidy tables."""
 
+from causalpref.studies._summary import summarise
 from causalpref.studies.hh_rlhf import (
     accuracy_table,
     content_blind,
@@ -17,5 +18,6 @@ __all__ = [
     "record",
     "recorded",
     "reward_models",
+    "summarise",
     "type_probe",
 ]

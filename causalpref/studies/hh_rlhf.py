@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from causalpref import rewards
 from causalpref.data import PreferenceData
 from causalpref.estimators import longer_preferred
-from causalpref.rewards import KINDS, Fit, RewardConfig, Run, correct, curves, fit_runs
+from causalpref.rewards import KINDS, RewardConfig, Run
 from causalpref.sampling import sample_confounded
 from causalpref.sources.hh_rlhf import OBJECTIVES
 from causalpref.statistics import Estimate, cluster_bootstrap, cluster_mean
 from causalpref.studies._seeds import integer_seed
+from causalpref.studies._summary import summarise
 from causalpref.text.conversations import first_turn
 
 __all__ = [
@@ -303,7 +305,7 @@ class Confounded:
     runs: pd.DataFrame
     comparisons: pd.DataFrame
     curves: pd.DataFrame
-    fits: list[Fit]
+    fits: list[rewards.Fit]
     draws: Mapping[tuple[float, int], Draw]
 
     def table(self, value: str = "accuracy") -> pd.DataFrame:
@@ -311,8 +313,6 @@ class Confounded:
 
         ``"accuracy"`` gives table 2, ``"train_accuracy"`` table 3.
         """
-        from causalpref.rewards import summarise
-
         table = summarise(self.runs.dropna(subset=[value]), ["rho", "model", "split"], value)
         return table.assign(source=self.runs["source"].iloc[0])
 
@@ -382,19 +382,19 @@ def reward_models(
         sides = draw.blind
         runs += [
             Run(
-                RewardConfig(kind, d=data.embeddings.shape[1], hidden=hidden),
+                RewardConfig(kind, hidden=hidden),
                 *sides,
-                seed,
+                seed=seed,
                 tags={"rho": rho, "model": kind},
             )
             for kind in kinds
         ]
-    fits = fit_runs(runs, progress=progress, **training)
+    fits = rewards.fit_runs(runs, progress=progress, **training)
     return score_fits(fits, draws, openings, progress=progress)
 
 
 def score_fits(
-    fits: Sequence[Fit],
+    fits: Sequence[rewards.Fit],
     draws: Mapping[tuple[float, int], Draw],
     openings: np.ndarray,
     *,
@@ -422,7 +422,7 @@ def score_fits(
         if wider is not None and fitted.model.config.d != draw.train.embeddings.shape[1]:
             draw = wider[fitted.tags["rho"], fitted.seed]
         on = {
-            side: (correct(fitted.model, pairs), pairs.consistent)
+            side: (fitted.correct(pairs), pairs.consistent)
             for side, pairs in (("test", draw.test), ("train", draw.train))
         }
         for split, same in (("consistent", True), ("inconsistent", False)):
@@ -460,7 +460,7 @@ def score_fits(
     return Confounded(
         runs=pd.DataFrame(rows),
         comparisons=compare_models(right),
-        curves=curves(fits),
+        curves=rewards.curves(fits),
         fits=list(fits),
         draws=draws,
     )
@@ -605,7 +605,7 @@ def accuracy_table(scores: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     scores : pandas.DataFrame
-        Of :func:`causalpref.rewards.summarise` by ``rho``, ``model`` and ``split``.
+        Of :func:`causalpref.studies.summarise` by ``rho``, ``model`` and ``split``.
 
     Returns
     -------

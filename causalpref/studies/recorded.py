@@ -46,7 +46,7 @@ def record(
         table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g")
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # torch is an extra
             versions[package] = importlib.metadata.version(package)
     provenance = {
         "command": command,

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
+from causalpref import rewards
 from causalpref.assumptions import effective_sample_size, propensities
 from causalpref.data import PreferenceData
-from causalpref.rewards import KINDS, Fit, RewardConfig, RewardModel, Run, fit_runs
+from causalpref.rewards import KINDS, RewardConfig, Run
 from causalpref.studies.hh_rlhf import Confounded, Draw, draw_confounded, openings_of, score_fits
 
 __all__ = [
@@ -32,24 +32,29 @@ _N_TEST = 10_000
 """Test pairs of each draw, at most: with small training sets, scoring would take longest."""
 
 
-def represent(model: RewardModel, e: np.ndarray) -> np.ndarray:
+def represent(model: rewards.RewardModel, e: np.ndarray) -> np.ndarray:
     """What a model makes of embeddings before any objective is asked for, shape (n, hidden).
 
     Multihead and Adversarial: the output of the trunk. Base, which has no such place: its last
     hidden layer with the objective set to 0.
     """
+    import torch
+
     with torch.inference_mode():
         x = torch.tensor(e)
         if model.config.kind != "base":
             return model.represent(x).numpy()
-        blank = torch.zeros(len(x), model.config.n_objectives - 1)
+        blank = torch.zeros(len(x), model.config.sizes[1] - 1)
         layers = list(model.trunk)
         last = max(i for i, layer in enumerate(layers) if isinstance(layer, torch.nn.GELU))
         return torch.nn.Sequential(*layers[: last + 1])(torch.cat([x, blank], dim=-1)).numpy()
 
 
 def probes(
-    fits: Sequence[Fit], draws: Mapping[tuple[float, int], Draw], *, n_prompts: int = 2000
+    fits: Sequence[rewards.Fit],
+    draws: Mapping[tuple[float, int], Draw],
+    *,
+    n_prompts: int = 2000,
 ) -> pd.DataFrame:
     """How well type(X) and C can be read from what each model has learned.
 
@@ -196,7 +201,6 @@ def remedies(
     """
     draws, openings = _all_draws(data, rhos, n_seeds, n_train, n_validation)
     told = with_type(data)
-    d = data.embeddings.shape[1]
     runs, effective = [], {}
     for (rho, seed), draw in draws.items():
         train, validation = draw.blind
@@ -204,35 +208,35 @@ def remedies(
         effective[rho, seed] = effective_sample_size(weight)
         runs += [
             Run(
-                RewardConfig(kind, d=d, hidden=hidden),
+                RewardConfig(kind, hidden=hidden),
                 train,
                 validation,
-                seed,
+                seed=seed,
                 tags={"rho": rho, "model": kind},
             )
             for kind in KINDS
         ]
-        config = RewardConfig("multihead", d=d, hidden=hidden)
+        config = RewardConfig("multihead", hidden=hidden)
         runs.append(
             Run(
                 config,
                 train,
                 validation,
-                seed,
+                seed=seed,
                 weight=weight,
                 tags={"rho": rho, "model": "overlap weights"},
             )
         )
         runs.append(
             Run(
-                RewardConfig("multihead", d=d + 1, hidden=hidden),
+                RewardConfig("multihead", hidden=hidden),
                 train.replace(embeddings=told.embeddings),
                 validation.replace(embeddings=told.embeddings),
-                seed,
+                seed=seed,
                 tags={"rho": rho, "model": "type given"},
             )
         )
-    fits = fit_runs(runs, progress=progress, **training)
+    fits = rewards.fit_runs(runs, progress=progress, **training)
     wide = {
         key: Draw(
             *(
@@ -285,18 +289,17 @@ def lambda_sweep(
     Sweep
     """
     draws, openings = _all_draws(data, rhos, n_seeds, n_train, n_validation)
-    d = data.embeddings.shape[1]
     runs = [
         Run(
-            RewardConfig("adversarial", d=d, hidden=hidden, lambda_=v),
+            RewardConfig("adversarial", hidden=hidden, lambda_=v),
             *draw.blind,
-            seed,
+            seed=seed,
             tags={"rho": rho, "model": f"{v:g}", "lambda_": v},
         )
         for (rho, seed), draw in draws.items()
         for v in lambdas
     ]
-    fits = fit_runs(runs, progress=progress, **training)
+    fits = rewards.fit_runs(runs, progress=progress, **training)
     found = score_fits(fits, draws, openings, progress=progress)
     read = probes(fits, draws)
     read = read[read["model"] != "embedding"].rename(columns={"model": "lambda_"})
@@ -329,19 +332,18 @@ def by_size(
         As ``Confounded.runs``, for every size (``n_train``).
     """
     draws = {n: _all_draws(data, rhos, n_seeds, n, round(share_validation * n)) for n in sizes}
-    d = data.embeddings.shape[1]
     runs = [
         Run(
-            RewardConfig(kind, d=d, hidden=hidden),
+            RewardConfig(kind, hidden=hidden),
             *draw.blind,
-            seed,
+            seed=seed,
             tags={"rho": rho, "model": kind, "size": n},
         )
         for n, (by_key, _) in draws.items()
         for (rho, seed), draw in by_key.items()
         for kind in KINDS
     ]
-    fits = fit_runs(runs, progress=progress, **training)
+    fits = rewards.fit_runs(runs, progress=progress, **training)
     parts = []
     for n, (by_key, openings) in draws.items():
         parts.append(score_fits([f for f in fits if f.tags["size"] == n], by_key, openings).runs)

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
+from causalpref import rewards
 from causalpref.data import PreferenceData
 from causalpref.estimators import delta
-from causalpref.rewards import RewardConfig, accuracy, fit
+from causalpref.rewards import RewardConfig
 from causalpref.sampling import Tilt, sample_correlated, sample_opposed
 from causalpref.simulation import label_by_reward
 from causalpref.statistics import logistic_fit
@@ -106,9 +107,7 @@ def correlated_latents(
     if len(rhos) == 0:
         raise ValueError("rhos is empty: there is nothing to run")
     weights = None if alpha is None else (alpha, 1 - alpha)
-    config = RewardConfig(
-        "base", d=data.embeddings.shape[1], n_objectives=1, hidden=hidden, latent=64
-    )
+    config = RewardConfig("base", n_objectives=1, hidden=hidden, latent=64)
     # opposed pairs are the rarest, about one in eight: testing takes the most prompts
     need = np.array([1.2 * n_train, 1.2 * n_validation, 1.0 * n_train + 1.5 * n_test])
     share = need / need.sum()
@@ -123,7 +122,7 @@ def correlated_latents(
                 sample_correlated(side[name], rho, n, tilt=tilt, seed=seed)
                 for name, n in (("train", n_train), ("validation", n_validation), ("test", n_test))
             )
-            fitted = fit(
+            fitted = rewards.fit(
                 config,
                 train,
                 validation,
@@ -140,7 +139,7 @@ def correlated_latents(
                         "rho": rho,
                         "seed": seed,
                         "split": split,
-                        "accuracy": accuracy(fitted.model, test)["all"],
+                        "accuracy": fitted.accuracy(test).all,
                         "pairs": len(test),
                         "correlation": float(np.corrcoef(d.T)[0, 1]),
                         "ties": float((np.abs(d @ (weights or (0.5, 0.5))) < 1e-9).mean()),
@@ -166,7 +165,7 @@ def table_1(scores: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     scores : pandas.DataFrame
-        Of :func:`causalpref.rewards.summarise` by ``rho`` and ``split``.
+        Of :func:`causalpref.studies.summarise` by ``rho`` and ``split``.
 
     Returns
     -------

@@ -14,13 +14,16 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 
+from causalpref._extras import models_extra
 from causalpref.data import PreferenceData
 from causalpref.text.conversations import turns
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["embed", "encode", "hashed_ngrams", "messages", "pool", "render"]
 
@@ -113,6 +116,9 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Te
     tensor, shape (batch, d)
         Zeros for a text without tokens.
     """
+    with models_extra():
+        import torch
+
     if pooling == "mean":
         kept = torch.where(mask.bool().unsqueeze(-1), hidden, 0)
         return kept.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
@@ -124,7 +130,6 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Te
     raise ValueError(f"pooling is {pooling!r}, expected 'mean' or 'last'")
 
 
-@torch.inference_mode()
 def encode(
     texts: Sequence[str] | Sequence[list[dict[str, str]]],
     model: str | os.PathLike[str],
@@ -190,7 +195,9 @@ def encode(
         )
     if pooling not in ("mean", "last"):
         raise ValueError(f"pooling is {pooling!r}, expected 'mean' or 'last'")
-    from transformers import AutoTokenizer
+    with models_extra():
+        import torch
+        from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
     tokenizer.padding_side, tokenizer.truncation_side = "right", "left"
@@ -216,20 +223,21 @@ def encode(
     store = _Cache(None if cache is None else Path(cache), recipe)
     todo = {d: t for d, t in zip(digests, texts) if d not in store.vectors}
     if todo:
-        _encode_into(
-            store,
-            todo,
-            tokenizer,
-            model,
-            revision,
-            pooling,
-            max_length,
-            batch_size,
-            dtype,
-            device,
-            add_special_tokens=not chat,
-            progress=progress,
-        )
+        with torch.inference_mode():
+            _encode_into(
+                store,
+                todo,
+                tokenizer,
+                model,
+                revision,
+                pooling,
+                max_length,
+                batch_size,
+                dtype,
+                device,
+                add_special_tokens=not chat,
+                progress=progress,
+            )
     return np.stack([store.vectors[d] for d in digests])
 
 
@@ -258,6 +266,7 @@ def _encode_into(
     add_special_tokens: bool,
     progress: bool,
 ) -> None:
+    import torch
     from tqdm import tqdm
     from transformers import AutoModel
     from transformers.utils import logging as transformers_logging

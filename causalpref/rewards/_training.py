@@ -20,48 +20,16 @@ import torch
 from torch import Tensor
 
 from causalpref.data import PreferenceData
+from causalpref.rewards._config import Kind, RewardConfig, Run, objectives
+from causalpref.rewards._evaluation import Accuracy, accuracy, correct, predict
+from causalpref.rewards._files import write_tensors
+from causalpref.rewards._models import RewardModel, ordered
 from causalpref.rewards._stacked import Stack, spans_of
-from causalpref.rewards.files import write_tensors
-from causalpref.rewards.models import RewardConfig, RewardModel
 
-__all__ = ["Fit", "Run", "curves", "fit", "fit_runs"]
+__all__ = ["Fit", "curves", "fit", "fit_runs", "forget"]
 
 Precision = Literal["float32", "bfloat16"]
 _FORMAT = "causalpref.training/1"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One model to train on one set of pairs.
-
-    Only embeddings, pairs, labels and objectives are read: type(X) cannot enter.
-
-    Parameters
-    ----------
-    config : RewardConfig
-    train, validation : PreferenceData
-        With ``embeddings`` of width ``config.d``, and ``objective`` when
-        ``config.n_objectives`` is above 1.
-    seed : int
-        Decides initial weights and order of the batches. Same seed, data and
-        machine give the same weights to the bit.
-    learning_rate : float
-    weight : array, shape (n_pairs,), optional
-        How much each training pair counts, for instance an overlap weight. Scaled to mean 1.
-    patience : int, optional
-        Stop after so many epochs without a better validation accuracy. Default: never.
-    tags : mapping, optional
-        What the run is called in tables, for instance ``{"rho": 0.9, "model": "base"}``.
-    """
-
-    config: RewardConfig
-    train: PreferenceData
-    validation: PreferenceData
-    seed: int
-    learning_rate: float = 1e-4
-    weight: np.ndarray | None = None
-    patience: int | None = None
-    tags: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,17 +62,33 @@ class Fit:
     tags: Mapping[str, Any] = field(default_factory=dict)
     diverged: str = ""
 
+    def predict(self, data: PreferenceData) -> np.ndarray:
+        """r(x, y, c) - r(x, y', c) for every pair; see :func:`predict`."""
+        return predict(self.model, data)
+
+    def correct(self, data: PreferenceData) -> np.ndarray:
+        """1 for a pair ordered as labelled, 0 for another, 0.5 for a tie; see :func:`correct`."""
+        return correct(self.model, data)
+
+    def accuracy(self, data: PreferenceData) -> Accuracy:
+        """Share of pairs ordered as labelled; see :func:`accuracy`."""
+        return accuracy(self.model, data)
+
 
 def fit(
-    config: RewardConfig,
+    config: RewardConfig | Kind,
     train: PreferenceData,
     validation: PreferenceData,
     *,
-    seed: int,
-    epochs: int = 10,
+    seed: int | np.random.Generator = 0,
     learning_rate: float = 1e-4,
+    weight: np.ndarray | None = None,
+    patience: int | None = None,
+    tags: Mapping[str, Any] | None = None,
+    epochs: int = 10,
     batch_size: int = 64,
     device: str | None = None,
+    precision: Precision = "float32",
 ) -> Fit:
     """Train one model with Adam and keep the weights of the best validation accuracy.
 
@@ -113,9 +97,13 @@ def fit(
 
     Parameters
     ----------
-    config, train, validation, seed, learning_rate
+    config : RewardConfig, or {"base", "multihead", "adversarial"}
+        A name stands for ``RewardConfig(name)``.
+    train, validation, learning_rate, weight, patience, tags
         See :class:`Run`.
-    epochs, batch_size, device
+    seed : int or numpy.random.Generator
+        See :class:`Run`; from a generator one seed is drawn.
+    epochs, batch_size, device, precision
         See :func:`fit_runs`.
 
     Returns
@@ -127,8 +115,19 @@ def fit(
     ValueError
         What :func:`fit_runs` raises, or a loss that is no longer finite.
     """
-    run = Run(config, train, validation, seed, learning_rate)
-    fitted = fit_runs([run], epochs=epochs, batch_size=batch_size, device=device)[0]
+    run = Run(
+        RewardConfig(config) if isinstance(config, str) else config,
+        train,
+        validation,
+        seed=int(seed.integers(2**31)) if isinstance(seed, np.random.Generator) else seed,
+        learning_rate=learning_rate,
+        weight=weight,
+        patience=patience,
+        tags=tags or {},
+    )
+    (fitted,) = fit_runs(
+        [run], epochs=epochs, batch_size=batch_size, device=device, precision=precision
+    )
     if fitted.diverged:
         raise ValueError(
             f"{fitted.diverged}: lower the learning rate, or look at the embeddings' scale"
@@ -194,9 +193,12 @@ def fit_runs(
         )
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"precision is {precision!r}, expected 'float32' or 'bfloat16'")
+    runs = list(runs)
     for place, run in enumerate(runs):
         try:
-            _check(run)
+            config = run.config.sized(run.train, run.validation)
+            runs[place] = dataclasses.replace(run, config=config)
+            _check(runs[place])
         except ValueError as error:
             if len(runs) == 1:
                 raise
@@ -271,11 +273,6 @@ def curves(fits: Sequence[Fit]) -> pd.DataFrame:
     )
 
 
-def ordered(margin: Tensor, label: Tensor) -> Tensor:
-    """1 for a pair ordered as labelled, 0 for one that is not, 0.5 for an exact tie."""
-    return torch.where(margin == 0, 0.5, ((margin > 0) == label.bool()).double())
-
-
 # -- what is checked, and what goes to the device ---------------------------
 
 
@@ -308,35 +305,6 @@ def _check(run: Run) -> None:
             raise ValueError(
                 f"weight[{bad[0]}] = {weight[bad[0]]}" if len(bad) else "all weights are 0"
             )
-
-
-def objectives(data: PreferenceData, config: RewardConfig) -> np.ndarray:
-    """C of each pair, shape (n_pairs,), once the data are seen to fit the model.
-
-    Raises
-    ------
-    ValueError
-        Missing or ill-sized embeddings, a missing objective or one out of range.
-    """
-    if data.embeddings is None:
-        raise ValueError("the data have no embeddings: make them with causalpref.text.embedding")
-    if data.embeddings.shape[1] != config.d:
-        raise ValueError(
-            f"the embeddings are {data.embeddings.shape[1]} wide, config.d is {config.d}"
-        )
-    if data.objective is None:
-        if config.n_objectives > 1:
-            raise ValueError(
-                f"the data have no objective, config.n_objectives is {config.n_objectives}"
-            )
-        return np.zeros(len(data), dtype=np.int64)
-    bad = np.flatnonzero((data.objective < 0) | (data.objective >= config.n_objectives))
-    if len(bad):
-        raise ValueError(
-            f"objective[{bad[0]}] = {data.objective[bad[0]]}, expected 0 to "
-            f"{config.n_objectives - 1}"
-        )
-    return data.objective
 
 
 class _Shared:
@@ -397,15 +365,24 @@ def _plan(
 def _room(run: Run, batch_size: int, device: str, cores: int) -> int:
     """Runs of this shape that a program can hold."""
     config, rows = run.config, 2 * min(batch_size, len(run.train))
-    layers = config.depth + 2 * config.n_objectives + 2
-    need = 4 * (7 * _count(config) + rows * (config.d + 4 * layers * config.hidden))
+    d, k = config.sizes
+    layers = config.depth + 2 * k + 2
+    need = 4 * (7 * _count(config) + rows * (d + 4 * layers * config.hidden))
     need += 64 * len(run.train)
     if device.startswith("cuda"):
         free = torch.cuda.mem_get_info(device)[0]
     else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / cores
+        free = _free_memory() / cores
     most = max(1, int(0.7 * free / need))
     return most if device.startswith("cuda") else min(most, _CPU_RUNS)
+
+
+def _free_memory() -> float:
+    """Free bytes of the machine; 4 GiB where the system does not say (macOS, Windows)."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 4 * 2**30
 
 
 _CPU_RUNS = 4
@@ -791,7 +768,7 @@ def _batches(rows: Tensor, c: Tensor, config: RewardConfig, size: int) -> Any:
         if sorts:
             of = c.gather(1, batch)
             batch = batch.gather(1, of.argsort(dim=1, stable=True))
-            spans = spans_of(of[:, None], config.n_objectives)[0]
+            spans = spans_of(of[:, None], config.sizes[1])[0]
         yield batch, spans
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from causalpref.rewards.models import RewardConfig, RewardModel
+from causalpref.rewards._config import RewardConfig
+from causalpref.rewards._models import RewardModel
 
 __all__ = ["load_model", "save_model"]
 

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 
 from causalpref.data import PreferenceData
-from causalpref.rewards.models import RewardModel
-from causalpref.rewards.training import objectives, ordered
+from causalpref.rewards._config import objectives
+from causalpref.rewards._models import RewardModel, ordered
 
-__all__ = ["accuracy", "correct", "predict", "summarise"]
+__all__ = ["Accuracy", "accuracy", "correct", "predict"]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Share of pairs ordered as labelled, in [0, 1]; an exact tie counts one half.
+
+    Parameters
+    ----------
+    all : float
+    consistent, inconsistent : float
+        On pairs with type(X) = C, and on the others; nan where there are no such pairs, or
+        the data have no objectives or no prompt types.
+    """
+
+    all: float
+    consistent: float
+    inconsistent: float
 
 
 @torch.inference_mode()
@@ -54,38 +70,13 @@ def correct(model: RewardModel, data: PreferenceData) -> np.ndarray:
     return ordered(torch.tensor(predict(model, data)), torch.tensor(data.label)).numpy()
 
 
-def accuracy(model: RewardModel, data: PreferenceData) -> dict[str, float]:
-    """Share of pairs ordered as labelled, by whether type(X) = C.
-
-    Returns
-    -------
-    dict
-        ``all``, and for data with objectives and prompt types ``consistent`` and
-        ``inconsistent`` (type(X) = C or not; nan where there are no such pairs), in [0, 1].
-    """
+def accuracy(model: RewardModel, data: PreferenceData) -> Accuracy:
+    """Share of pairs ordered as labelled, by whether type(X) = C."""
     right = correct(model, data)
-    parts = {"all": right}
+    same = unlike = np.zeros(len(data), dtype=bool)
     if data.objective is not None and data.prompt_type is not None:
-        consistent = data.consistent
-        parts |= {"consistent": right[consistent], "inconsistent": right[~consistent]}
-    return {name: float(part.mean()) if len(part) else float("nan") for name, part in parts.items()}
-
-
-def summarise(runs: pd.DataFrame, by: Sequence[str], value: str = "accuracy") -> pd.DataFrame:
-    """Mean over seeds with its standard error.
-
-    Parameters
-    ----------
-    runs : pandas.DataFrame
-        One row a run and group, with the columns ``by``, ``seed`` and ``value``.
-    by : sequence of str
-    value : str
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``by``, ``mean``, ``se`` (sample standard deviation over seeds divided by the
-        root of their number; nan for a single one) and ``seeds``. Order of first appearance.
-    """
-    grouped = runs.groupby(list(by), sort=False)[value]
-    return grouped.agg(mean="mean", se="sem", seeds="count").reset_index()
+        same, unlike = data.consistent, ~data.consistent
+    everywhere = np.ones(len(data), dtype=bool)
+    return Accuracy(
+        *(float(right[of].mean()) if of.any() else np.nan for of in (everywhere, same, unlike))
+    )

@@ -2,74 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = [
-    "KINDS",
-    "RewardConfig",
-    "RewardModel",
-    "adversary_loss",
-    "bradley_terry_loss",
-    "reverse_gradient",
-]
+from causalpref.rewards._config import RewardConfig
 
-Kind = Literal["base", "multihead", "adversarial"]
-KINDS: tuple[Kind, ...] = ("base", "multihead", "adversarial")
-"""The three reward models of section 4 and figure 5."""
-
-
-@dataclass(frozen=True)
-class RewardConfig:
-    """Which reward model, and its size. Defaults are those of appendix E.1.
-
-    Parameters
-    ----------
-    kind : {"base", "multihead", "adversarial"}
-    d : int
-        Width of the embeddings e.
-    n_objectives : int
-        Number of values that C takes, coded 0, 1, ...
-    hidden : int
-        Width of every hidden layer, and of the latent representation.
-    depth : int
-        Linear layers of the trunk (Base: of the whole network).
-    lambda_ : float
-        Weight of the adversarial term, equation 5. Used by ``"adversarial"`` only.
-    latent : int, optional
-        Base: width of the network's output, from which one more linear layer reads the reward
-        (64 in appendix D.2). Default: the network gives the reward itself (appendix E.1).
-
-    Raises
-    ------
-    ValueError
-        An unknown kind, a size below 1, or a negative ``lambda_``.
-    """
-
-    kind: Kind
-    d: int
-    n_objectives: int = 2
-    hidden: int = 512
-    depth: int = 3
-    lambda_: float = 1.0
-    latent: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"kind is {self.kind!r}, expected one of {list(KINDS)}")
-        for name in ("d", "n_objectives", "hidden", "depth"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if self.lambda_ < 0:
-            raise ValueError(f"lambda_ is {self.lambda_}, expected 0 or more")
-        if self.latent is not None and (self.kind != "base" or self.latent < 1):
-            raise ValueError(
-                f"latent is {self.latent} for {self.kind!r}: it is a width, for 'base'"
-            )
+__all__ = ["RewardModel", "adversary_loss", "bradley_terry_loss", "reverse_gradient"]
 
 
 def _mlp(n_in: int, hidden: int, depth: int, n_out: int) -> nn.Sequential:
@@ -101,18 +42,24 @@ class RewardModel(nn.Module):
     Parameters
     ----------
     config : RewardConfig
+        With ``d`` and ``n_objectives``.
+
+    Raises
+    ------
+    ValueError
+        A configuration without them.
     """
 
     def __init__(self, config: RewardConfig):
         super().__init__()
         self.config = config
-        k, h = config.n_objectives, config.hidden
+        (d, k), h = config.sizes, config.hidden
         if config.kind == "base":
-            self.trunk = _mlp(config.d + k - 1, h, config.depth, config.latent or 1)
+            self.trunk = _mlp(d + k - 1, h, config.depth, config.latent or 1)
             if config.latent:
                 self.trunk.append(nn.Linear(config.latent, 1))
             return
-        self.trunk = _mlp(config.d, h, config.depth, h)
+        self.trunk = _mlp(d, h, config.depth, h)
         self.heads = nn.ModuleList(_mlp(h, h, 2, 1) for _ in range(k))
         if config.kind == "adversarial":
             self.adversary = _mlp(h, h, 2, max(k - 1, 1))
@@ -147,7 +94,7 @@ class RewardModel(nn.Module):
         tensor, shape (...)
         """
         if self.config.kind == "base":
-            indicators = F.one_hot(c, self.config.n_objectives)[..., 1:].to(e.dtype)
+            indicators = F.one_hot(c, self.config.sizes[1])[..., 1:].to(e.dtype)
             return self.trunk(torch.cat([e, indicators], dim=-1)).squeeze(-1)
         return self._read(self.trunk(e), c)
 
@@ -237,3 +184,8 @@ def reverse_gradient(z: Tensor, weight: float | Tensor) -> Tensor:
     A tensor of weights must broadcast with ``z``.
     """
     return _Reverse.apply(z, weight)
+
+
+def ordered(margin: Tensor, label: Tensor) -> Tensor:
+    """1 for a pair ordered as labelled, 0 for one that is not, 0.5 for an exact tie."""
+    return torch.where(margin == 0, 0.5, ((margin > 0) == label.bool()).double())
