@@ -46,9 +46,8 @@ def test_a_box_for_each_layer_and_the_count_of_parameters():
     layers = layers_of(d=4096, n_objectives=2)
     spec = figures.architectures(layers).to_dict()
     assert [c["title"]["text"] for c in spec["vconcat"]] == [
-        f"{kind}: {sum(p.numel() for p in RewardModel(RewardConfig(kind, 4096, 2)).parameters()):,} "
-        "parameters"
-        for kind in KINDS
+        f"{model.config.kind}: {sum(p.numel() for p in model.parameters()):,} parameters"
+        for model in (RewardModel(RewardConfig(kind, 4096, 2)) for kind in KINDS)
     ]
     boxes = pd.DataFrame(rows_of(spec, "width")).drop_duplicates()
     named = rows_of(spec, "reversed")

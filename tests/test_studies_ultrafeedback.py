@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 from scipy.special import ndtr
 
-from causalpref import figures
+from causalpref import figures, rewards
 from causalpref.cli import main
 from causalpref.estimators import delta
-from causalpref import rewards
 from causalpref.sampling import sample_correlated, sample_opposed
 from causalpref.simulation import Embedding, Latent, Simulator, linear_reward
 from causalpref.simulation import ultrafeedback_twin as twin

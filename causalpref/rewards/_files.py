@@ -58,7 +58,8 @@ def load_model(path: str | os.PathLike[str], *, device: str = "cpu") -> RewardMo
     try:
         with safe_open(path, framework="pt", device=device) as file:
             metadata = file.metadata() or {}
-            weights = {k: file.get_tensor(k) for k in file.keys()}
+            names = file.keys()  # the file itself is not iterable
+            weights = {k: file.get_tensor(k) for k in names}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file ({error})") from None
     if metadata.get("format") != _FORMAT:

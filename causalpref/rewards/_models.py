@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ def _mlp(n_in: int, hidden: int, depth: int, n_out: int) -> nn.Sequential:
     """``depth`` linear layers with GELU between them."""
     widths = [n_in, *[hidden] * (depth - 1), n_out]
     layers: list[nn.Module] = []
-    for a, b in zip(widths, widths[1:]):
+    for a, b in pairwise(widths):
         layers += [nn.Linear(a, b), nn.GELU()]
     return nn.Sequential(*layers[:-1])
 

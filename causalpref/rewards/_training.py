@@ -519,7 +519,8 @@ class _Program:
                 torch.randperm(n, generator=order)
         optimiser = self._optimiser()
 
-        for self.epoch in range(self.epoch + 1, self.epochs + 1):
+        while self.epoch < self.epochs:
+            self.epoch += 1
             alive = torch.tensor(self.alive, device=self.device)
             rows = torch.stack([torch.randperm(n, generator=orders[k]) for k in self.alive])
             sums = torch.zeros(len(alive), 3, dtype=torch.float64, device=self.device)
@@ -710,7 +711,8 @@ class _Program:
 
         with safe_open(self.file, framework="pt", device=self.device) as file:
             state = json.loads(file.metadata()["state"])
-            tensors = {k: file.get_tensor(k) for k in file.keys()}
+            names = file.keys()  # the file itself is not iterable
+            tensors = {k: file.get_tensor(k) for k in names}
         self.epoch, self.alive = state["epoch"], state["alive"]
         self.best = [tuple(b) for b in state["best"]]
         self.diverged, self.history = state["diverged"], state["history"]
