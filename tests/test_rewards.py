@@ -308,8 +308,8 @@ def test_type_labels_cannot_reach_training():
     sides = toy(30).split(seed=0, train=0.7, validation=0.3)
     config = RewardConfig("adversarial", hidden=8)
     fits = [
-        fit(config, *(s.replace(prompt_type=t) for s in sides.values()), seed=0, epochs=1)
-        for t in (None, np.zeros(30, int), sides["train"].prompt_type)
+        fit(config, *(s.replace(prompt_type=typed(s)) for s in sides.values()), seed=0, epochs=1)
+        for typed in (lambda s: None, lambda s: 0 * s.prompt_type, lambda s: s.prompt_type)
     ]
     for other in fits[1:]:
         assert fits[0].history.equals(other.history)
@@ -318,15 +318,18 @@ def test_type_labels_cannot_reach_training():
 @pytest.mark.parametrize(
     ("change", "options", "says"),
     [
-        ({"embeddings": None}, {}, "no embeddings"),
-        ({"embeddings": np.zeros((90, 5))}, {}, "embeddings are 5 wide, config.d is 6"),
-        ({"objective": None}, {}, "no objective, config.n_objectives is 2"),
+        ({"embeddings": lambda e: None}, {}, "no embeddings"),
+        ({"embeddings": lambda e: e[:, :5]}, {}, "embeddings are 5 wide, config.d is 6"),
+        ({"objective": lambda c: None}, {}, "no objective, config.n_objectives is 2"),
         ({}, {"epochs": 0}, r"epochs \(0\)"),
         ({}, {"learning_rate": -1.0}, "learning_rate"),
     ],
 )
 def test_fit_refuses(change, options, says):
-    sides = [s.replace(**change) for s in toy(30).split(seed=0, a=0.5, b=0.5).values()]
+    sides = [
+        s.replace(**{name: how(getattr(s, name)) for name, how in change.items()})
+        for s in toy(30).split(seed=0, a=0.5, b=0.5).values()
+    ]
     with pytest.raises(ValueError, match=says):
         fit(RewardConfig("base", d=6, n_objectives=2), *sides, **options)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from causalpref._extras import models_extra
 from causalpref.data._collector import Collector
 from causalpref.data._validation import FACTS, short
 
@@ -46,12 +47,8 @@ def with_names(data: Any, columns: dict[str, Any]) -> dict[str, Any]:
 
 def to_dataset(columns: dict[str, Any]) -> Any:
     """A ``datasets.Dataset`` of the columns; categoricals become ``ClassLabel``."""
-    try:
+    with models_extra():
         import datasets
-    except ImportError:
-        raise ImportError(
-            'the package datasets is not installed: pip install "causalpref[models]"'
-        ) from None
 
     plain, labels = {}, {}
     for name, values in columns.items():

@@ -89,10 +89,9 @@ class RewardConfig:
         """
         d, k = self.d, self.n_objectives
         if d is None:
-            d = _embeddings(train).shape[1]
+            d = train.require("embeddings").shape[1]
         if k is None:
-            codes = [s.objective for s in (train, validation) if s.objective is not None]
-            k = max((int(c.max()) + 1 for c in codes if len(c)), default=1)
+            k = max(_count(train), _count(validation))
         return dataclasses.replace(self, d=d, n_objectives=k)
 
 
@@ -139,8 +138,9 @@ def objectives(data: PreferenceData, config: RewardConfig) -> np.ndarray:
         Missing or ill-sized embeddings, a missing objective or one out of range.
     """
     d, k = config.sizes
-    if _embeddings(data).shape[1] != d:
-        raise ValueError(f"the embeddings are {_embeddings(data).shape[1]} wide, config.d is {d}")
+    width = data.require("embeddings").shape[1]
+    if width != d:
+        raise ValueError(f"the embeddings are {width} wide, config.d is {d}")
     if data.objective is None:
         if k > 1:
             raise ValueError(f"the data have no objective, config.n_objectives is {k}")
@@ -151,7 +151,9 @@ def objectives(data: PreferenceData, config: RewardConfig) -> np.ndarray:
     return data.objective
 
 
-def _embeddings(data: PreferenceData) -> np.ndarray:
-    if data.embeddings is None:
-        raise ValueError("the data have no embeddings: make them with causalpref.text.embedding")
-    return data.embeddings
+def _count(data: PreferenceData) -> int:
+    """Values that C takes: those with a name, and those that occur."""
+    if data.objective is None:
+        return 1
+    named = len(data.names.get("objective", ()))
+    return max(named, int(data.objective.max(initial=0)) + 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from causalpref.sampling import Tilt
+from causalpref.studies._summary import summarise
 from causalpref.studies.recorded import hashes
 from causalpref.studies.study import Results, Study, option
 
@@ -208,7 +209,7 @@ class HHRLHF(_Embedded):
         return dataclasses.replace(self, checkpoint=self.checkpoint or str(folder / "checkpoint"))
 
     def clear(self) -> None:
-        from causalpref.rewards.training import forget
+        from causalpref.rewards import forget
 
         if self.checkpoint:
             for part in ("tables", "remedies", "lambda", "sizes"):
@@ -267,7 +268,6 @@ class UltraFeedback(_Embedded):
 
     def run(self, *, progress: bool = False) -> Results:
         """Table 1, and its runs."""
-        from causalpref.rewards import summarise
         from causalpref.studies.ultrafeedback import table_1
 
         data, model = self.load(progress)
@@ -302,7 +302,6 @@ class Choices(UltraFeedback):
         """Accuracies by choice, and their runs."""
         import pandas as pd
 
-        from causalpref.rewards import summarise
         from causalpref.studies.ultrafeedback import without_ties
 
         data, model = self.load(progress)
@@ -341,7 +340,6 @@ class HANNA(Study):
 
     def run(self, *, progress: bool = False) -> Results:
         """Accuracies by pair of aspects, and their runs."""
-        from causalpref.rewards import summarise
         from causalpref.sources import load_hanna
         from causalpref.sources.hanna import ASPECTS
         from causalpref.studies.ultrafeedback import aspect_pairs
