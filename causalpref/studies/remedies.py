@@ -51,10 +51,7 @@ def represent(model: rewards.RewardModel, e: np.ndarray) -> np.ndarray:
 
 
 def probes(
-    fits: Sequence[rewards.Fit],
-    draws: Mapping[tuple[float, int], Draw],
-    *,
-    n_prompts: int = 2000,
+    fits: Sequence[rewards.Fit], draws: Mapping[tuple[float, int], Draw], *, n_prompts: int = 2000
 ) -> pd.DataFrame:
     """How well type(X) and C can be read from what each model has learned.
 
