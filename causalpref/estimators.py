@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Literal
 
 import numpy as np
@@ -38,10 +37,7 @@ def delta(data: PreferenceData) -> np.ndarray:
     ValueError
         Data without response latents.
     """
-    if data.response_latents is None:
-        raise ValueError("the data have no response_latents")
-    first, second = data.pairs.T
-    return data.response_latents[first] - data.response_latents[second]
+    return data.difference("response_latents")
 
 
 def reward_difference(p: np.ndarray | float) -> np.ndarray | float:
@@ -84,15 +80,13 @@ def outcome_table(data: PreferenceData, *, level: float = 0.95) -> pd.DataFrame:
         One row for each cell that is not empty: ``zx0, ..., z0, ..., zp0, ...`` (Z^X, Z^T, Z'^T),
         ``mean``, ``low``, ``high``, ``pairs``.
     """
-    first, second = data.pairs.T
-    if data.response_latents is None:
-        raise ValueError("the data have no response_latents")
+    z = data.require("response_latents")
     columns = {}
     if data.prompt_latents is not None:
         for j, v in enumerate(data.prompt_latents[data.pair_prompt].T):
             columns[f"zx{j}"] = v
-    for prefix, rows in (("z", first), ("zp", second)):
-        for j, v in enumerate(data.response_latents[rows].T):
+    for prefix, rows in zip(("z", "zp"), data.pairs.T):
+        for j, v in enumerate(z[rows].T):
             columns[f"{prefix}{j}"] = v
     table = (
         pd.DataFrame(columns)
@@ -109,10 +103,10 @@ def outcome_table(data: PreferenceData, *, level: float = 0.95) -> pd.DataFrame:
 
 def amce(
     data: PreferenceData,
-    k: int,
+    k: int | str,
     *,
     density: Literal["uniform", "empirical"] = "uniform",
-    context: int | Literal["ignore", "adjust"] = "ignore",
+    context: int | str = "ignore",
     level: float = 0.95,
 ) -> Estimate:
     """Average marginal component effect of latent k (equation 6), for discrete latents.
@@ -127,13 +121,15 @@ def amce(
     ----------
     data : PreferenceData
         Latent ``k`` of the responses holds 0 and 1.
-    k : int
+    k : int or str
+        Column of the latent, or its name.
     density : {"uniform", "empirical"}
         m: every stratum that occurs alike, or as often as it occurs among responses. It is
         taken as given: the interval does not cover its estimation.
-    context : int, "ignore" or "adjust"
-        Pairs judged in one context; all pairs, as if there were no C; or the
-        average over contexts of the effect in each, weighted by their shares of pairs.
+    context : int or str
+        A context, by code or name: the pairs judged in it. ``"ignore"``: all pairs, as if there
+        were no C. ``"adjust"``: the average over contexts of the effect in each, weighted by
+        their shares of pairs.
     level : float
         Of the interval, which treats the pairs of one prompt as a cluster. Its variance is
         never below that of independent pairs at rates pulled towards a half by two
@@ -147,21 +143,21 @@ def amce(
     Raises
     ------
     ValueError
-        A latent that is not binary, or a stratum without a pair that differs in Z^k
-        alone (assumption 5 fails there); the message names it.
+        A latent or context that is not there, a latent that is not binary, or a stratum without
+        a pair that differs in Z^k alone (assumption 5 fails there); the message names it.
     """
-    z = data.response_latents
-    if z is None or not 0 <= k < z.shape[1]:
-        raise ValueError(f"there is no response latent {k}")
+    z, k = data.require("response_latents"), data.index_of("response_latents", k)
     if not np.isin(z[:, k], (0, 1)).all():
         raise ValueError(f"latent {k} takes {np.unique(z[:, k])[:6].tolist()}, expected 0 and 1")
-    if not (isinstance(context, str) and context == "ignore") and data.objective is None:
-        raise ValueError("the data have no objective: context must be 'ignore'")
-    if isinstance(context, str):
-        if context not in ("ignore", "adjust"):
-            raise ValueError(f"context is {context!r}, expected a context, 'ignore' or 'adjust'")
-    else:
-        data, context = data.select(data.objective == operator.index(context)), "ignore"
+    adjust = context == "adjust"
+    if not adjust and context != "ignore":
+        objective = data.require("objective")
+        try:
+            data = data.select(objective == data.index_of("objective", context))
+        except ValueError as error:
+            raise ValueError(
+                f"context is {context!r}, expected 'ignore', 'adjust' or a context: {error}"
+            ) from None
 
     rest = np.delete(z, k, axis=1)
     if data.prompt_latents is not None:
@@ -183,8 +179,8 @@ def amce(
     won = np.where(z[first, k] == 1, data.label, 1 - data.label)[use].astype(float)
     cell, prompt = stratum[first][use], data.pair_prompt[use]
     names = [f"(Z^X, Z^-k) = {row.tolist()}" for row in strata]
-    if context == "adjust":
-        values, c = np.unique(data.objective, return_inverse=True)
+    if adjust:
+        values, c = np.unique(data.require("objective"), return_inverse=True)
         share = np.bincount(c) / len(c)
         cell = cell * len(values) + c[use]
         names = [f"{name}, C = {v}" for name in names for v in values]

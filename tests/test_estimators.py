@@ -188,6 +188,8 @@ def test_amce_refuses():
         amce(data, 0, density="flat")
     with pytest.raises(ValueError, match="no objective"):
         amce(data.replace(objective=None), 0, context="adjust")
+    named = data.replace(names={"objective": ["all"], "response_latents": ["long", "kind"]})
+    assert amce(named, "kind", context="all") == amce(data, 1, context=0)
     with pytest.raises(ValueError, match="context is 'adjsut'"):
         amce(data, 0, context="adjsut")
     assert amce(data, 0, context=np.int64(0)) == amce(data, 0, context=0)
