@@ -13,13 +13,13 @@ The option ``hide_solutions`` of sphinx-exercise 1.2.1 cannot do this: it drops
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import colab
 from docutils import nodes
 from sources import split
 from sphinx.addnodes import pending_xref
@@ -115,43 +115,30 @@ class OpenSolutions(SphinxPostTransform):
                 solution["classes"] = [name for name in solution["classes"] if name != "dropdown"]
 
 
-def without_solutions(copy: str) -> str:
-    """Cut the solutions, which stand together, out of a copy for Colab."""
-    notebook = json.loads(copy)
-    cells, cut = [], False
-    for cell in notebook["cells"]:
-        first = "".join(cell["source"]).partition("\n")[0]
-        if cell["cell_type"] == "markdown" and first in ("## Solutions", "## References"):
-            cut = first == "## Solutions"
-        if not cut:
-            cells.append(cell)
-    return json.dumps(notebook | {"cells": cells}, ensure_ascii=False, indent=1) + "\n"
-
-
 def offer_notebook(
     app: Sphinx, page: str, template: str, context: dict[str, Any], tree: Any
 ) -> None:
     """Offer the notebook without solutions for download, in place of the source."""
     if app.config.edition != "student":
         return
-    copy = Path(app.srcdir) / f"{page}.ipynb"
-    if copy.is_file():
-        offered = Path(app.outdir) / "_sources" / f"{page}.ipynb"
-        offered.parent.mkdir(exist_ok=True)
-        offered.write_text(without_solutions(copy.read_text("utf-8")), encoding="utf-8")
+    runs = "kernelspec" in app.env.metadata.get(page, {})
     for group in context["header_buttons"]:
         for button in list(group.get("buttons", [])):
-            if button.get("label") == "download-source-button" and copy.is_file():
+            if button.get("label") == "download-source-button" and runs:
                 button |= {"url": context["pathto"](f"_sources/{page}.ipynb", 1), "text": ".ipynb"}
             elif button.get("label") == "download-source-button":
                 group["buttons"].remove(button)
 
 
 def finish(app: Sphinx, exception: Exception | None) -> None:
-    """Remove what a build leaves beside the student edition: executed notebooks, caches."""
-    if app.config.edition == "student" and app.builder.format == "html":
-        shutil.rmtree(Path(app.outdir).parent / "jupyter_execute", ignore_errors=True)
-        shutil.rmtree(app.doctreedir, ignore_errors=True)
+    """Write the student edition's notebooks; remove executed ones and caches."""
+    if app.config.edition != "student" or app.builder.format != "html":
+        return
+    shutil.rmtree(Path(app.outdir).parent / "jupyter_execute", ignore_errors=True)
+    shutil.rmtree(app.doctreedir, ignore_errors=True)
+    if exception is None and app.builder.name == "html":
+        root, out = Path(app.srcdir).parent, Path(app.outdir) / "_sources"
+        colab.write_copies(root, out, edition="student")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
