@@ -324,7 +324,7 @@ def logistic_fit(
     x : array, shape (n, d)
     y : array of {0, 1}, shape (n,)
     ridge : float
-        Penalty of ridge / 2 |w|^2. If positive, the weights are finite whatever the labels, and
+        Penalty of ridge / 2 times w @ w. If positive, the weights are finite whatever the labels, and
         ``covariance`` is that of the Laplace approximation under a normal prior of variance
         1 / ridge.
     offset : float or array, shape (n,)

@@ -134,6 +134,7 @@ def tidy_signature(
     return given, to
 
 
+@functools.cache
 def used_names(page: str) -> list[str]:
     """Public names that the code cells of a page's text use, in order, with their modules."""
     modules: dict[str, str] = {}
