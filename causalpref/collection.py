@@ -8,21 +8,27 @@ rationales, active queries, and pairs that differ in one latent.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from scipy import linalg, optimize, special
 
-from causalpref.statistics import LinearFit, logistic_fit, newton
+from causalpref.statistics import (
+    LinearFit,
+    logistic_fit,
+    newton,
+    normal_mean,
+    normal_sigmoid,
+    sigmoid_slope,
+    symmetric,
+)
 
 __all__ = [
     "Posterior",
     "design_loss",
     "fit_posterior",
     "fit_rationales",
-    "gaussian_information",
     "information",
     "labels_worth",
     "mutual_information",
@@ -76,44 +82,7 @@ def information(
     """
     x, w = _pairs(features, weights)
     n = _counts(counts, len(x))
-    return (x * (n * _bend(x @ w))[:, None]).T @ x
-
-
-def gaussian_information(covariance: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Expected information of one passive label, for delta normal with mean zero.
-
-    E[sigmoid'(w . delta) delta delta'] = s_0 (S - S w w' S / tau^2) + s_2 S w w' S / tau^2 with
-    tau^2 = w' S w, s_0 = E[sigmoid'(tau u)], s_2 = E[sigmoid'(tau u) u^2] and u standard normal:
-    the information behind :func:`causalpref.simulation.boundary.alpha_variance`, for any number of
-    latents.
-
-    Parameters
-    ----------
-    covariance : array, shape (d, d)
-        S, of delta (equation 7).
-    weights : array, shape (d,)
-
-    Returns
-    -------
-    array, shape (d, d)
-
-    Raises
-    ------
-    ValueError
-        A covariance that is not symmetric and positive semi-definite, or shapes that do not fit.
-    """
-    s = _symmetric("covariance", covariance, semidefinite=True)
-    w = np.asarray(weights, dtype=float)
-    if w.shape != (len(s),):
-        raise ValueError(f"weights has shape {w.shape}, expected ({len(s)},) to go with covariance")
-    tau = float(np.sqrt(max(w @ s @ w, 0.0)))
-    if tau < 1e-12:
-        return s / 4
-    zero, sd = np.zeros(1), np.array([tau])
-    s_0 = _normal_mean(_bend, zero, sd)[0]
-    s_2 = _normal_mean(lambda t: _bend(t) * t**2, zero, sd)[0] / tau**2
-    u = s @ w / tau
-    return s_0 * (s - np.outer(u, u)) + s_2 * np.outer(u, u)
+    return (x * (n * sigmoid_slope(x @ w))[:, None]).T @ x
 
 
 def design_loss(
@@ -136,7 +105,7 @@ def design_loss(
     float
         inf where M does not identify w (for c: where it does not identify g . w).
     """
-    m = _symmetric("matrix", matrix, semidefinite=True)
+    m = symmetric("matrix", matrix, semidefinite=True)
     g = _contrast(criterion, contrast, len(m))
     values, vectors = np.linalg.eigh(m)
     seen = values > values.max() * 1e-12 * len(m) if values.max() > 0 else values > 0
@@ -166,7 +135,7 @@ def labels_worth(
     bought : array, shape (d, d)
         Information of all labels bought; see :func:`information`.
     passive : array, shape (d, d)
-        Information of one passive label; see :func:`gaussian_information`.
+        Information of one passive label; see :func:`causalpref.statistics.gaussian_information`.
     contrast : array, shape (d,)
         g.
     start : array, shape (d, d), optional
@@ -184,10 +153,10 @@ def labels_worth(
         bought together do not identify.
     """
     buy, each = (
-        _symmetric(name, m, semidefinite=True)
+        symmetric(name, m, semidefinite=True)
         for name, m in (("bought", bought), ("passive", passive))
     )
-    first = np.zeros_like(each) if start is None else _symmetric("start", start, semidefinite=True)
+    first = np.zeros_like(each) if start is None else symmetric("start", start, semidefinite=True)
     target = design_loss(first + buy, "c", contrast=contrast)
     if not np.isfinite(target):
         raise ValueError(
@@ -255,12 +224,12 @@ def next_pairs(
         raise ValueError(
             f"budget is {budget}, expected 1 to {n}, the number of candidate pairs (or repeat=True)"
         )
-    m = np.eye(d) if start is None else _symmetric("start", start)
+    m = np.eye(d) if start is None else symmetric("start", start)
     if m.shape != (d, d):
         raise ValueError(f"start has shape {m.shape}, expected ({d}, {d}) to go with features")
     m = m.copy()
     g = _contrast(criterion, contrast, d)
-    bend = _bend(x @ w)
+    bend = sigmoid_slope(x @ w)
     free = np.ones(n, dtype=bool)
     picked = np.empty(budget, dtype=np.int64)
     for step in range(budget):
@@ -319,7 +288,7 @@ def mutual_information(
         Shapes that do not fit, or a covariance that is not positive semi-definite.
     """
     x, m = _pairs(features, mean, name="mean")
-    v = _symmetric("covariance", covariance, semidefinite=True)
+    v = symmetric("covariance", covariance, semidefinite=True)
     if v.shape != (x.shape[1],) * 2:
         raise ValueError(
             f"covariance has shape {v.shape}, expected ({x.shape[1]}, {x.shape[1]}) "
@@ -329,7 +298,7 @@ def mutual_information(
     for rows in np.array_split(np.arange(len(x)), max(len(x) // 20_000, 1)):
         centre = x[rows] @ m
         sd = np.sqrt(np.maximum(np.einsum("nd,de,ne->n", x[rows], v, x[rows]), 0))
-        out[rows] = _coin_entropy(_normal_sigmoid(centre, sd)) - _normal_mean(
+        out[rows] = _coin_entropy(normal_sigmoid(centre, sd)) - normal_mean(
             _entropy_of_logit, centre, sd
         )
     return np.maximum(out, 0.0)
@@ -533,43 +502,7 @@ def fit_rationales(
     return LinearFit(found.at, covariance, found.loss / n, found.converged)
 
 
-# -- means under a normal logit --------------------------------------------
-
-_U = np.arange(-9, 9.25, 0.5)  # standard deviations; step 0.5
-_PHI = np.exp(-(_U**2) / 2) / np.sqrt(2 * np.pi) * 0.5
-_T = np.arange(-42, 42.25, 0.5)  # logits
-
-
-def _normal_mean(
-    f: Callable[[np.ndarray], np.ndarray], mean: np.ndarray, sd: np.ndarray
-) -> np.ndarray:
-    """E[f(t)], t normal, for an analytic f that dies out beyond 42: sums of equal steps.
-
-    The trapezoidal rule is exact to rounding here: the nearest singularity of functions of a
-    sigmoid lies pi off the real axis, and the step in t is at most a half.
-    """
-    out = np.empty(len(mean))
-    small = sd < 1
-    out[small] = f(mean[small, None] + sd[small, None] * _U) @ _PHI
-    far = ~small
-    z = (_T - mean[far, None]) / sd[far, None]
-    out[far] = (np.exp(-(z**2) / 2) @ f(_T)) * 0.5 / (np.sqrt(2 * np.pi) * sd[far])
-    return out
-
-
-def _normal_sigmoid(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    """E[sigmoid(t)], t normal."""
-    out = np.empty(len(mean))
-    small = sd < 1
-    out[small] = special.expit(mean[small, None] + sd[small, None] * _U) @ _PHI
-    far = ~small  # sigmoid(t) is the chance that t + a logistic variable is positive
-    out[far] = special.ndtr((mean[far, None] + _T) / sd[far, None]) @ _bend(_T) * 0.5
-    return np.clip(out, 0, 1)
-
-
-def _bend(t: np.ndarray) -> np.ndarray:
-    """The derivative of the sigmoid."""
-    return special.expit(t) * special.expit(-t)
+# -- entropies -----------------------------------------------------------
 
 
 def _coin_entropy(p: np.ndarray) -> np.ndarray:
@@ -636,19 +569,6 @@ def _dials(noise: float, sharpness: float) -> None:
         raise ValueError(f"noise is {noise}, a probability lies in [0, 1]")
     if not sharpness >= 0:
         raise ValueError(f"sharpness is {sharpness}, expected no negative number")
-
-
-def _symmetric(name: str, matrix: np.ndarray, *, semidefinite: bool = False) -> np.ndarray:
-    m = np.asarray(matrix, dtype=float)
-    if m.ndim != 2 or m.shape[0] != m.shape[1] or not np.isfinite(m).all():
-        raise ValueError(f"{name} has shape {m.shape}, expected a square matrix of finite numbers")
-    if not np.allclose(m, m.T, rtol=1e-8, atol=1e-10 * max(np.abs(m).max(), 1e-300)):
-        raise ValueError(f"{name} is not symmetric")
-    low, high = np.linalg.eigvalsh(m)[[0, -1]]
-    if (low < -1e-9 * max(high, 0)) if semidefinite else (low <= 1e-13 * high):
-        kind = "positive semi-definite" if semidefinite else "positive definite"
-        raise ValueError(f"{name} is not {kind}: its smallest eigenvalue is {low:.3g}")
-    return (m + m.T) / 2
 
 
 def _contrast(criterion: str, contrast: np.ndarray | None, d: int) -> np.ndarray | None:

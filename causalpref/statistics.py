@@ -32,14 +32,19 @@ __all__ = [
     "correlation_interval",
     "distinct",
     "folds",
+    "gaussian_information",
     "holm",
     "logistic_fit",
     "newton",
+    "normal_mean",
+    "normal_sigmoid",
     "permutation_p_value",
     "projected",
     "ridge_scores",
     "score_test",
+    "sigmoid_slope",
     "standardised",
+    "symmetric",
     "unit_spread",
     "wilson_interval",
 ]
@@ -649,3 +654,98 @@ def holm(p: np.ndarray) -> np.ndarray:
     out = np.empty_like(p)
     out[order] = np.minimum(np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))), 1)
     return out
+
+
+# -- means under a normal logit --------------------------------------------
+
+_U = np.arange(-9, 9.25, 0.5)  # standard deviations; step 0.5
+_PHI = np.exp(-(_U**2) / 2) / np.sqrt(2 * np.pi) * 0.5
+_T = np.arange(-42, 42.25, 0.5)  # logits
+
+
+def normal_mean(
+    f: Callable[[np.ndarray], np.ndarray], mean: np.ndarray, sd: np.ndarray
+) -> np.ndarray:
+    """E[f(t)], t normal, for an analytic f that dies out beyond 42: sums of equal steps.
+
+    The trapezoidal rule is exact to rounding here: the nearest singularity of functions of a
+    sigmoid lies pi off the real axis, and the step in t is at most a half.
+    """
+    out = np.empty(len(mean))
+    small = sd < 1
+    out[small] = f(mean[small, None] + sd[small, None] * _U) @ _PHI
+    far = ~small
+    z = (_T - mean[far, None]) / sd[far, None]
+    out[far] = (np.exp(-(z**2) / 2) @ f(_T)) * 0.5 / (np.sqrt(2 * np.pi) * sd[far])
+    return out
+
+
+def normal_sigmoid(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """E[sigmoid(t)], t normal."""
+    out = np.empty(len(mean))
+    small = sd < 1
+    out[small] = special.expit(mean[small, None] + sd[small, None] * _U) @ _PHI
+    far = ~small  # sigmoid(t) is the chance that t + a logistic variable is positive
+    out[far] = special.ndtr((mean[far, None] + _T) / sd[far, None]) @ sigmoid_slope(_T) * 0.5
+    return np.clip(out, 0, 1)
+
+
+def sigmoid_slope(t: np.ndarray) -> np.ndarray:
+    """The derivative of the sigmoid."""
+    return special.expit(t) * special.expit(-t)
+
+
+def gaussian_information(covariance: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Expected information of one label about logistic weights w, for normal features delta.
+
+    E[sigmoid'(w . delta) delta delta'] = s_0 (S - S w w' S / tau^2) + s_2 S w w' S / tau^2 with
+    tau^2 = w' S w, s_0 = E[sigmoid'(tau u)], s_2 = E[sigmoid'(tau u) u^2] and u standard normal:
+    the information behind the paper's appendix D.1, for any number of features. The mean is zero.
+
+    Parameters
+    ----------
+    covariance : array, shape (d, d)
+        S, of delta (equation 7).
+    weights : array, shape (d,)
+
+    Returns
+    -------
+    array, shape (d, d)
+
+    Raises
+    ------
+    ValueError
+        A covariance that is not symmetric and positive semi-definite, or shapes that do not fit.
+    """
+    s = symmetric("covariance", covariance, semidefinite=True)
+    w = np.asarray(weights, dtype=float)
+    if w.shape != (len(s),):
+        raise ValueError(f"weights has shape {w.shape}, expected ({len(s)},) to go with covariance")
+    tau = float(np.sqrt(max(w @ s @ w, 0.0)))
+    if tau < 1e-12:
+        return s / 4
+    zero, sd = np.zeros(1), np.array([tau])
+    s_0 = normal_mean(sigmoid_slope, zero, sd)[0]
+    s_2 = normal_mean(lambda t: sigmoid_slope(t) * t**2, zero, sd)[0] / tau**2
+    u = s @ w / tau
+    return s_0 * (s - np.outer(u, u)) + s_2 * np.outer(u, u)
+
+
+def symmetric(name: str, matrix: np.ndarray, *, semidefinite: bool = False) -> np.ndarray:
+    """The matrix, once it is seen to be symmetric and positive (semi-)definite.
+
+    Raises
+    ------
+    ValueError
+        It is not, or holds a number that is not finite; the message begins with ``name``.
+    """
+    m = np.asarray(matrix, dtype=float)
+    if m.ndim != 2 or m.shape[0] != m.shape[1] or not np.isfinite(m).all():
+        raise ValueError(f"{name} has shape {m.shape}, expected a square matrix of finite numbers")
+    if not np.allclose(m, m.T, rtol=1e-8, atol=1e-10 * max(np.abs(m).max(), 1e-300)):
+        raise ValueError(f"{name} is not symmetric")
+    low, high = np.linalg.eigvalsh(m)[[0, -1]]
+    if (low < -1e-9 * max(high, 0)) if semidefinite else (low <= 1e-13 * high):
+        kind = "positive semi-definite" if semidefinite else "positive definite"
+        raise ValueError(f"{name} is not {kind}: its smallest eigenvalue is {low:.3g}")
+    return (m + m.T) / 2

@@ -12,7 +12,6 @@ from causalpref.collection import (
     design_loss,
     fit_posterior,
     fit_rationales,
-    gaussian_information,
     information,
     labels_worth,
     mutual_information,
@@ -22,6 +21,7 @@ from causalpref.collection import (
 )
 from causalpref.estimators import fit_linear
 from causalpref.simulation.boundary import alpha_variance
+from causalpref.statistics import gaussian_information
 
 W = np.array([0.9, -0.5, 0.4])
 

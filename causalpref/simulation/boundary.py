@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import optimize
 
-from causalpref.collection import gaussian_information
+from causalpref.statistics import gaussian_information
 
 __all__ = [
     "accuracy_between",
@@ -100,7 +100,7 @@ def alpha_variance(alpha: float, rho: float, *, scale: float = 1.0) -> float:
     Labels are Bradley-Terry-Luce with log odds ``scale`` (alpha delta_1 + (1 - alpha) delta_2);
     both weights are fitted by maximum likelihood and alpha-hat = w_1 / (w_1 + w_2). With
     s(t) = sigmoid(t) (1 - sigmoid(t)) the information about w of one pair is
-    E[s(w' delta) delta delta'] (``causalpref.collection.gaussian_information``).
+    E[s(w' delta) delta delta'] (``causalpref.statistics.gaussian_information``).
 
     Parameters
     ----------
