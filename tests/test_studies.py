@@ -57,7 +57,7 @@ def test_length_rates_follow_the_objective(twin):
         True,
         False,
     ]
-    with pytest.raises(ValueError, match="need objective, the data have none"):
+    with pytest.raises(ValueError, match="the data have no objective"):
         length_rates(twin.replace(objective=None))
 
 
@@ -70,7 +70,7 @@ def test_probe_tells_types_where_they_show_and_not_where_they_do_not(twin):
     blind = twin.replace(embeddings=rng.standard_normal((len(twin.responses), 16)))
     row = type_probe(blind).iloc[0]
     assert 0.47 < row.accuracy < 0.53
-    with pytest.raises(ValueError, match="needs embeddings"):
+    with pytest.raises(ValueError, match="the data have no embeddings"):
         type_probe(twin.replace(embeddings=None))
 
 
@@ -289,7 +289,7 @@ def test_probe_reads_what_is_there_and_no_more(twin):
 
 
 def test_overlap_weights_are_those_of_the_known_propensity(twin):
-    """P(C = own | X) is rho for consistent pairs: weights 1 - rho and rho, ESS/n = 4 rho (1 - rho)."""
+    """P(C = own | X) is rho for consistent pairs: weights 1 - rho, rho; ESS/n = 4 rho (1 - rho)."""
     from causalpref.assumptions import effective_sample_size
 
     rho = 0.8

@@ -262,11 +262,8 @@ def order_told(
     ValueError
         Data without embeddings.
     """
-    if data.embeddings is None:
-        raise ValueError("the data have no embeddings to tell the order from")
     rng = np.random.default_rng(seed)
-    first, second = data.pairs.T
-    d = data.embeddings[first].astype(float) - data.embeddings[second]
+    d = data.difference("embeddings")
     turned = rng.random((len(d), 1 + n_orders)) < 0.5
     d = d * np.where(turned[:, :1], -1, 1)
     sd = d.std(axis=0)

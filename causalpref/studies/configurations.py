@@ -345,7 +345,8 @@ class HANNA(Study):
         from causalpref.studies.ultrafeedback import aspect_pairs
 
         data = load_hanna(self.source, aspects=ASPECTS, weights=None)
-        runs = aspect_pairs(data, ASPECTS, n_splits=self.n_splits)
+        data = data.replace(names={"response_latents": ASPECTS})
+        runs = aspect_pairs(data, n_splits=self.n_splits)
         scores = summarise(runs, ["z1", "z2", "rho", "split"])
         wide = scores.pivot(index=["z1", "z2"], columns=["split", "rho"], values="mean")
         return Results(

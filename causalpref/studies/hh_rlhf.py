@@ -116,15 +116,13 @@ def length_rates(data: PreferenceData, *, seed: int | np.random.Generator = 0) -
     ValueError
         Data without objectives or prompt types.
     """
-    for name in ("objective", "prompt_type"):
-        if getattr(data, name) is None:
-            raise ValueError(f"length rates by cell need {name}, the data have none")
+    given, prompt_type = data.require("objective", "prompt_type")
     wins = longer_preferred(data)
-    kind = data.prompt_type[data.pair_prompt]
+    kind = prompt_type[data.pair_prompt]
     rows = []
     for c, objective in enumerate(OBJECTIVES):
         for t, prompts in enumerate(OBJECTIVES):
-            cell = (data.objective == c) & (kind == t)
+            cell = (given == c) & (kind == t)
             prompt = data.pair_prompt[cell]
             rate = (
                 cluster_bootstrap(wins[cell], prompt, seed=seed)
@@ -169,8 +167,7 @@ def type_probe(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    if data.embeddings is None or data.prompt_type is None:
-        raise ValueError("the probe needs embeddings and prompt_type")
+    data.require("embeddings", "prompt_type")
     data = data.compact()
     prompts, first = np.unique(data.response_prompt, return_index=True)
     group = np.unique(first_turn(data.prompts[prompts]), return_inverse=True)[1]
@@ -361,8 +358,7 @@ def reward_models(
     ValueError
         Data without embeddings, or too few pairs for a rho.
     """
-    if data.embeddings is None:
-        raise ValueError("the data have no embeddings: make them with causalpref.text.embedding")
+    data.require("embeddings", "objective", "prompt_type")
     for name, values in (("rhos", rhos), ("kinds", kinds)):
         if len(values) == 0:
             raise ValueError(f"{name} is empty: there is nothing to run")

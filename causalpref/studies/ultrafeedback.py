@@ -23,7 +23,6 @@ __all__ = [
     "aspect_pairs",
     "best_weights",
     "correlated_latents",
-    "embedding_gap",
     "reading_noise",
     "table_1",
     "without_ties",
@@ -102,8 +101,7 @@ def correlated_latents(
     """
     from tqdm import tqdm
 
-    if data.embeddings is None:
-        raise ValueError("the data have no embeddings: make them with causalpref.text.embedding")
+    data.require("embeddings", "response_latents")
     if len(rhos) == 0:
         raise ValueError("rhos is empty: there is nothing to run")
     weights = None if alpha is None else (alpha, 1 - alpha)
@@ -197,7 +195,6 @@ def table_1(scores: pd.DataFrame) -> pd.DataFrame:
 
 def aspect_pairs(
     data: PreferenceData,
-    names: Sequence[str],
     *,
     rhos: Sequence[float] = (0.0, 0.3, 0.6, 0.9),
     n_splits: int = 10,
@@ -218,9 +215,7 @@ def aspect_pairs(
     Parameters
     ----------
     data : PreferenceData
-        With embeddings and two response latents or more.
-    names : sequence of str
-        Of the latents.
+        With embeddings and two response latents or more, with names.
     rhos : sequence of float
         One that a split cannot give is left out there.
     n_splits : int
@@ -246,14 +241,12 @@ def aspect_pairs(
     Raises
     ------
     ValueError
-        Data without embeddings, or names that do not fit the latents.
+        Data without embeddings or response latents.
     """
-    if data.embeddings is None:
-        raise ValueError("the data have no embeddings")
+    data.require("embeddings")
     rows = []
-    all_d = delta(data)
-    if all_d.shape[1] != len(names):
-        raise ValueError(f"{len(names)} names for {all_d.shape[1]} response latents")
+    all_d = data.difference("response_latents")
+    names = data.names_of("response_latents")
     natural = np.corrcoef(all_d.T)
     for i, j in permutations(range(len(names)), 2):
         weights = np.zeros(len(names))
@@ -264,7 +257,9 @@ def aspect_pairs(
             side = judged.split(seed=seed, train=1 - test_share, test=test_share)
             d = delta(side["test"])
             opposed = side["test"].select(d[:, i] * d[:, j] < 0)
-            noise = reading_noise(embedding_gap(side["train"]), delta(side["train"])[:, [i, j]])
+            noise = reading_noise(
+                side["train"].difference("embeddings"), delta(side["train"])[:, [i, j]]
+            )
             for rho in rhos:
                 try:
                     train, alike = (
@@ -273,13 +268,13 @@ def aspect_pairs(
                     )
                 except ValueError:
                     continue
-                x = embedding_gap(train)
+                x = train.difference("embeddings")
                 scale = np.sqrt((x**2).mean(axis=0)) + 1e-12
                 w = logistic_fit(x / scale, train.label, ridge=ridge).weights
                 seen = delta(train)[:, [i, j]]
                 best = best_weights(seen.T @ seen / len(seen), noise, weights[[i, j]])
                 for split, test in (("ID", alike), ("OOD", opposed)):
-                    right = ((embedding_gap(test) / scale) @ w > 0) == (test.label == 1)
+                    right = ((test.difference("embeddings") / scale) @ w > 0) == (test.label == 1)
                     rows.append(
                         {
                             "z1": names[i],
@@ -302,20 +297,6 @@ def aspect_pairs(
 # -- what noisy readings of the latents do ---------------------------------
 
 
-def embedding_gap(data: PreferenceData) -> np.ndarray:
-    """e(x, y) - e(x, y') of every pair, shape (n_pairs, d), float64.
-
-    Raises
-    ------
-    ValueError
-        Data without embeddings.
-    """
-    if data.embeddings is None:
-        raise ValueError("the data have no embeddings: make them with causalpref.text.embedding")
-    first, second = data.pairs.T
-    return data.embeddings[first].astype(float) - data.embeddings[second]
-
-
 def reading_noise(gap: np.ndarray, d: np.ndarray, *, ridge: float = 0.1) -> np.ndarray:
     """How poorly a representation shows latent differences: covariance of the error.
 
@@ -328,7 +309,7 @@ def reading_noise(gap: np.ndarray, d: np.ndarray, *, ridge: float = 0.1) -> np.n
     Parameters
     ----------
     gap : array, shape (n, p)
-        Differences of embeddings; see :func:`embedding_gap`.
+        Differences of embeddings: ``data.difference("embeddings")``.
     d : array, shape (n, m)
         Differences of latents, known for these pairs.
     ridge : float
