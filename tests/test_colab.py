@@ -45,6 +45,11 @@ $$
 z = 1
 $$ (eq-there)
 
+```{figure} a.png
+:name: fig-there
+There.
+```
+
 ```{glossary}
 overlap
   Both arms occur.
@@ -68,6 +73,7 @@ def make_book(root: Path, pages: dict[str, str]) -> Path:
     (book / "_toc.yml").write_text(yaml.safe_dump(toc, sort_keys=False))
     (book / "references.bib").write_text(BIB)
     (book / "other.md").write_text(OTHER)
+    (book / "a.png").write_bytes(b"\x89PNG")
     for name, text in pages.items():
         (book / f"{name}.md").write_text(FRONT + text)
     return root
@@ -110,7 +116,10 @@ RULES = {
         "{doc}`other` {ref}`sec-there`",
         "[The other page](B/other.html) [There](B/other.html#sec-there)",
     ),
-    "equation_there": ("{eq}`eq-there`", "[(1)](B/other.html#equation-eq-there)"),
+    "numbers_there": (
+        "{eq}`eq-there` {numref}`fig-there`",
+        "[(1)](B/other.html#equation-eq-there) [Fig. 1](B/other.html#fig-there)",
+    ),
     "term": (
         "{term}`overlap`, {term}`the other <Borda count>`",
         "[overlap](B/other.html#term-overlap), [the other](B/other.html#term-Borda-count)",
@@ -220,7 +229,6 @@ The rate is {glue:text}`rate:.1%`, $\\frac{1}{2}$:
 def copies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The copies of all pages above, by the name of the page."""
     root = make_book(tmp_path_factory.mktemp("rules"), PAGES)
-    (root / "book" / "a.png").write_bytes(b"\x89PNG")
     path = root / "book" / "cells.md"
     path.write_text(path.read_text().replace("---\n\n#", "colab_gpu: true\n---\n\n#"))
     written = colab.write_copies(root)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import itertools
 import json
 import os
 import re
@@ -23,8 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,10 +35,21 @@ from sphinx.builders import Builder
 from sphinx.errors import ExtensionError
 from sphinx.util.console import nocolor
 from sphinx.util.docutils import SphinxDirective, SphinxRole
-from sphinx_exercise.nodes import solution_node
 
 HIDDEN_TAGS = frozenset(["hide-cell", "hide-input", "remove-cell", "remove-input"])
 SAY_TITLE = "# @title Text with numbers from the run"
+# Docstrings are not in the copies: the build of the book answers for them.
+WARNING = re.compile(r"(?m)^(?!.*:docstring of ).*\b(?:WARNING|ERROR|CRITICAL): ")
+FORMS = {
+    "strong": "**{}**",
+    "emphasis": "*{}*",
+    "title_reference": "*{}*",
+    "subscript": "<sub>{}</sub>",
+    "superscript": "<sup>{}</sup>",
+    "footnote_reference": "<sup>{}</sup>",
+}
+# What a line begins with that stands apart from the words before and after it.
+APART = re.compile(r"\$\$|```|[>|#]|\s*(?:[-*+]|\d+[.)])\s|$")
 # A glued value on its way to a cell that says it.
 START, STOP = "\ue000", "\ue001"
 
@@ -109,32 +118,28 @@ class Copy:
         self.cells: list[Cell] = []
         self.solutions: list[Cell] = []
         self.cited: set[str] = set()
-        self.level = 0
-        self.cell_of = self.cells  # where the next piece goes
+        self.level = 0  # of the heading that comes next
 
     def notebook(self, tree: nodes.document) -> str:
         """Return the copy as the text of an ``.ipynb`` file."""
-        self.add(self.blocks(tree))
+        self.add(self.blocks(tree), self.cells)
         if self.solutions:
             self.cells += [Cell("markdown", "## Solutions"), *self.solutions]
-        works = [text for anchor, text in self.builder.works().items() if anchor in self.cited]
+        works = [f"- {work}" for uri, work in self.builder.works.items() if uri in self.cited]
         if works:
-            self.cells.append(
-                Cell("markdown", "## References\n\n" + "\n".join(f"- {work}" for work in works))
-            )
+            self.cells.append(Cell("markdown", "\n".join(["## References", "", *works])))
         metadata: dict[str, Any] = {
             "colab": {"provenance": [], "toc_visible": True},
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
         }
-        if str(self.builder.env.metadata[self.doc].get("colab_gpu")).lower() == "true":
+        if "colab_gpu" in self.builder.env.metadata[self.doc]:
             metadata["accelerator"] = "GPU"
         return dump(self.cells, metadata)
 
-    def add(self, pieces: Iterator[str | Cell]) -> None:
-        """Append pieces; text joins the cell before if that is of the same sort."""
+    def add(self, pieces: Iterable[str | Cell], cells: list[Cell]) -> None:
+        """Append pieces to cells; text joins the cell before if that is of the same sort."""
         for piece in pieces:
-            cells = self.cell_of
             if isinstance(piece, Cell):
                 cells.append(piece)
                 continue
@@ -145,75 +150,50 @@ class Copy:
             else:
                 cells.append(Cell("markdown", piece, metadata))
 
-    @contextmanager
-    def among_solutions(self) -> Iterator[None]:
-        """Send what is added to the end of the notebook."""
-        before, self.cell_of = self.cell_of, self.solutions
-        yield
-        self.cell_of = before
-
     # Blocks ----------------------------------------------------------------
 
-    def blocks(self, node: Element) -> Iterator[str | Cell]:
-        """Each child as plain Markdown or as a code cell."""
-        for child in node.children:
-            yield from self.block(child)
+    def blocks(self, *parents: Element) -> Iterator[str | Cell]:
+        """Their children as plain Markdown and code cells."""
+        for parent in parents:
+            for child in parent.children:
+                yield from self.block(child)
 
-    def text(self, node: Element, sep: str = "\n\n") -> str:
-        """The children as one piece of Markdown."""
-        pieces = list(self.blocks(node))
-        for piece in pieces:
-            if isinstance(piece, Cell):
-                raise self.error(node, "a code cell cannot stand inside this")
-        return sep.join(str(piece) for piece in pieces)
+    def text(self, *parents: Element, sep: str = "\n\n") -> str:
+        """Their children as one piece of Markdown."""
+        return sep.join(piece for piece in self.blocks(*parents) if isinstance(piece, str))
 
     def block(self, node: Node) -> Iterator[str | Cell]:
         """Convert one node of a page's body."""
-        if isinstance(node, solution_node):
-            with self.among_solutions():
-                self.add(iter([f"**{self.inline(node[0])}.**"]))
-                for part in node.children[1:]:
-                    self.add(self.block(part))
-            return
-        if isinstance(node, nodes.Text):
-            raise self.error(node, f"text outside of a paragraph: {node.astext()!r}")
         assert isinstance(node, Element)
-        method = getattr(self, f"_{type(node).__name__}", None)
-        if "countertype" in node or type(node).__name__.startswith("exercise"):
-            method = self._numbered
-        elif method is None and isinstance(node, nodes.Admonition):
-            method = self._admonition
-        elif method is None and isinstance(node, (nodes.Inline, nodes.Invisible)):
-            method = self._inline_block
-        if method is None:
-            raise self.error(node, f"{type(node).__name__} has no plain form")
-        yield from (piece for piece in method(node) if isinstance(piece, Cell) or piece.strip())
+        convert = getattr(self, f"_{node.tagname}", None)
+        if "countertype" in node or node.tagname.startswith("exercise"):
+            convert = self._statement
+        elif isinstance(node, (nodes.Inline, nodes.Invisible)):
+            convert = self._alone
+        elif convert is None and isinstance(node, nodes.Admonition):
+            convert = self._admonition
+        if convert is None:
+            while node.parent is not None and not node.line:
+                node = node.parent
+            at = f"book/{self.doc}.md:{node.line or 0}"
+            raise ExtensionError(f"{at}: {node.tagname} has no plain form")
+        yield from (piece for piece in convert(node) if isinstance(piece, Cell) or piece.strip())
 
-    def error(self, node: Node, message: str) -> ExtensionError:
-        """An error that names the file and the line."""
-        while node.parent is not None and not getattr(node, "line", None):
-            node = node.parent
-        return ExtensionError(f"book/{self.doc}.md:{node.line or 0}: {message}")
+    _document = _compound = _Element = _legend = _glossary = blocks
 
-    def _document(self, node: Element) -> Iterator[str | Cell]:
-        return self.blocks(node)
+    def _alone(self, node: Element) -> Iterator[str]:
+        yield self.span(node)
 
-    _compound = _Element = _only = _document
-
-    def _inline_block(self, node: Element) -> Iterator[str]:
-        yield self.inline(node) if isinstance(node, nodes.Inline) else ""
-
-    _target = _comment = _index = _bibliography = _toctree = _docinfo = _meta = _inline_block
-    _field_list = _highlightlang = _inline_block
+    _toctree = _field_list = _alone
 
     def _section(self, node: Element) -> Iterator[str | Cell]:
-        titled = any(isinstance(child, nodes.title) for child in node.children)
+        titled = node.first_child_matching_class(nodes.title) is not None
         self.level += titled
         yield from self.blocks(node)
         self.level -= titled
 
     def _title(self, node: Element) -> Iterator[str]:
-        first = self.level == 1 and not self.cells
+        first = not self.cells
         yield "#" * self.level + " " + self.inline(node)
         if first:
             link = f"[{self.inline(node)}]({self.builder.get_target_uri(self.doc)})"
@@ -227,60 +207,46 @@ class Copy:
         # A line must not begin like a list, a heading or a quotation.
         signs = r"(?m)^(\d*)(>|[#+.)-](?=#*(?: |$)))"
         text = re.sub(signs, r"\1\\\2", self.inline(node))
-        yield from (part.strip() for part in text.split("\n\n"))
+        yield from (part.strip() for part in text.split("\n\n"))  # around a displayed formula
 
     _caption = _paragraph
-
-    def _rubric(self, node: Element) -> Iterator[str]:
-        yield f"**{self.inline(node)}**"
 
     def _transition(self, node: Element) -> Iterator[str]:
         yield "---"
 
     def _literal_block(self, node: Element) -> Iterator[str]:
-        language = node.get("language", "")
-        head = "```" + language.replace("default", "").replace("none", "")
-        yield f"{head}\n{node.astext().rstrip()}\n```"
+        language = re.sub("default|none", "", node.get("language", ""))
+        yield f"```{language}\n{node.astext().rstrip()}\n```"
 
     def _math_block(self, node: Element) -> Iterator[str]:
         text = "\n".join(line for line in node.astext().split("\n") if line.strip())
-        if node.get("nowrap"):
-            text = re.sub(r"\\(begin|end)\{(?:align|eqnarray|flalign)\*?\}", r"\\\1{aligned}", text)
-        elif "\\\\" in text and not text.startswith("\\begin{"):
+        if "\\\\" in text and not text.startswith("\\begin{"):
             text = f"\\begin{{split}}\n{text}\n\\end{{split}}"
-        number = self.number(node, "displaymath")
-        yield f"$$\n{text}" + (f" \\tag{{{number}}}" if number else "") + "\n$$"
+        number = self.number(node, "displaymath", " \\tag{%s}")
+        yield f"$$\n{text}{number}\n$$"
 
-    def number(self, node: Element, kind: str) -> str:
-        """The book's number of a node, or nothing."""
+    def number(self, node: Element, kind: str, form: str = "%s") -> str:
+        """The book's number of a node in a form, or nothing."""
         known = self.builder.env.toc_fignumbers.get(self.doc, {}).get(kind, {})
-        return next((".".join(map(str, known[name])) for name in node["ids"] if name in known), "")
-
-    def _named(self, node: Element, kind: str) -> str:
-        number = self.number(node, kind)
-        return self.builder.config.numfig_format[kind] % number if number else ""
-
-    def _image(self, node: Element) -> Iterator[str]:
-        yield self._span(node)
+        numbers = (".".join(map(str, known[name])) for name in node["ids"] if name in known)
+        return next((form % number for number in numbers), "")
 
     def _figure(self, node: Element) -> Iterator[str | Cell]:
-        name = self._named(node, "figure")
         for child in node.children:
+            named = isinstance(child, nodes.caption)
             for piece in self.block(child):
-                captioned = isinstance(child, nodes.caption) and name
-                yield f"*{name}.* {piece}" if captioned else piece
+                yield self._name(node) + str(piece) if named else piece
 
-    def _legend(self, node: Element) -> Iterator[str | Cell]:
-        return self.blocks(node)
+    def _name(self, node: Element) -> str:
+        kind = node.tagname
+        return self.number(node, kind, f"*{self.builder.config.numfig_format[kind]}.* ")
 
     def _table(self, node: Element) -> Iterator[str]:
+        if isinstance(node[0], nodes.title):
+            yield self._name(node) + self.inline(node[0])
         rows: list[str] = []
-        for part in node.children:
-            if isinstance(part, nodes.title):
-                name = self._named(node, "table")
-                yield (f"*{name}.* " if name else "") + self.inline(part)
         for row in node.findall(nodes.row):
-            entries = (self.text(entry, "<br>").replace("\n", " ") for entry in row.children)
+            entries = (self.text(entry, sep="<br>").replace("\n", " ") for entry in row.children)
             rows.append("| " + " | ".join(entry.replace("|", "\\|") for entry in entries) + " |")
             if len(rows) == 1:
                 sides = ("---:" if "text-right" in entry["classes"] else "---" for entry in row)
@@ -288,147 +254,114 @@ class Copy:
         yield "\n".join(rows)
 
     def _bullet_list(self, node: Element) -> Iterator[str]:
-        count = node.get("start", 1)
         ordered = isinstance(node, nodes.enumerated_list)
-        tight = all(
-            sum(not isinstance(part, (nodes.bullet_list, nodes.enumerated_list)) for part in item)
-            == 1
-            for item in node.children
-        )
+        # Items of one paragraph, with lists below it perhaps, stand close together.
+        tight = all(isinstance(part, nodes.Sequential) for item in node for part in item[1:])
+        sep = "\n" if tight else "\n\n"
         items = []
-        for k, item in enumerate(node.children):
-            mark = f"{count + k}. " if ordered else "- "
-            body = self.text(item, "\n" if tight else "\n\n")
-            items.append(mark + _indent(body, " " * len(mark)).lstrip(" "))
-        yield ("\n" if tight else "\n\n").join(items)
+        for k, item in enumerate(node.children, start=node.get("start", 1)):
+            mark = f"{k}. " if ordered else "- "
+            items.append(mark + _indent(self.text(item, sep=sep), " " * len(mark)).lstrip(" "))
+        yield sep.join(items)
 
     _enumerated_list = _bullet_list
 
     def _definition_list(self, node: Element) -> Iterator[str]:
         items = []
         for item in node.children:
-            terms = " / ".join(self.inline(t) for t in item.findall(nodes.term))
-            text = " ".join(self.text(d) for d in item.findall(nodes.definition))
+            terms = " / ".join(self.inline(term) for term in item.findall(nodes.term))
+            text = self.text(*item.findall(nodes.definition))
             items.append(f"- **{terms}**: {' '.join(text.split())}")
         yield "\n".join(items)
-
-    def _glossary(self, node: Element) -> Iterator[str | Cell]:
-        return self.blocks(node)
 
     def _block_quote(self, node: Element) -> Iterator[str]:
         yield _quote(self.text(node))
 
     def _footnote(self, node: Element) -> Iterator[str]:
-        label, *rest = node.children
-        text = "\n\n".join(str(piece) for part in rest for piece in self.block(part))
-        yield f"<sup>{label.astext()}</sup> {text}"
+        label = node.pop(0)
+        yield f"<sup>{label.astext()}</sup> {self.text(node)}"
 
-    def _raw(self, node: Element) -> Iterator[str]:
-        wanted = "html" in node["format"].split()
-        yield node.astext() if wanted and not re.search("<script|<!--", node.astext()) else ""
-
-    # Boxes -----------------------------------------------------------------
+    # Boxes and cells ---------------------------------------------------------
 
     def _admonition(self, node: Element) -> Iterator[str]:
-        name = "See also" if node.tagname == "seealso" else node.tagname.title()
-        head, body = [f"**{name}**"], list(node.children)
-        if body and isinstance(body[0], nodes.title):
-            head, body = [f"**{self.inline(body.pop(0))}**"], body
-        elif isinstance(node, nodes.sidebar) or node.tagname == "admonition":
-            head = []
-        yield _quote("\n\n".join([*head, *(str(p) for part in body for p in self.block(part))]))
-
-    _sidebar = _topic = _admonition
+        titled = isinstance(node[0], nodes.title)
+        title = self.inline(node.pop(0)) if titled else node.tagname.title()
+        yield _quote(f"**{title}**\n\n{self.text(node)}")
 
     def _proof_node(self, node: Element) -> Iterator[str]:
         text = self.text(node[0]).removeprefix("Proof.").strip()
         last = text.rpartition("\n")[2]
-        plain = not re.match(r"\$\$|```|>|\s*(?:[-*+]|\d+[.)])\s", last)
-        yield _headed("Proof", text + (" ∎" if plain else "\n\n∎"))
+        yield _headed("Proof", text + ("\n\n∎" if APART.match(last) else " ∎"))
 
-    def _numbered(self, node: Element) -> Iterator[str | Cell]:
-        """A proposition, a definition, an exercise: head, number, title in brackets."""
-        kind, head = node.get("countertype", "exercise"), node.get("realtype", "exercise")
-        number = self.number(node, kind)
-        title = self.inline(node[0]).removeprefix("Exercise").strip()
-        name = " ".join(part for part in (head.title(), number, title) if part)
-        pieces = [piece for part in node.children[1:] for piece in self.block(part)]
-        texts = list(itertools.takewhile(lambda piece: isinstance(piece, str), pieces))
-        yield _headed(name, "\n\n".join(texts))
-        yield from pieces[len(texts) :]  # from exercise-start to exercise-end stand cells too
+    def _statement(self, node: Element) -> Iterator[str | Cell]:
+        """A proposition, a definition, an exercise: its kind, number and title."""
+        number = self.number(node, node.get("countertype", "exercise"))
+        title = self.inline(node.pop(0)).removeprefix("Exercise").strip()
+        kind = node.get("realtype", "exercise").title()
+        pieces = list(self.blocks(node))
+        text = "\n\n".join(piece for piece in pieces if isinstance(piece, str))
+        yield _headed(" ".join(filter(None, [kind, number, title])), text)
+        # From exercise-start to exercise-end stand cells too.
+        yield from (piece for piece in pieces if isinstance(piece, Cell))
+
+    def _solution_node(self, node: Element) -> Iterator[str]:
+        """Nothing here: solutions stand together at the end of the notebook."""
+        self.add([f"**{self.inline(node.pop(0))}.**"], self.solutions)
+        self.add(self.blocks(node), self.solutions)
+        yield ""
 
     def _container(self, node: Element) -> Iterator[str | Cell]:
         if node.get("nb_element") == "cell_code":
             yield _code(node[0].astext(), dict(node["cell_metadata"]))
         elif node.get("design_component") == "card":
-            yield self._card(node)
+            link = next((ref["refuri"] for ref in node.findall(nodes.reference)), "")
+            (body,) = (part for part in node if part.get("design_component") == "card-body")
+            title = self.inline(body.pop(0)[0])
+            shown = f"[{title}]({link})" if link else title
+            yield f"- **{shown}**: {' '.join(self.text(body).split())}"
         else:
             yield from self.blocks(node)
-
-    def _card(self, node: Element) -> str:
-        link = next((ref["refuri"] for ref in node.findall(nodes.reference)), "")
-        title, text = "", []
-        for body in node.findall(lambda n: isinstance(n, Element) and _part(n) == "card-body"):
-            for part in body.children:
-                if _part(part) == "card-title":
-                    title = self.inline(part[0])
-                else:
-                    text += [str(piece) for piece in self.block(part)]
-        shown = f"[{title}]({link})" if link else title
-        return f"- **{shown}**: {' '.join(' '.join(text).split())}"
 
     # Text within a line ----------------------------------------------------
 
     def inline(self, node: Element) -> str:
         """The text of a node with its links, formulas and emphasis."""
-        return "".join(self._span(child) for child in node.children)
+        return "".join(self.span(child) for child in node.children)
 
-    def _span(self, node: Node) -> str:
+    def span(self, node: Node) -> str:
+        """Convert one node of a line."""
         if isinstance(node, nodes.Text):
             return _escape(node.astext())
         assert isinstance(node, Element)
-        if isinstance(node, nodes.math):
-            return f"${' '.join(node.astext().split())}$"
-        if isinstance(node, nodes.math_block):
+        text, kind = node.astext(), node.tagname
+        if kind == "math":
+            return f"${' '.join(text.split())}$"
+        if kind == "math_block":
             return "\n\n" + "".join(self._math_block(node)) + "\n\n"
-        if isinstance(node, nodes.literal):
-            return _literal(node.astext())
+        if kind == "literal":
+            return _literal(text)
         if isinstance(node, nodes.reference):
             return self._reference(node)
-        if isinstance(node, nodes.image):
+        if kind == "image":
             return f"![{node.get('alt', '')}]({self.builder.image_uri(node['uri'])})"
-        if isinstance(node, nodes.footnote_reference):
-            return f"<sup>{node.astext()}</sup>"
-        if isinstance(node, (nodes.raw, nodes.comment, nodes.target)):
-            return "".join(self._raw(node)).strip() if isinstance(node, nodes.raw) else ""
-        if isinstance(node, (nodes.problematic, nodes.system_message)):
-            raise self.error(node, node.astext())
-        if "glued" in node.get("classes", []):
-            return node.astext()
-        text = self.inline(node)
-        for kind, form in (
-            (nodes.strong, "**{}**"),
-            ((nodes.emphasis, nodes.title_reference), "*{}*"),
-            (nodes.subscript, "<sub>{}</sub>"),
-            (nodes.superscript, "<sup>{}</sup>"),
-        ):
-            if isinstance(node, kind):
-                return form.format(text)
-        return text
+        if kind == "raw":  # a line break, say
+            wanted = "html" in node["format"] and not re.search("<script|<!--", text)
+            return text.strip() if wanted else ""
+        if isinstance(node, nodes.Invisible):
+            return ""
+        if "glued" in node["classes"]:
+            return text
+        return FORMS.get(kind, "{}").format(self.inline(node))
 
     def _reference(self, node: Element) -> str:
         text, uri = self.inline(node), node.get("refuri", "")
-        if uri in self.builder.citations:
+        if uri in self.builder.works:
             self.cited.add(uri)  # it stands under the heading "References"
         elif uri and uri == node.astext():
             return f"<{uri}>"
         elif uri and uri.partition("#")[0] not in ("", self.builder.get_target_uri(self.doc)):
             return f"[{text}](<{uri}>)" if re.search(r"[()\s]", uri) else f"[{text}]({uri})"
         return text
-
-
-def _part(node: Node) -> str:
-    return node.get("design_component", "") if isinstance(node, Element) else ""
 
 
 def _escape(text: str) -> str:
@@ -445,8 +378,8 @@ def _literal(text: str) -> str:
 
 
 def _headed(head: str, text: str) -> str:
-    apart = re.match(r"\$\$|```|> |\||#|\s*(?:[-*+]|\d+[.)])\s", text) or not text
-    return f"**{head}.**\n\n{text}".rstrip() if apart else f"**{head}.** {text}"
+    sep = "\n\n" if APART.match(text) else " "
+    return f"**{head}.**{sep}{text}".rstrip()
 
 
 def _indent(text: str, prefix: str) -> str:
@@ -455,10 +388,8 @@ def _indent(text: str, prefix: str) -> str:
 
 def _quote(text: str) -> str:
     """Blockquote in which no formula spans lines, where ``>`` would enter it."""
-    formulas = r"(```.*?```|`[^`\n]*`)|(?<!\\)\$\$.+?\$\$|(?<!\\)\$(?:[^$\\]|\\.)+\$"
-    text = re.sub(
-        formulas, lambda m: m[0] if m[1] else m[0].replace("\n", " "), text, flags=re.DOTALL
-    )
+    formulas = r"(```.*?```|`[^`\n]*`)|(?<!\\)\$\$.+?\$\$"
+    text = re.sub(formulas, lambda m: m[1] or m[0].replace("\n", " "), text, flags=re.DOTALL)
     return _indent(text, "> ")
 
 
@@ -484,12 +415,7 @@ def say_source(text: str) -> str:
     # "[[x]]" that the author wrote must not look like a value.
     text = re.sub(r"\[(?=\[[A-Za-z_][\w.-]*(?::[^\[\]]*)?\]\])", "[ ", text)
     text = text.replace(START, "[[").replace(STOP, "]]")
-    if '"""' not in text:
-        literal = f'r"""\n{text}\n"""'
-    elif "'''" not in text:
-        literal = f"r'''\n{text}\n'''"
-    else:
-        literal = repr(text)
+    literal = repr(text) if '"""' in text else f'r"""\n{text}\n"""'
     return f"{SAY_TITLE}\nfrom causalpref.figures.notebook import say\n\nsay({literal})"
 
 
@@ -538,8 +464,7 @@ class ColabBuilder(Builder):
         """Read what all pages need."""
         self.title = str(self.config.html_title).partition(":")[0]
         self.base = self.config.html_baseurl.rstrip("/") + "/"
-        self.citations: set[str] = set()
-        self._works: dict[str, str] | None = None
+        self.works: dict[str, str] = {}
 
     def get_outdated_docs(self) -> set[str]:
         """All pages."""
@@ -559,25 +484,14 @@ class ColabBuilder(Builder):
             return uri
         return f"{self.base}_images/{self.env.images[uri][1] if uri in self.env.images else uri}"
 
-    def works(self) -> dict[str, str]:
-        """The bibliography: address of an entry to its text, in the book's order."""
-        if self._works is None:
-            self._works = {}
-            domain = self.env.get_domain("cite")
-            for doc in sorted({c.bibliography_key.docname for c in domain.citations}):
-                tree = self.env.get_and_resolve_doctree(doc, self)
-                page = Copy(self, doc)
-                for entry in tree.findall(nodes.citation):
-                    text = " ".join(page.text(nodes.Element("", *entry.children[1:])).split())
-                    self._works |= {f"{self.get_target_uri(doc)}#{i}": text for i in entry["ids"]}
-        return self._works
-
     def prepare_writing(self, docnames: set[str]) -> None:
-        """Note the addresses of the works that can be cited."""
-        self.citations = {
-            f"{self.get_target_uri(c.bibliography_key.docname)}#{c.citation_id}"
-            for c in self.env.get_domain("cite").citations
-        }
+        """Read the bibliography: the address of each work to its text, in the book's order."""
+        cited = self.env.get_domain("cite").citations
+        for doc in sorted({citation.bibliography_key.docname for citation in cited}):
+            for entry in self.env.get_and_resolve_doctree(doc, self).findall(nodes.citation):
+                entry.pop(0)  # the label
+                text = " ".join(Copy(self, doc).text(entry).split())
+                self.works |= {f"{self.get_target_uri(doc)}#{name}": text for name in entry["ids"]}
 
     def write_doc(self, docname: str, doctree: nodes.document) -> None:
         """Write the copy of a page."""
@@ -621,7 +535,7 @@ def write_copies(root: Path, out: Path | None = None, *, edition: str = "") -> l
     Raises
     ------
     RuntimeError
-        If Sphinx warns of anything; the message is what it says.
+        If Sphinx warns of anything in a page; the message is what it says.
     """
     out = out or root / "book"
     written = []
@@ -633,8 +547,8 @@ def write_copies(root: Path, out: Path | None = None, *, edition: str = "") -> l
             text=True,
             env=os.environ | {"CAUSALPREF_EDITION": edition},
         )
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip() or done.stdout[-2000:])
+        if done.returncode or WARNING.search(done.stderr):
+            raise RuntimeError(done.stderr.strip())
         made = Path(folder, "colab")
         for copy in sorted(made.rglob("*.ipynb")):
             path = out / copy.relative_to(made)
@@ -660,8 +574,6 @@ def _build(root: Path, folder: Path) -> int:
         noconfig=True,
         builder="colab",
         quiet=True,
-        warningiserror=True,
-        keep_going=True,
     )
     return done if isinstance(done, int) else 1
 
