@@ -82,55 +82,30 @@ class CardTime(SphinxRole):
 
 
 class FromPages(SphinxDirective):
-    """What follows from the sources of all pages, parsed as part of this one."""
+    """What follows from the sources of all pages, parsed as part of this one.
 
-    def text(self, book: Path) -> str:
-        """What to parse."""
-        raise NotImplementedError
-
-    def run(self) -> list[nodes.Node]:
-        """Parse it, again when a page has changed."""
-        book = Path(self.env.srcdir)
-        for page in self.env.found_docs:
-            self.env.note_dependency(str(book / f"{page}.md"))
-        return self.parse_text_to_nodes(self.text(book))
-
-
-class ChapterList(FromPages):
-    """The parts of the book with the question of every chapter; see `cards.chapter_list`."""
-
-    def text(self, book: Path) -> str:
-        """The list."""
-        return chapter_list(book, self.env.found_docs)
-
-    def run(self) -> list[nodes.Node]:
-        """Keep it together, for its style."""
-        return [nodes.container("", *super().run(), classes=["chapter-list"])]
-
-
-class Statements(FromPages):
-    """A table of all definitions, assumptions and propositions.
-
-    The domain index of sphinx-proof knows neither their titles nor their order.
+    ``{chapter-list}``: the parts of the book with the question of every chapter.
+    ``{statements}``: a table of all definitions, assumptions and propositions; the domain index
+    of sphinx-proof knows neither their titles nor their order. ``{first-used}``: the names of
+    the package that this chapter is the first to use.
     """
 
-    def text(self, book: Path) -> str:
-        """The table."""
-        rows = (
-            f"| {{prf:ref}}`{label}` | {title} | {{doc}}`{page}` |"
-            for page, _, label, title in statements(book)
-        )
-        return "\n".join(["| | says | in |", "|---|---|---|", *rows])
-
-
-class FirstUsed(FromPages):
-    """The names of the package that this chapter is the first to use."""
-
-    def text(self, book: Path) -> str:
-        """The sentence, or nothing."""
-        names = first_used(book).get(self.env.docname, [])
-        links = ", ".join(f"{{py:obj}}`~{name}`" for name in names)
-        return f"From the package, used here for the first time: {links}." if names else ""
+    def run(self) -> list[nodes.Node]:
+        """Write and parse it, again when a page has changed."""
+        book, own = Path(self.env.srcdir), self.env.docname
+        for page in self.env.found_docs:
+            self.env.note_dependency(str(book / f"{page}.md"))
+        if self.name == "chapter-list":
+            listed = chapter_list(book, self.env.found_docs)
+            return self.parse_text_to_nodes(f":::{{container}} chapter-list\n{listed}\n:::")
+        if self.name == "statements":
+            rows = ["| | says | in |", "|---|---|---|"]
+            for page, _, label, title in statements(book):
+                rows.append(f"| {{prf:ref}}`{label}` | {title} | {{doc}}`{page}` |")
+            return self.parse_text_to_nodes("\n".join(rows))
+        links = ", ".join(f"{{py:obj}}`~{name}`" for name in first_used(book).get(own, []))
+        text = f"From the package, used here for the first time: {links}." if links else ""
+        return self.parse_text_to_nodes(text)
 
 
 def doi_handle(app: Sphinx, uri: str) -> str | None:
@@ -211,9 +186,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
         app.setup_extension(extension)
     register_plugin("sphinxcontrib.bibtex.style.referencing", "author_year_round", AuthorYearRound)
     app.add_role("card-time", CardTime())
-    app.add_directive("chapter-list", ChapterList)
-    app.add_directive("first-used", FirstUsed)
-    app.add_directive("statements", Statements)
+    for name in ("chapter-list", "first-used", "statements"):
+        app.add_directive(name, FromPages)
     app.connect("linkcheck-process-uri", doi_handle)
     app.connect("doctree-resolved", caption_tables)
     app.connect("config-inited", prepare)
