@@ -46,13 +46,13 @@ def predict(model: RewardModel, data: PreferenceData, *, batch_size: int = 8192)
     """
     device = next(model.parameters()).device
     objective = objectives(data, model.config)
+    embeddings = data.require("embeddings")
     margins = []
     for start in range(0, len(data), batch_size):
         rows = slice(start, start + batch_size)
         c = torch.tensor(objective[rows], device=device)
         first, second = (
-            model(torch.tensor(data.embeddings[side], device=device), c)
-            for side in data.pairs[rows].T
+            model(torch.tensor(embeddings[side], device=device), c) for side in data.pairs[rows].T
         )
         margins.append((first - second).double().cpu())
     margin = torch.cat(margins).numpy()

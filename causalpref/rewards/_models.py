@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
@@ -128,7 +129,7 @@ class RewardModel(nn.Module):
             rewards, adversary = self._read(z, objective), None
             if self.config.kind == "adversarial":
                 logits = self.adversary(reverse_gradient(z, self.config.lambda_))
-                adversary = sum(adversary_loss(logit, c) for logit in logits)
+                adversary = reduce(torch.add, (adversary_loss(logit, c) for logit in logits))
         margin = rewards[0] - rewards[1]
         return bradley_terry_loss(margin, label), adversary, margin
 
@@ -175,8 +176,8 @@ class _Reverse(torch.autograd.Function):
         return z.view_as(z)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return -ctx.weight * gradient, None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        return -ctx.weight * grad_outputs[0], None
 
 
 def reverse_gradient(z: Tensor, weight: float | Tensor) -> Tensor:

@@ -7,6 +7,7 @@ to. Nothing is shared between runs, so what happens to one leaves the others alo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -81,7 +82,8 @@ class Stack:
         else:
             z = self._apply("trunk", e.flatten(1, 2))
             sides = z.view(r, 2, n, -1)
-            rewards = sum(self._head(k, sides, c, span) for k, span in enumerate(spans))
+            each = (self._head(k, sides, c, span) for k, span in enumerate(spans))
+            rewards = reduce(torch.add, each)
             if config.kind == "adversarial":
                 logits = self._apply("adversary", reverse_gradient(z, self.lambda_.view(-1, 1, 1)))
                 logits = F.pad(logits.float(), (1, 0)).view(r * 2 * n, -1)

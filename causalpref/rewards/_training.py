@@ -281,18 +281,18 @@ def _check(run: Run) -> None:
         raise ValueError(
             f"learning_rate ({run.learning_rate}) and patience ({run.patience}) must be positive"
         )
-    sides = run.train, run.validation
-    if sides[0].prompts is sides[1].prompts:
-        both = np.intersect1d(*(side.pair_prompt for side in sides))
-        shared = sides[0].prompts[both]
+    train, validation = run.train, run.validation
+    if train.prompts is validation.prompts:
+        shared = train.prompts[np.intersect1d(train.pair_prompt, validation.pair_prompt)]
     else:
-        shared = np.intersect1d(*(side.prompts[np.unique(side.pair_prompt)] for side in sides))
+        one, other = (side.prompts[np.unique(side.pair_prompt)] for side in (train, validation))
+        shared = np.intersect1d(one, other)
     if len(shared):
         raise ValueError(
             f"train and validation share {len(shared)} prompts, {shared[0][:60]!r} "
             "among them: split by prompt"
         )
-    for side in sides:
+    for side in (train, validation):
         objectives(side, run.config)
     if run.weight is not None:
         weight = np.asarray(run.weight, dtype=float)
@@ -347,7 +347,7 @@ def _plan(
             dataclasses.replace(run.config, lambda_=0.0),
             len(run.train),
             run.weight is None,
-            _where(run.train.embeddings),
+            _where(run.train.require("embeddings")),
         )
         shapes.setdefault(key, []).append(i)
     plan = []
@@ -400,7 +400,7 @@ def _fingerprint(runs: Sequence[Run], epochs: int, batch_size: int, precision: s
             return
         key = _where(array)
         if key not in seen:
-            seen[key] = hashlib.sha256(np.ascontiguousarray(array)).digest()
+            seen[key] = hashlib.sha256(np.ascontiguousarray(array).data).digest()
         digest.update(seen[key])
 
     for run in runs:
@@ -500,7 +500,7 @@ class _Program:
 
     def _train(self, tick: Callable[[int, int], None], stop: threading.Event) -> None:
         config = self.runs[0].config
-        embeddings = self.shared(self.runs[0].train.embeddings)
+        embeddings = self.shared(self.runs[0].train.require("embeddings"))
         pairs = self._stacked(lambda run: run.train.pairs)
         label = self._stacked(lambda run: run.train.label)
         c_host = torch.stack([torch.tensor(objectives(run.train, config)) for run in self.runs])
@@ -509,7 +509,7 @@ class _Program:
             None
             if self.runs[0].weight is None
             else self._stacked(
-                lambda run: (np.asarray(run.weight) / np.mean(run.weight)).astype(np.float32)
+                lambda run: ((w := np.asarray(run.weight)) / w.mean()).astype(np.float32)
             )
         )
         orders = [torch.Generator().manual_seed(run.seed) for run in self.runs]
@@ -599,7 +599,7 @@ class _Program:
     def _validate(self, place: int, run: Run) -> tuple[float, float]:
         """Loss and accuracy on the whole validation set."""
         data, weights = run.validation, self.stack.weights(place)
-        embeddings = self.shared(data.embeddings)
+        embeddings = self.shared(data.require("embeddings"))
         pairs = torch.tensor(data.pairs, device=self.device)
         c = torch.tensor(objectives(data, run.config), device=self.device)
         label = torch.tensor(data.label, device=self.device)
@@ -681,6 +681,7 @@ class _Program:
     # checkpoints
 
     def _save(self) -> None:
+        assert self.file is not None
         tensors = {
             f"best.{k}.{name}": p
             for k, model in enumerate(self.models)
