@@ -28,7 +28,7 @@ BUILD_BOOK = $(BIN)/jupyter-book build book --all --keep-going \
 
 # One environment for everything; made again when what it is made from changes.
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "causalpref needs Python 3.11 to 3.13, %s is %d.%d; try: make PYTHON=python3.12 ..." % (sys.executable, *v))'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 14) else "causalpref needs Python 3.11 to 3.14, %s is %d.%d; try: make PYTHON=python3.12 ..." % (sys.executable, *v))'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt $(PIP_ARGS) --editable ".[book,test]"
 	@touch $@

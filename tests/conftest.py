@@ -6,16 +6,14 @@ import importlib.util
 import os
 from pathlib import Path
 
+# Parallel workers that each use every core are many times slower than one thread each.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # NumPy and torch read it when they are imported
+
 import numpy as np
 import pytest
 
 from causalpref import PreferenceData
-
-# Parallel workers that each use every core are many times slower than one thread each.
-if "PYTEST_XDIST_WORKER" in os.environ and importlib.util.find_spec("torch"):
-    import torch
-
-    torch.set_num_threads(1)
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data" / "relabeled_hh_rlhf"
@@ -26,6 +24,26 @@ def real_hh_rlhf() -> Path:
     if not (REAL / "test.jsonl.gz").is_file():
         pytest.skip("the real HH-RLHF file is not beside this clone (../shared/data)")
     return REAL
+
+
+WITHOUT_MODELS = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "datasets"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+"""
+
+
+@pytest.fixture(scope="session")
+def plain_install(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment of a program that finds nothing of the extra ``models``."""
+    folder = tmp_path_factory.mktemp("plain")
+    (folder / "sitecustomize.py").write_text(WITHOUT_MODELS, encoding="utf-8")
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
 
 
 @pytest.fixture(scope="session")

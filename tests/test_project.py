@@ -11,6 +11,7 @@ import pytest
 import yaml
 from conftest import ROOT
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 import causalpref
@@ -22,7 +23,6 @@ COLAB = {
     "altair": "5.5.0",
     "datasets": "4.0.0",
     "fsspec": "2025.3.0",
-    "ipython": "7.34.0",
     "matplotlib": "3.10.0",
     "networkx": "3.6.1",
     "numpy": "2.1.3",
@@ -43,10 +43,20 @@ def requirements(names):
 
 def test_colab_keeps_its_versions():
     """Every run-time requirement is satisfied by what Colab has: pip changes nothing there."""
-    for name, requirement in requirements(PROJECT["dependencies"]).items():
+    extra = PROJECT["optional-dependencies"]["models"]
+    for name, requirement in requirements(PROJECT["dependencies"] + extra).items():
         assert name in COLAB, f"{name} is not on Colab: it would be installed there"
         assert requirement.specifier.contains(COLAB[name]), f"{requirement} on Colab"
-    assert "3.13" in PROJECT["requires-python"] or "<3.14" in PROJECT["requires-python"]
+    assert SpecifierSet(PROJECT["requires-python"]).contains("3.13")
+
+
+def test_a_plain_install_is_light():
+    """What weighs gigabytes is an extra, which the book and the tests have."""
+    extras = PROJECT["optional-dependencies"]
+    heavy = {"torch", "transformers", "datasets"}
+    assert heavy <= set(requirements(extras["models"]))
+    assert not heavy & set(requirements(PROJECT["dependencies"]))
+    assert all("causalpref[models]" in extras[name] for name in ("book", "test"))
 
 
 def test_colab_versions_are_the_published_ones():
@@ -81,7 +91,7 @@ def test_environment_yml_cannot_drift():
     python, pip, by_pip = environment["dependencies"]
     assert python == f"python{PROJECT['requires-python']}" and pip == "pip"
     assert by_pip == {"pip": ["--constraint constraints.txt", "-e .[book,test]"]}
-    assert set(PROJECT["optional-dependencies"]) == {"book", "test"}
+    assert set(PROJECT["optional-dependencies"]) == {"book", "models", "test"}
     makefile = (ROOT / "Makefile").read_text()
     assert '--constraint constraints.txt $(PIP_ARGS) --editable ".[book,test]"' in makefile
 
@@ -105,9 +115,13 @@ def test_one_version_and_one_address():
 
 
 def test_python_versions_agree():
-    listed = {c.rsplit(" ", 1)[1] for c in PROJECT["classifiers"] if "Python :: 3." in c}
-    assert listed == {"3.11", "3.12", "3.13"}
-    assert PROJECT["requires-python"] == ">=3.11,<3.14"
+    listed = [c.rsplit(" ", 1)[1] for c in PROJECT["classifiers"] if "Python :: 3." in c]
+    assert listed == ["3.11", "3.12", "3.13", "3.14"]
+    assert PROJECT["requires-python"] == ">=3.11,<3.15"
+    assert "(3, 11) <= v <= (3, 14)" in (ROOT / "Makefile").read_text()
+    assert "You need Python 3.11 to 3.14" in (ROOT / "README.md").read_text()
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text())["jobs"]
+    assert jobs["tests"]["strategy"]["matrix"]["python"] == listed
 
 
 def test_readme_names_the_commands():
