@@ -255,6 +255,9 @@ def test_logistic_against_scikit_learn():
         got = st.logistic_fit(x, y, ridge=ridge)
         np.testing.assert_allclose(got.weights, sk.fit(x, y).coef_[0], atol=1e-5)
         assert got.converged and not got.separated
+        p = sk.predict_proba(x)[:, 1]
+        curvature = (x * (p * (1 - p))[:, None]).T @ x + ridge * np.eye(3)
+        np.testing.assert_allclose(got.covariance, np.linalg.inv(curvature), rtol=1e-4)
     shifted = st.logistic_fit(x, y, offset=0.7 * x[:, 1]).weights
     np.testing.assert_allclose(shifted, st.logistic_fit(x, y).weights - [0, 0.7, 0], atol=1e-8)
     perfect = st.logistic_fit(x, x[:, 1] > 0, ridge=1e-3)
