@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from causalpref import PreferenceData
 from causalpref.sources import files, load_hh_rlhf, load_preferences
+from causalpref.sources._layouts import ASPECTS, SPECS
 from causalpref.sources.files import LAYOUTS, LoadedPreferences
 
 datasets.disable_progress_bars()
@@ -78,6 +79,10 @@ def load(tmp_path, rows, **options) -> LoadedPreferences:
     return load_preferences(jsonl(tmp_path / "x.jsonl", rows), **options)
 
 
+def named(loaded):
+    return {field: list(names) for field, names in loaded.data.names.items()}
+
+
 def judged(loaded):
     """(prompt, preferred, other) of each pair: what does not depend on the order shown."""
     data = loaded.data
@@ -106,10 +111,10 @@ def test_hh_rlhf_layout_agrees_with_load_hh_rlhf(real_hh_rlhf):
     expected = load_hh_rlhf(real_hh_rlhf)
     for source in (real_hh_rlhf, str(real_hh_rlhf / "test.jsonl.gz")):
         loaded = load_preferences(source)
-        assert loaded.layout == "hh_rlhf" and loaded.order_known
+        assert loaded.layout == "hh_rlhf" and loaded.data.order_known
         assert loaded.rows == 4043 and not loaded.bad and not loaded.ties
         assert loaded.data.replace(source=expected.source) == expected
-        assert loaded.names == {k: ["helpful", "harmless"] for k in ("objective", "prompt_type")}
+        assert named(loaded) == {k: ["helpful", "harmless"] for k in ("objective", "prompt_type")}
         assert "without words kept" in loaded.notes[0]
 
 
@@ -119,7 +124,7 @@ def test_transcripts_of_the_real_file_part_where_its_prompts_end(real_hh_rlhf, t
     loaded = load(
         tmp_path, [{k: "\n\n" + r[k] for k in ("chosen", "rejected")} for r in rows], skip_bad=True
     )
-    assert loaded.layout == "transcripts" and not loaded.order_known
+    assert loaded.layout == "transcripts" and not loaded.data.order_known
     assert loaded.rows == 4043 == len(loaded.data) + len(loaded.bad)
     empty = sum(not all(r["responses"]) for r in rows)
     assert len(loaded.bad) == empty == 6 and all("is empty" in b.reason for b in loaded.bad)
@@ -170,17 +175,17 @@ def test_pairs(tmp_path):
             {**PAIR, "label": " 1.0"},
         ],
     )
-    assert loaded.layout == "pairs" and loaded.ties == 1 and loaded.order_known
+    assert loaded.layout == "pairs" and loaded.ties == 1 and loaded.data.order_known
     assert loaded.data.label.tolist() == [1, 0, 1, 1]
     assert len(loaded.data.prompts) == 1 and len(loaded.data.responses) == 2
     assert loaded.data.pairs.tolist() == [[0, 1]] * 4, "repeated judgements stay"
-    assert loaded.data.objective is None and loaded.names == {}
+    assert loaded.data.objective is None and named(loaded) == {}
 
 
 def test_chosen_rejected_order_is_dealt(tmp_path):
     rows = [{"prompt": f"p{i}", "chosen": "good", "rejected": "bad"} for i in range(4000)]
     loaded = load(tmp_path, rows, seed=3)
-    assert loaded.layout == "chosen_rejected" and not loaded.order_known
+    assert loaded.layout == "chosen_rejected" and not loaded.data.order_known
     assert judged(loaded) == [(f"p{i}", "good", "bad") for i in range(4000)]
     assert abs(loaded.data.label.mean() - 0.5) < 4 * 0.5 / np.sqrt(4000)
     assert load(tmp_path, rows, seed=3).data == loaded.data != load(tmp_path, rows, seed=4).data
@@ -249,7 +254,7 @@ SYSTEM = {"role": "system", "content": "Be brief."}
 )
 def test_messages(tmp_path, row, expected):
     loaded = load(tmp_path, [row])
-    assert loaded.layout == "messages" and not loaded.order_known
+    assert loaded.layout == "messages" and not loaded.data.order_known
     assert judged(loaded) == [expected]
     assert judged(load_preferences(as_csv(tmp_path / "x.csv", [row]), layout="messages")) == [
         expected
@@ -294,7 +299,7 @@ def completion(text, *ratings):
         "response": text,
         "overall_score": 10,
         "annotations": {
-            aspect: {"Rating": r, "Rationale": "..."} for aspect, r in zip(files._ASPECTS, ratings)
+            aspect: {"Rating": r, "Rationale": "..."} for aspect, r in zip(ASPECTS, ratings)
         },
     }
 
@@ -321,7 +326,7 @@ def test_ultrafeedback(tmp_path):
     assert loaded.layout == "ultrafeedback" and loaded.rows == 1
     assert shown(loaded) == [("Why?", "a", "b", 1), ("Why?", "b", "c", 0)]
     assert loaded.ties == 1, "a and c have the mean 3.5"
-    assert loaded.names == {"response_latents": list(files._ASPECTS)}
+    assert named(loaded) == {"response_latents": list(ASPECTS)}
     assert loaded.data.response_latents.tolist() == [[5, 4, 3, 2], [1, 1, 1, 1], [2, 3, 4, 5]]
 
 
@@ -359,7 +364,7 @@ def test_ultrafeedback_aspects_that_are_not_rated(tmp_path):
     ]
     loaded = load(tmp_path, rows)
     assert len(loaded.data) == 3 and not loaded.bad
-    assert loaded.names["response_latents"] == [
+    assert named(loaded)["response_latents"] == [
         "helpfulness",
         "instruction_following",
         "truthfulness",
@@ -428,7 +433,7 @@ def test_safe_rlhf(tmp_path):
     assert loaded.layout == "safe_rlhf" and loaded.rows == 1
     assert shown(loaded) == [("p", "a", "b", 1), ("p", "a", "b", 0)]
     assert loaded.data.objective.tolist() == [0, 1]
-    assert loaded.names == {"objective": ["helpful", "safe"], "response_latents": ["harm"]}
+    assert named(loaded) == {"objective": ["helpful", "safe"], "response_latents": ["harm"]}
     assert loaded.data.response_latents.tolist() == [[3], [0]]
 
 
@@ -454,7 +459,11 @@ def test_arena(tmp_path):
         1,
     )
     assert loaded.data.label.tolist() == [1, 0, 1]
-    assert loaded.names == {"annotator": ["arena_user_10", "arena_user_9"]}
+    assert named(loaded) == {
+        "annotator": ["arena_user_10", "arena_user_9"],
+        "model": ["x", "y"],
+    }
+    assert loaded.data.model.tolist() == [0, 1]
     assert loaded.data.annotator.tolist() == [1, 1, 0]
     assert (
         load(tmp_path, [{**row, "winner": "model_b"}], columns={"annotator": None}).data.annotator
@@ -497,7 +506,7 @@ def test_helpsteer(tmp_path):
 
 
 def test_every_layout_is_in_the_table_of_the_module():
-    assert set(LAYOUTS) == set(files._LAYOUTS)
+    assert set(LAYOUTS) == set(SPECS)
     for name, needs in LAYOUTS.items():
         row = files.__doc__.split(f"``{name}``")[1].split("\n``")[0]
         for column in " ".join(needs).replace(" or ", " ").split():
@@ -522,7 +531,7 @@ def test_columns_rename(tmp_path):
     }
     loaded = load(tmp_path, rows, columns=names)
     assert judged(loaded) == [("p", "a", "b"), ("p", "a", "c")]
-    assert loaded.names == {
+    assert named(loaded) == {
         "annotator": ["abe", "zoe"],
         "objective": ["brevity", "wit"],
         "prompt_type": ["maths"],
@@ -595,7 +604,7 @@ def test_latents_of_chosen_and_rejected(tmp_path, columns):
     loaded = load(tmp_path, rows, response_latents=["s"], prompt_latents=["size"])
     assert loaded.data.response_latents.tolist() == [[5], [1.5], [4], [3]]
     assert loaded.data.prompt_latents.tolist() == [[2], [1]]
-    assert loaded.names == {"response_latents": ["s"], "prompt_latents": ["size"]}
+    assert named(loaded) == {"response_latents": ["s"], "prompt_latents": ["size"]}
     assert judged(loaded)[0] == ("Why?", "Because.", "No idea.")
 
 
@@ -612,7 +621,7 @@ def test_latents_of_pairs_replace_lists(tmp_path, ends):
     }
     loaded = load(tmp_path, [row], response_latents=["t", "s"])
     assert loaded.data.response_latents.tolist() == [[3, 1], [4, 2]]
-    assert loaded.names["response_latents"] == ["t", "s"]
+    assert named(loaded)["response_latents"] == ["t", "s"]
     assert load(tmp_path, [row]).data.response_latents.tolist() == [[9], [8]]
     assert (
         load(tmp_path, [row], columns={"latents_a": None, "latents_b": None}).data.response_latents
@@ -643,14 +652,14 @@ def test_codes_and_names(tmp_path, values, codes, names):
     loaded = load(tmp_path, [{**PAIR, "objective": v} for v in values])
     if names and str(2**60) in names:
         codes = [names.index(str(v)) for v in values]
-    assert loaded.data.objective.tolist() == codes and loaded.names.get("objective") == names
+    assert loaded.data.objective.tolist() == codes and named(loaded).get("objective") == names
 
 
 def test_cells_of_a_text_file_that_are_all_numbers_are_numbers(tmp_path):
     rows = [{**PAIR, "objective": v, "annotator": w} for v, w in ((10, "7"), (9, "x"))]
     loaded = load_preferences(as_csv(tmp_path / "x.csv", rows))
     assert loaded.data.objective.tolist() == [10, 9]
-    assert loaded.names == {"annotator": ["7", "x"]}
+    assert named(loaded) == {"annotator": ["7", "x"]}
 
 
 def test_summary(tmp_path):
@@ -663,7 +672,7 @@ def test_summary(tmp_path):
         "x.jsonl (10 pairs), layout 'chosen_rejected'",
         "15 rows read: 10 pairs of 2 responses to 1 prompt",
         "0 ties, 5 bad rows",
-        "not recorded (chosen first in the file), dealt by a fair coin",
+        "not recorded (chosen first in the file), randomised",
         "objective: wit (10)",
         "annotator: 9 different, most often w0 (2)",
         "response_latents: s",
@@ -848,12 +857,8 @@ def test_round_trip_of_to_dataset(tmp_path, name):
     rows = data.to_dataset().to_list()
     file, write = FORMATS[name]
     loaded = load_preferences(write(tmp_path / file, rows))
-    assert loaded.layout == "pairs" and loaded.rows == len(data) and loaded.order_known
+    assert loaded.layout == "pairs" and loaded.rows == len(data) and loaded.data.order_known
     assert loaded.data == PreferenceData.from_dataset(rows, source=loaded.data.source)
-    assert loaded.names == {
-        "response_latents": ["latent 0", "latent 1", "latent 2"],
-        "prompt_latents": ["latent 0", "latent 1"],
-    }
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -887,7 +892,7 @@ def test_saved_folder(tmp_path):
     data = toy()
     loaded = load_preferences(data.save(tmp_path / "saved"))
     assert loaded.data == data and loaded.layout == "saved" and loaded.rows == len(data)
-    assert loaded.names["prompt_latents"] == ["latent 0", "latent 1"] and loaded.summary()
+    assert loaded.summary()
     assert load_preferences(tmp_path / "saved", layout="saved").data == data
     with pytest.raises(ValueError, match="columns does not go with .*saved"):
         load_preferences(tmp_path / "saved", columns={"prompt": "text"})
@@ -1139,7 +1144,7 @@ def test_save_to_disk_with_splits_and_classes(tmp_path):
     with pytest.raises(ValueError, match=r"two has no split 'dev', only"):
         load_preferences(tmp_path / "two", split="dev")
     loaded = load_preferences(tmp_path / "two", split="train")
-    assert loaded.names["objective"] == ["brevity", "wit"]
+    assert named(loaded)["objective"] == ["brevity", "wit"]
     assert loaded.data.objective.tolist() == [0, 1, 0] and "two (train)" in loaded.data.source
     datasets.DatasetDict({"only": one}).save_to_disk(tmp_path / "alone")
     assert "alone (only)" in load_preferences(tmp_path / "alone").data.source
@@ -1262,7 +1267,7 @@ COMPLETIONS = st.lists(
             "response": st.sampled_from("abc"),
             "annotations": (
                 st.dictionaries(
-                    st.sampled_from(files._ASPECTS),
+                    st.sampled_from(ASPECTS),
                     st.fixed_dictionaries(
                         {"Rating": st.sampled_from(["1", "5", 3, "N/A", None, "x"])}
                     ),

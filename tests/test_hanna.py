@@ -128,7 +128,7 @@ def test_sources_are_explicit(tmp_path, monkeypatch):
     monkeypatch.delenv("CAUSALPREF_DATA", raising=False)
     with pytest.raises(ValueError, match="no offline twin"):
         load_hanna()
-    with pytest.raises(FileNotFoundError, match="nowhere does not exist"):
+    with pytest.raises(FileNotFoundError, match="nowhere is neither"):
         load_hanna("nowhere")
     monkeypatch.setenv("CAUSALPREF_DATA", str(write(tmp_path / FILE, SMALL)))
     assert len(load_hanna()) == 6

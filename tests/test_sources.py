@@ -97,41 +97,34 @@ def test_label_is_one_when_the_first_is_preferred(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rows", "error", "says"),
+    ("rows", "says"),
     [
-        (
-            [ROW, {**ROW, "label": 2}],
-            ValueError,
-            r"x.jsonl.gz, line 2: label is 2, expected 0 or 1",
-        ),
-        ([ROW, {**ROW, "label": True}], ValueError, "line 2: label is True"),
+        ([ROW, {**ROW, "label": 2}], r"x.jsonl.gz, line 2: label is 2, expected one of 0, 1$"),
+        ([ROW, {**ROW, "label": True}], "line 2: label is True"),
         (
             [{k: v for k, v in ROW.items() if k != "objective"}],
-            ValueError,
-            "line 1: column 'objective' is missing",
+            "layout 'hh_rlhf' needs a column 'objective', but x.jsonl.gz has the columns",
         ),
         (
             [ROW, ROW, {**ROW, "responses": ["a", 5]}],
-            TypeError,
-            r"line 3: responses\[1\] is '5' \(int\), expected a string",
+            r"line 3: responses\[1\] is 5, expected a string",
         ),
-        ([{**ROW, "responses": ["a"]}], ValueError, "line 1: responses must be a list of two"),
-        ([{**ROW, "prompt": None}], TypeError, "line 1: prompt is None"),
-        ([{**ROW, "objective": "honest"}], ValueError, "line 1: objective is 'honest'"),
+        ([{**ROW, "responses": ["a"]}], "line 1: responses is a list of 1, expected two strings"),
+        ([{**ROW, "prompt": None}], "line 1: prompt is null, expected a string"),
+        ([{**ROW, "objective": "honest"}], "line 1: objective is 'honest'"),
         (
             [ROW, {**ROW, "data_subset": "helpful"}],
-            ValueError,
-            "line 2: data_subset is 'helpful', but x.jsonl.gz, line 1 "
-            "gives the same prompt 'harmless'",
+            "line 2: prompt_type 'helpful' of a prompt contradicts x.jsonl.gz, line 1, which gives "
+            "the same text 'harmless'",
         ),
-        ([ROW, "{oops"], ValueError, "line 2: not JSON"),
-        ([ROW, "", "", {**ROW, "label": 3}], ValueError, "line 4: label is 3"),
-        ([ROW, "[1]"], ValueError, "line 2: a list, expected an object"),
-        ([], ValueError, "no rows"),
+        ([ROW, "{oops"], "line 2: not JSON"),
+        ([ROW, "", "", {**ROW, "label": 3}], "line 4: label is 3"),
+        ([ROW, "[1]"], "line 2: is a list, expected an object"),
+        ([], "x.jsonl.gz is empty"),
     ],
 )
-def test_bad_rows_name_file_and_line(tmp_path, rows, error, says):
-    with pytest.raises(error, match=says):
+def test_bad_rows_name_file_and_line(tmp_path, rows, says):
+    with pytest.raises(ValueError, match=says):
         load_hh_rlhf(write(tmp_path / "x.jsonl.gz", rows))
 
 
@@ -146,20 +139,20 @@ def test_damaged_gzip_loads_nothing(tmp_path):
     }.items():
         path = tmp_path / f"{name}.jsonl.gz"
         path.write_bytes(raw)
-        with pytest.raises(ValueError, match=rf"{name}.jsonl.gz.*(damaged gzip after line|not)"):
+        with pytest.raises(ValueError, match=rf"{name}.jsonl.gz.*(damaged gzip|not)"):
             load_hh_rlhf(path)
     with pytest.raises(ValueError, match="not a gzip file, although its name says so"):
         load_hh_rlhf(write(tmp_path / "plain.jsonl.gz", [ROW], zipped=False))
 
 
 def test_sources_are_explicit(tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError, match="'nowhere' is neither"):
+    with pytest.raises(FileNotFoundError, match="nowhere is neither"):
         load_hh_rlhf("nowhere")
-    with pytest.raises(FileNotFoundError, match="holds none of train.jsonl.gz"):
+    with pytest.raises(ValueError, match="holds no data files"):
         load_hh_rlhf(tmp_path)
     write(tmp_path / "test.jsonl.gz", [ROW])
     assert len(load_hh_rlhf(tmp_path)) == 1
-    with pytest.raises(FileNotFoundError, match="train.jsonl.gz"):
+    with pytest.raises(ValueError, match="no file named after the split 'train'"):
         load_hh_rlhf(tmp_path, split="train")
     write(tmp_path / "train.jsonl", [ROW, dict(ROW, prompt="other")])
     both = load_hh_rlhf(tmp_path)
@@ -199,10 +192,17 @@ def test_relabelling_agreement(real_hh_rlhf, tmp_path):
     assert max(own) < 0.7 and min(own) > max(other), "no cell keeps the people's labels"
     small = relabelling(write(tmp_path / "x.jsonl", [ROW, {**ROW, "label": 0}, ROW]))
     assert small.agreement.tolist() == [pytest.approx(1 / 3)] and small.pairs.tolist() == [3]
-    with pytest.raises(ValueError, match="line 1: original_label is None"):
+    with pytest.raises(ValueError, match=r"line 1: label \(column 'original_label'\) is null"):
         relabelling(write(tmp_path / "y.jsonl", [{**ROW, "original_label": None}]))
     with pytest.raises(ValueError, match="never labelled by people"):
         relabelling("offline")
+
+
+def test_prompts_that_open_alike_are_one_group(tmp_path):
+    prompts = ["Human: b\n\nAssistant: c\n\nHuman: d", "Human: a", "Human: b"]
+    data = load_hh_rlhf(write(tmp_path / "x.jsonl", [{**ROW, "prompt": p} for p in prompts]))
+    assert data.prompt_group.tolist() == [1, 0, 1] and data.pair_group.tolist() == [1, 0, 1]
+    assert data.names["objective"] == OBJECTIVES == twin(4).names["prompt_type"]
 
 
 def test_opening_turn():
@@ -223,7 +223,8 @@ def big():
 def test_twin_is_what_offline_gives():
     data = load_hh_rlhf("offline")
     assert data.simulated and "simulated" in data.source and len(data) == 6000
-    assert data == load_hh_rlhf("offline") == twin(), "same result everywhere"
+    assert data == load_hh_rlhf("offline"), "same result everywhere"
+    assert data.replace(prompt_group=None) == twin()
     assert len(load_hh_rlhf("offline", n_pairs=50)) == 50
     assert twin(50, seed=1) == twin(50, seed=1) != twin(50, seed=2)
     with pytest.raises(ValueError, match="n_pairs is 0"):

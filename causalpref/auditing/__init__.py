@@ -320,9 +320,10 @@ def audit(
     loaded = data if isinstance(data, LoadedPreferences) else None
     names, notes = dict(names or {}), list(notes)
     if isinstance(data, LoadedPreferences):
-        data, names, notes = data.data, {**data.names, **names}, [*data.notes, *notes]
+        data, notes = data.data, [*data.notes, *notes]
+    names = {**data.names, **names}
     if order_known is None:
-        order_known = loaded.order_known if loaded is not None else True
+        order_known = data.order_known
 
     with staged("reading the surface of the texts", progress):
         group = groups_of(data, first_turn(data.prompts) if groups is None else groups)

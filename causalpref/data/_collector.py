@@ -153,7 +153,7 @@ class Collector:
                 continue
             if fact.kind == "code":
                 fields[name], words = _coded(values, known.get(name), typed)
-                if words:
+                if words and fact.fallback:  # groups have no names
                     known[name] = words
             else:
                 fields[name] = np.array(

@@ -180,6 +180,7 @@ def hh_rlhf_twin(
         prompt_type=drawn.kind,
         response_latents=drawn.latents.reshape(2 * n_pairs, -1),
         embeddings=drawn.embeddings.reshape(2 * n_pairs, -1),
+        names={"objective": _OBJECTIVES, "prompt_type": _OBJECTIVES},
         source=f"simulated twin of HH-RLHF ({n_pairs:,} pairs)",
         simulated=True,
     )

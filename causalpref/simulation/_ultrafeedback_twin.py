@@ -293,6 +293,7 @@ def ultrafeedback_twin(
         response_prompt=(np.cumsum(pairable) - 1)[row],
         response_latents=ratings[kept],
         embeddings=None if drawn.embeddings is None else drawn.embeddings[kept],
+        names={"response_latents": aspects},
         simulated=True,
         weights=w,
         seed=seed,

@@ -7,19 +7,16 @@ is observed of a story is 72 automatic measures of its text, which stand in for 
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from causalpref.data import PreferenceData
 from causalpref.simulation.labels import checked_aspects, compare_rated
-from causalpref.sources._shared import downloaded, resolve
+from causalpref.sources._rows import Bad, Table, resolve, rows_at
 
 __all__ = ["ASPECTS", "SHA256", "load_hanna"]
 
@@ -86,8 +83,15 @@ def load_hanna(
     Ratings are thirds, so their differences are equal only up to rounding.
     """
     aspects = checked_aspects(aspects, ASPECTS)
-    path, name = _path(resolve(source))
-    writers, columns = _read(path, name)
+    source = resolve(source)
+    if source == "offline":
+        raise ValueError(
+            "HANNA has no offline twin: give source='hub' or a path, or use "
+            "load_ultrafeedback, which has one"
+        )
+    table = rows_at(source, [_URL], file=_FILE)
+    name = table.name
+    writers, columns = _read(table)
     missing = [a for a in aspects if a not in columns]
     if missing:
         raise ValueError(f"{name} has no column {missing[0]!r}")
@@ -116,6 +120,7 @@ def load_hanna(
         responses=[f"story of {w} to prompt {i + 1}" for i in range(n) for w in writers],
         response_prompt=prompt_of,
         response_latents=ratings,
+        names={"response_latents": aspects},
         embeddings=e,
         weights=weights,
         seed=seed,
@@ -127,59 +132,29 @@ def load_hanna(
     )
 
 
-def _path(source: Any) -> tuple[Path, str]:
-    """Where the file is, and what a message calls it."""
-    if source == "hub":
-        return downloaded(_URL, "hanna"), _FILE
-    if source == "offline":
-        raise ValueError(
-            "HANNA has no offline twin: give source='hub' or a path, or use "
-            "load_ultrafeedback, which has one"
-        )
-    path = Path(source)
-    if path.is_dir():
-        path = path / _FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist: source is 'hub', the file {_FILE}, or a folder that holds it"
-        )
-    return path, path.name
-
-
-def _read(path: Path, file: str) -> tuple[list[str], dict[str, np.ndarray]]:
+def _read(table: Table) -> tuple[list[str], dict[str, np.ndarray]]:
     """Names of the writers, and each column as an array, shape (n_writers, n_prompts)."""
-    before = csv.field_size_limit(2**31 - 1)
-    try:
-        with open(path, encoding="utf-8", newline="") as lines:
-            header, *rows = (row for row in csv.reader(lines) if row)
-    except (ValueError, csv.Error):
-        raise ValueError(f"{file} is empty, or no CSV in UTF-8") from None
-    finally:
-        csv.field_size_limit(before)
-    if header[0] != "Model" or len(rows) < 2:
-        raise ValueError(
-            f"{file} begins with the column {header[0]!r} and holds {len(rows)} "
-            "writers, expected 'Model' and two or more"
-        )
-    columns: dict[str, np.ndarray] = {}
+    if table.columns is None or table.columns[0] != "Model":
+        first = table.columns and table.columns[0]
+        raise ValueError(f"{table.name} begins with the column {first!r}, expected 'Model'")
+    writers: list[str] = []
+    columns: dict[str, list[list[float]]] = {name: [] for name in table.columns[1:]}
     n = None
-    for line, row in enumerate(rows, 2):
-        if len(row) != len(header):
-            raise ValueError(f"{file}, line {line}: {len(row)} cells, the header has {len(header)}")
-    for j, name in enumerate(header[1:], 1):
-        cells = [
-            _numbers(row[j], f"{file}, line {line}, column {name!r}")
-            for line, row in enumerate(rows, 2)
-        ]
-        for line, cell in enumerate(cells, 2):
-            n = len(cell) if n is None else n
-            if len(cell) != n:
+    for where, row in table.rows(None):
+        if isinstance(row, Bad):
+            raise ValueError(f"{where}: {row}")
+        writers.append(row["Model"])
+        for name, values in columns.items():
+            numbers = _numbers(row[name], f"{where}, column {name!r}")
+            n = len(numbers) if n is None else n
+            if len(numbers) != n:
                 raise ValueError(
-                    f"{file}, line {line}, column {name!r}: {len(cell)} "
-                    f"numbers, the first cell has {n}"
+                    f"{where}, column {name!r}: {len(numbers)} numbers, the first cell has {n}"
                 )
-        columns[name] = np.array(cells)
-    return [row[0] for row in rows], columns
+            values.append(numbers)
+    if len(writers) < 2:
+        raise ValueError(f"{table.name} holds {len(writers)} writers, expected two or more")
+    return writers, {name: np.array(values) for name, values in columns.items()}
 
 
 def _numbers(cell: str, where: str) -> list[float]:

@@ -6,8 +6,6 @@ The data of the paper's section 4 and appendix E.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,18 +13,17 @@ import pandas as pd
 
 from causalpref.data import PreferenceData
 from causalpref.simulation import hh_rlhf_twin
-from causalpref.sources._shared import downloaded, json_lines, resolve
+from causalpref.sources._layouts import OBJECTIVES, opening_groups
+from causalpref.sources._plan import plan_for
+from causalpref.sources._rows import Table, resolve, rows_at
+from causalpref.sources.files import collected
 
 __all__ = ["OBJECTIVES", "load_hh_rlhf", "relabelling"]
-
-OBJECTIVES = ("helpful", "harmless")
-"""Code of C and of type(X): 0 is helpful, 1 is harmless (appendix E.1)."""
 
 _HUB = (
     "https://raw.githubusercontent.com/cassidylaidlaw/hidden-context/"
     "13c98bb/data/relabeled_hh_rlhf/both/{split}.jsonl.gz"
 )
-_COLUMNS = ("prompt", "responses", "label", "objective", "data_subset")
 _SPLITS = ("train", "test")
 
 
@@ -41,9 +38,8 @@ def load_hh_rlhf(
     Parameters
     ----------
     source : {"offline", "hub"} or path, optional
-        See :mod:`causalpref.sources`. A path is one JSON-lines file, plain or
-        gzipped, or a folder that holds ``train`` and/or ``test`` as
-        ``.jsonl.gz`` or ``.jsonl``. ``"offline"`` is the simulated
+        See :mod:`causalpref.sources`. A path is one file, or a folder with files for the splits
+        (``train.jsonl.gz``, ``test.jsonl.gz``). ``"offline"`` is the simulated
         :func:`~causalpref.simulation.hh_rlhf_twin`, which has embeddings too.
     split : {"train", "test"}, optional
         For the hub or a folder: one split. Default: all there are.
@@ -55,34 +51,40 @@ def load_hh_rlhf(
     PreferenceData
         ``objective`` is C and ``prompt_type`` is type(X), coded by
         :data:`OBJECTIVES`; ``label`` 1 means that ``responses[0]`` of the row is
-        preferred. Pairs keep the order of the rows.
+        preferred. Pairs keep the order of the rows. ``prompt_group`` are the prompts that open
+        with the same human turn: they are cut from one conversation.
 
     Raises
     ------
     FileNotFoundError
-        No such file, or a folder without the splits asked for.
+        No such path.
     ValueError
-        A damaged gzip, a line that is not JSON, a missing column, a label other
-        than 0 or 1, an unknown objective, no rows; names the file and the line.
-    TypeError
-        A prompt or response that is not a string; names the file and the line.
+        A damaged file, or the first row that cannot be used; see
+        :func:`~causalpref.sources.load_preferences`.
     """
-    source, splits = _resolve(source, split)
-    if source == "offline":
-        if split is not None:
-            raise ValueError("the offline twin has no splits: leave split out")
-        return hh_rlhf_twin() if n_pairs is None else hh_rlhf_twin(n_pairs)
-    if n_pairs is not None:
-        raise ValueError(f"n_pairs={n_pairs} goes with 'offline', not with {str(source)!r}")
+    source = resolve(source)
+    if source != "offline":
+        if n_pairs is not None:
+            raise ValueError(f"n_pairs={n_pairs} goes with 'offline', not with {str(source)!r}")
+        table = _rows(source, split)
+        data = _read(table)
+        what = " + ".join(name.partition(".")[0] for name in table.name.split(" + "))
+        return data.replace(source=f"HH-RLHF relabelled, {what} ({len(data):,} real pairs)")
+    if split is not None:
+        raise ValueError("the offline twin has no splits: leave split out")
+    data = hh_rlhf_twin() if n_pairs is None else hh_rlhf_twin(n_pairs)
+    return data.replace(prompt_group=opening_groups(data.prompts))
 
-    files = _files(source, splits, split)
-    data = _fold(
-        (row for file, name in files for row in _checked(json_lines(file, name), name)),
-        source="",
-        simulated=False,
-    )
-    what = " + ".join(name.split(".")[0] for _, name in files)
-    return data.replace(source=f"HH-RLHF relabelled, {what} ({len(data):,} real pairs)")
+
+def _rows(source: Any, split: str | None) -> Table:
+    if split not in (None, *_SPLITS):
+        raise ValueError(f"split is {split!r}, expected 'train', 'test' or None for all")
+    splits = _SPLITS if split is None else (split,)
+    return rows_at(source, [_HUB.format(split=s) for s in splits], split=split)
+
+
+def _read(table: Table, **columns: str) -> PreferenceData:
+    return collected(table, plan_for(table, "hh_rlhf", columns)).data
 
 
 def relabelling(source: str | os.PathLike[str], *, split: str | None = None) -> pd.DataFrame:
@@ -105,124 +107,25 @@ def relabelling(source: str | os.PathLike[str], *, split: str | None = None) -> 
     Raises
     ------
     ValueError
-        For ``"offline"``, or a line without ``original_label``.
+        For ``"offline"``, or a row without ``original_label``.
     """
-    source, splits = _resolve(source, split)
+    source = resolve(source)
     if source == "offline":
         raise ValueError("the offline twin was never labelled by people")
-    rows = []
-    for file, name in _files(source, splits, split):
-        lines = list(json_lines(file, name))
-        for (number, raw), row in zip(lines, _checked(lines, name)):
-            people = raw.get("original_label")
-            if people not in (0, 1):
-                raise ValueError(
-                    f"{name}, line {number}: original_label is {people!r}, expected 0 or 1"
-                )
-            preferred, other = raw["responses"][people], raw["responses"][1 - people]
-            rows.append(
-                {
-                    "prompts": OBJECTIVES[row["prompt_type"]],
-                    "objective": OBJECTIVES[row["objective"]],
-                    "agreement": float(row["label"] == 1 - people),
-                    "longer_by_people": 0.5 + 0.5 * np.sign(len(preferred) - len(other)),
-                }
-            )
-    cells = pd.DataFrame(rows).groupby(["prompts", "objective"], sort=False)
-    table = cells.mean()
-    table["pairs"] = cells.size()
-    return table.reset_index()
-
-
-def _resolve(source: Any, split: str | None) -> tuple[Any, tuple[str, ...]]:
-    if split is not None and split not in _SPLITS:
-        raise ValueError(f"split is {split!r}, expected 'train', 'test' or None for all")
-    return resolve(source), _SPLITS if split is None else (split,)
-
-
-def _files(source: Any, splits: tuple[str, ...], split: str | None) -> list[tuple[Path, str]]:
-    """Where the rows are, with the name that an error message gives the file."""
-    if source == "hub":
-        urls = [_HUB.format(split=s) for s in splits]
-        return [(downloaded(url, "relabeled_hh_rlhf"), url.rsplit("/", 1)[-1]) for url in urls]
-    path = Path(source)
-    if path.is_dir():
-        found = [
-            next((f for f in (path / f"{s}.jsonl.gz", path / f"{s}.jsonl") if f.is_file()), None)
-            for s in splits
-        ]
-        if not any(found):
-            raise FileNotFoundError(
-                f"{path} holds none of " + ", ".join(f"{s}.jsonl.gz, {s}.jsonl" for s in splits)
-            )
-        return [(f, f.name) for f in found if f]
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"source {str(source)!r} is neither 'offline', 'hub' nor an existing file or folder"
-        )
-    if split is not None:
-        raise ValueError(f"{path} is one file: split={split!r} goes with a folder or 'hub'")
-    return [(path, path.name)]
-
-
-def _checked(rows: Any, name: str) -> Iterator[dict[str, Any]]:
-    """Rows of :meth:`PreferenceData.from_dataset`, each checked against the schema."""
-    for number, row in rows:
-        where = f"{name}, line {number}"
-        if not isinstance(row, dict):
-            raise ValueError(f"{where}: a {type(row).__name__}, expected an object")
-        for column in _COLUMNS:
-            if column not in row:
-                raise ValueError(
-                    f"{where}: column {column!r} is missing; the line has {sorted(row)}"
-                )
-        responses, label = row["responses"], row["label"]
-        if not isinstance(row["prompt"], str):
-            raise TypeError(f"{where}: prompt is {row['prompt']!r}, expected a string")
-        if not isinstance(responses, list) or len(responses) != 2:
-            raise ValueError(
-                f"{where}: responses must be a list of two strings, got {str(responses)[:60]!r}"
-            )
-        for k, response in enumerate(responses):
-            if not isinstance(response, str):
-                raise TypeError(
-                    f"{where}: responses[{k}] is {str(response)[:60]!r} "
-                    f"({type(response).__name__}), expected a string"
-                )
-        if isinstance(label, bool) or label not in (0, 1):
-            raise ValueError(
-                f"{where}: label is {label!r}, expected 0 or 1 (index of the preferred response)"
-            )
-        code = {}
-        for column in ("objective", "data_subset"):
-            if row[column] not in OBJECTIVES:
-                raise ValueError(
-                    f"{where}: {column} is {row[column]!r}, expected one of {list(OBJECTIVES)}"
-                )
-            code[column] = OBJECTIVES.index(row[column])
-        yield {
-            "prompt": row["prompt"],
-            "response_a": responses[0],
-            "response_b": responses[1],
-            "label": 1 - int(label),
-            "objective": code["objective"],
-            "prompt_type": code["data_subset"],
-            "where": where,
+    table = _rows(source, split)
+    data, people = _read(table), _read(table, label="original_label")
+    length = np.array([len(y) for y in data.responses])[data.pairs]
+    longer = np.sign(length[:, 0] - length[:, 1]) * np.where(people.label == 1, 1, -1)
+    objective, prompt_type = data.require("objective", "prompt_type")
+    words = np.array(OBJECTIVES)
+    cells = pd.DataFrame(
+        {
+            "prompts": words[prompt_type[data.pair_prompt]],
+            "objective": words[objective],
+            "agreement": (data.label == people.label).astype(float),
+            "longer_by_people": 0.5 + 0.5 * longer,
         }
-
-
-def _fold(rows: Iterator[dict[str, Any]], *, source: str, simulated: bool) -> PreferenceData:
-    kept: list[dict[str, Any]] = []
-    type_of: dict[str, tuple[int, str]] = {}
-    for row in rows:
-        where = row.pop("where")
-        known, earlier = type_of.setdefault(row["prompt"], (row["prompt_type"], where))
-        if known != row["prompt_type"]:
-            raise ValueError(
-                f"{where}: data_subset is {OBJECTIVES[row['prompt_type']]!r}, but "
-                f"{earlier} gives the same prompt {OBJECTIVES[known]!r}"
-            )
-        kept.append(row)
-    if not kept:
-        raise ValueError("the file has no rows")
-    return PreferenceData.from_dataset(kept, source=source, simulated=simulated)
+    ).groupby(["prompts", "objective"], sort=False)
+    means = cells.mean()
+    means["pairs"] = cells.size()
+    return means.reset_index()

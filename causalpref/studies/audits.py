@@ -24,7 +24,7 @@ from causalpref.auditing import audit
 from causalpref.data import PreferenceData
 from causalpref.estimators import longer_preferred
 from causalpref.sources import load_preferences
-from causalpref.sources.hh_rlhf import OBJECTIVES, _files
+from causalpref.sources.hh_rlhf import OBJECTIVES
 from causalpref.statistics import auc, folds, permutation_p_value, ridge_scores, wilson_interval
 from causalpref.text.conversations import first_turn
 
@@ -369,6 +369,6 @@ def _peak_mb() -> float:
 
 
 def test_file(source: str) -> Path:
-    """The file of the test split: ``source`` itself, or where a folder or the hub has it."""
-    single = Path(source).is_file()
-    return _files(source, ("test",), None if single else "test")[0][0]
+    """The file of the test split: ``source`` itself, or the one in a folder."""
+    path = Path(source)
+    return path if path.is_file() else next(path.glob("test.jsonl*"))
