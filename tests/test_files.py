@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import random
+import sys
 
 import datasets
 import numpy as np
@@ -459,10 +460,7 @@ def test_arena(tmp_path):
         1,
     )
     assert loaded.data.label.tolist() == [1, 0, 1]
-    assert named(loaded) == {
-        "annotator": ["arena_user_10", "arena_user_9"],
-        "model": ["x", "y"],
-    }
+    assert named(loaded) == {"annotator": ["arena_user_10", "arena_user_9"], "model": ["x", "y"]}
     assert loaded.data.model.tolist() == [0, 1]
     assert loaded.data.annotator.tolist() == [1, 1, 0]
     assert (
@@ -1099,6 +1097,120 @@ def test_only_the_columns_that_matter_are_read_from_parquet(tmp_path):
         tmp_path / "x.parquet",
     )
     assert judged(load_preferences(tmp_path / "x.parquet")) == [("p", "a", "b")]
+
+
+# -- rows in memory ---------------------------------------------------------------------
+
+IN_MEMORY = {"list": list, "DataFrame": pd.DataFrame, "Dataset": datasets.Dataset.from_list}
+
+
+@pytest.mark.parametrize("kind", IN_MEMORY)
+def test_rows_in_memory_are_read_as_those_of_a_file(tmp_path, kind):
+    for rows in (toy(7).to_dataset().to_list(), toy(7).to_trl().to_list()):
+        loaded = load_preferences(IN_MEMORY[kind](rows), seed=5)
+        file = load(tmp_path, rows, seed=5)
+        assert loaded.data.source.startswith(kind) and loaded.layout == file.layout
+        assert loaded.data.replace(source=file.data.source) == file.data
+    rows = [dict(r) for r in ROWS]
+    rows[5]["response_b"] = ""
+    with pytest.raises(ValueError, match=f"^{kind}, row 6: response_b is empty"):
+        load_preferences(IN_MEMORY[kind](rows))
+    assert len(load_preferences(IN_MEMORY[kind](rows), skip_bad=True).data) == 7
+
+
+def test_a_frame_brings_back_every_fact():
+    data = toy(6)
+    rng = np.random.default_rng(0)
+    strength = np.where(data.label == 1, 1, -1) * rng.integers(1, 4, len(data))
+    data = data.replace(
+        session=rng.integers(0, 3, len(data)),
+        time=1.7e9 + np.arange(len(data)),
+        strength=strength,
+        probability=1 / (1 + np.exp(-strength)),
+        model=np.arange(len(data.responses)) % 3,
+        prompt_group=np.arange(len(data.prompts)) // 2,
+        names={"model": ["x", "y", "z"], "session": ["a", "b", "c"]},
+    )
+    got = load_preferences(data.to_pandas()).data
+    expected = PreferenceData.from_pandas(data.to_pandas(), source=got.source)
+    assert got == expected
+
+
+def test_what_is_no_source():
+    with pytest.raises(TypeError, match=r"source is 5 \(int\), expected a path, a hub id, a data"):
+        load_preferences(5)
+    with pytest.raises(ValueError, match=r"list, row 1: is 'x', expected an object"):
+        load_preferences(["x"])
+    with pytest.raises(ValueError, match="split='train' goes with a folder or a hub id"):
+        load_preferences([PAIR], split="train")
+    with pytest.raises(ValueError, match="revision='x' goes with a hub id; the rows are in memory"):
+        load_preferences([PAIR], revision="x")
+    both = datasets.DatasetDict(
+        a=datasets.Dataset.from_list([PAIR]), b=datasets.Dataset.from_list([])
+    )
+    with pytest.raises(ValueError, match="pick one with split="):
+        load_preferences(both)
+    assert len(load_preferences(both, split="a").data) == 1
+    twice = pd.DataFrame([["p", "q"]], columns=["prompt", "prompt"])
+    with pytest.raises(ValueError, match="a column 'prompt' more than once"):
+        load_preferences(twice)
+
+
+def test_without_the_package_datasets(tmp_path, monkeypatch):
+    on_disk(tmp_path / "x", [PAIR])
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    for source in ("someone/some-data", tmp_path / "x"):
+        with pytest.raises(ImportError, match=r'pip install "causalpref\[models\]"'):
+            load_preferences(source)
+    assert len(load_preferences([PAIR]).data) == 1
+
+
+def test_columns_that_people_have(tmp_path):
+    rows = [
+        {**PAIR, "session": "s2", "time": "2024-05-01T10:00:00Z", "prompt_group": "g"},
+        {**PAIR, "session": "s1", "time": 1714557600.5, "prompt_group": "g", "prompt": "Who?"},
+    ]
+    rows = [{**r, "model_a": "x", "model_b": "y"} for r in rows]
+    data = load(tmp_path, rows).data
+    assert data.session.tolist() == [1, 0] and data.names["session"] == ("s1", "s2")
+    assert data.time.tolist() == [1714557600.0, 1714557600.5]
+    assert data.prompt_group.tolist() == [0, 0] and data.pair_group.tolist() == [0, 0]
+    assert data.model.tolist() == [0, 1, 0, 1] and data.names["model"] == ("x", "y")
+    chosen = [{**TRL, "chosen_model": "x", "rejected_model": "y"}]
+    assert load(tmp_path, chosen).data.model.tolist() == [0, 1]
+    none = load(tmp_path, rows, columns={"model_a": None, "model_b": None, "time": None}).data
+    assert none.model is None and none.time is None
+    with pytest.raises(ValueError, match="has only one of model_a and model_b"):
+        load(tmp_path, rows, columns={"model_a": None})
+    with pytest.raises(
+        ValueError, match="line 2: time is 'noon', expected seconds since the epoch"
+    ):
+        load(tmp_path, [rows[0], {**rows[1], "time": "noon"}])
+
+
+def test_a_text_that_two_models_wrote(tmp_path):
+    rows = [{**PAIR, "model_a": "x", "model_b": "y"}, {**PAIR, "model_a": "y", "model_b": "y"}]
+    loaded = load(tmp_path, rows)
+    assert len(loaded.data) == 2 and loaded.data.model.tolist() == [0, 1]
+    assert loaded.notes == [
+        "1 pair with a text that two models wrote: the model named first is kept"
+    ]
+
+
+def test_graded_preferences_agree_with_the_label(tmp_path):
+    rows = [
+        {**PAIR, "strength": 2, "probability": 0.9},
+        {**PAIR, "strength": 0, "probability": 0.5},
+    ]
+    data = load(tmp_path, rows).data
+    assert data.strength.tolist() == [2, 0] and data.tie.tolist() == [False, True]
+    for change, says in (
+        ({"strength": -1}, "strength is -1, which contradicts the label 1"),
+        ({"probability": 0.2}, "probability is 0.2, which contradicts the label 1"),
+        ({"probability": 2}, "probability is 2, expected 0 to 1"),
+    ):
+        with pytest.raises(ValueError, match=f"line 3: {says}"):
+            load(tmp_path, [*rows, {**rows[0], **change}])
 
 
 # -- folders and the hub --------------------------------------------------------------
