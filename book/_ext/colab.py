@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -27,9 +26,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import nbformat
 from docutils import nodes
 from docutils.nodes import Element, Node
 from docutils.parsers.rst import directives
+from nbformat import v4
 from sphinx.application import Sphinx
 from sphinx.builders import Builder
 from sphinx.errors import ExtensionError
@@ -422,34 +423,24 @@ def say_source(text: str) -> str:
 def dump(cells: Sequence[Cell], metadata: dict[str, Any]) -> str:
     """Write a notebook whose cell ids follow from the content."""
     seen: Counter[str] = Counter()
-    out: list[dict[str, Any]] = []
+    made = []
     for cell in cells:
         kind, source, extra = cell.kind, cell.source, dict(cell.metadata)
-        outputs: list[dict[str, Any]] = []
+        outputs = []
         if extra.pop("say", False):
             # Until it is run the cell shows its text with dots for the numbers.
             dots = re.sub(f"{START}.*?{STOP}", "…", source)
-            outputs = [
-                {
-                    "output_type": "display_data",
-                    "metadata": {},
-                    "data": {"text/markdown": dots, "text/plain": dots},
-                }
-            ]
+            data = {"text/markdown": dots, "text/plain": dots}
+            outputs.append(v4.new_output("display_data", data))
             kind, source, extra = "code", say_source(source), {"cellView": "form"}
         seen[kind + source] += 1
         key = f"{kind}\0{source}\0{seen[kind + source]}"
-        entry: dict[str, Any] = {
-            "cell_type": kind,
-            "id": hashlib.sha256(key.encode()).hexdigest()[:12],
-            "metadata": extra,
-            "source": source.splitlines(keepends=True),
-        }
+        known = {"metadata": extra, "id": hashlib.sha256(key.encode()).hexdigest()[:12]}
         if kind == "code":
-            entry |= {"execution_count": None, "outputs": outputs}
-        out.append(entry)
-    notebook = {"cells": out, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-    return json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+            made.append(v4.new_code_cell(source, outputs=outputs, **known))
+        else:
+            made.append(v4.new_markdown_cell(source, **known))
+    return nbformat.writes(v4.new_notebook(cells=made, metadata=metadata)) + "\n"
 
 
 class ColabBuilder(Builder):
