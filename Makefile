@@ -1,4 +1,4 @@
-# make book   build the site          make test     run all tests
+# make book   build the site          make test     run all tests, and every notebook in small
 # make check  lint, format, imports, types       make coverage  the tests, with what they reach
 # make colab  write the Colab copies  make results  redo the recorded results from the real data
 # make browser  look at every page of the built site in a browser
@@ -51,8 +51,9 @@ pdf: $(VENV)/.installed
 	$(BIN)/python book/_ext/pdf.py $(BUILD)/singlehtml/index.html _build/$(NAME).pdf
 
 test: $(VENV)/.installed
+	$(BIN)/python tests/small_copies.py _build/small
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 \
-		$(wildcard book/*.ipynb) tests $(TEST_ARGS)
+		$(patsubst book/%,_build/small/%,$(wildcard book/*.ipynb)) tests $(TEST_ARGS)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check
