@@ -201,7 +201,7 @@ def test_relabelling_agreement(real_hh_rlhf, tmp_path):
 def test_prompts_that_open_alike_are_one_group(tmp_path):
     prompts = ["Human: b\n\nAssistant: c\n\nHuman: d", "Human: a", "Human: b"]
     data = load_hh_rlhf(write(tmp_path / "x.jsonl", [{**ROW, "prompt": p} for p in prompts]))
-    assert data.prompt_group.tolist() == [1, 0, 1] and data.pair_group.tolist() == [1, 0, 1]
+    assert data.prompt_group.tolist() == [0, 1, 0] and data.pair_group.tolist() == [0, 1, 0]
     assert data.names["objective"] == OBJECTIVES == twin(4).names["prompt_type"]
 
 
@@ -223,8 +223,7 @@ def big():
 def test_twin_is_what_offline_gives():
     data = load_hh_rlhf("offline")
     assert data.simulated and "simulated" in data.source and len(data) == 6000
-    assert data == load_hh_rlhf("offline"), "same result everywhere"
-    assert data.replace(prompt_group=None) == twin()
+    assert data == load_hh_rlhf("offline") == twin(), "same result everywhere"
     assert len(load_hh_rlhf("offline", n_pairs=50)) == 50
     assert twin(50, seed=1) == twin(50, seed=1) != twin(50, seed=2)
     with pytest.raises(ValueError, match="n_pairs is 0"):

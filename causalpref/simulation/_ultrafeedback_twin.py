@@ -115,7 +115,7 @@ def ultrafeedback_simulator(**embedding: Unpack[_Map]) -> Simulator:
         ``type_dependence`` says so.
     """
     settings = {**ULTRAFEEDBACK_EMBEDDING, **embedding}
-    weight = dict(zip(_PAPER, _ALPHA))
+    weight: dict[str, float] = dict(zip(_PAPER, _ALPHA))
     return Simulator(
         reward=linear_reward([weight.get(a, 0.0) for a in _ASPECTS]),
         noise=None,
@@ -288,7 +288,7 @@ def ultrafeedback_twin(
     kept &= pairable[:, None]
     row, k = np.nonzero(kept)
     data = compare_rated(
-        prompts=[_request(i) for i in np.flatnonzero(pairable)],
+        prompts=[_request(i) for i in np.flatnonzero(pairable).tolist()],
         responses=[_answer(i, j) for i, j in zip(row.tolist(), k.tolist())],
         response_prompt=(np.cumsum(pairable) - 1)[row],
         response_latents=ratings[kept],

@@ -12,7 +12,7 @@ from causalpref.data import PreferenceData
 __all__ = ["all_pairs", "compare_rated", "label_by_reward"]
 
 
-def all_pairs(response_prompt: np.ndarray, *, seed: int | np.random.Generator) -> np.ndarray:
+def all_pairs(response_prompt: np.ndarray, *, seed: int | np.random.Generator = 0) -> np.ndarray:
     """Every pair of responses to one prompt, once, in random order.
 
     Parameters
@@ -35,7 +35,10 @@ def all_pairs(response_prompt: np.ndarray, *, seed: int | np.random.Generator) -
 
 
 def label_by_reward(
-    data: PreferenceData, weights: Sequence[float] | None = None, *, seed: int | np.random.Generator
+    data: PreferenceData,
+    weights: Sequence[float] | np.ndarray | None = None,
+    *,
+    seed: int | np.random.Generator = 0,
 ) -> PreferenceData:
     """The same pairs, labelled by the reward r = weights . z^T of either response.
 
@@ -76,7 +79,7 @@ def label_by_reward(
 
 
 def compare_rated(
-    *, weights: Sequence[float] | None, seed: int | np.random.Generator, **fields: Any
+    *, weights: Sequence[float] | np.ndarray | None, seed: int | np.random.Generator, **fields: Any
 ) -> PreferenceData:
     """Rated responses as data: :func:`all_pairs` of each prompt, then :func:`label_by_reward`.
 

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from causalpref.sources._rows import Bad, Row, show
 from causalpref.text.conversations import first_turn
@@ -112,7 +113,7 @@ def _choice(row: Row, name: str, meaning: Mapping[str, int | None]) -> int | Non
     if key not in meaning and not isinstance(value, bool):
         with contextlib.suppress(Bad):
             key = f"{as_number(value, name):g}"
-    if key not in meaning:
+    if key is None or key not in meaning:
         raise Bad(f"is {show(value)}, expected one of {', '.join(meaning)}", name)
     return meaning[key]
 
@@ -333,7 +334,7 @@ def _read_ultrafeedback(row: Row, needed: tuple[str, ...] = ()) -> Said:
         try:
             text, ratings = completion(given, name)
             _filled(string(text, f"{name}.response"), f"{name}.response")
-            by_aspect = dict(zip(ASPECTS, ratings))
+            by_aspect: dict[str, float] = dict(zip(ASPECTS, ratings))
             for aspect in needed:
                 if math.isnan(by_aspect[aspect]):
                     raise Bad(f"has no rating of {aspect}", name)
@@ -401,7 +402,7 @@ def _rating(value: Any, name: str, aspect: str) -> float:
 class Layout:
     """How to read one kind of rows."""
 
-    read: Callable[[Row], Said]
+    read: Callable[..., Said]
     needs: tuple[str, ...]
     sides: tuple[str, ...]
     optional: tuple[str, ...] = ()
@@ -413,7 +414,8 @@ class Layout:
 
     def places(self, name: str) -> list[tuple[str, str]]:
         """The columns in which a fact of the two responses may be."""
-        return [tuple(side.format(name) for side in pattern.split()) for pattern in self.sides]
+        sides = (pattern.split() for pattern in self.sides)
+        return [(first.format(name), second.format(name)) for first, second in sides]
 
     def at(self, name: str, found: Collection[str]) -> str | None:
         """The column of a file that plays a part, None if there is none."""
@@ -438,9 +440,9 @@ MODELS = ("model_a", "model_b")
 EXTRAS = ("objective", "annotator", "prompt_type", "prompt_group", "session", "time", *MODELS)
 
 
-def opening_groups(prompts: Sequence[str]) -> np.ndarray:
+def _opening_groups(prompts: Sequence[str]) -> np.ndarray:
     """Numbers of the opening human turns: prompts cut from one conversation stay together."""
-    return np.unique(first_turn(prompts), return_inverse=True)[1]
+    return pd.factorize(first_turn(prompts))[0]
 
 
 SPECS: dict[str, Layout] = {
@@ -450,7 +452,7 @@ SPECS: dict[str, Layout] = {
         (_01, _12, _AB),
         aliases={"prompt_type": "data_subset"},
         names={"objective": OBJECTIVES, "prompt_type": OBJECTIVES},
-        groups=opening_groups,
+        groups=_opening_groups,
     ),
     "pairs": Layout(
         _read_pairs, ("prompt", "response_a", "response_b", "label"), (_AB, _12, _01), optional=_OWN

@@ -17,7 +17,7 @@ import os
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -49,7 +49,7 @@ class Where(NamedTuple):
 
 
 Row = Mapping[str, Any]
-Rows = Iterator[tuple[Where, Row | Bad]]
+Rows = Generator[tuple[Where, Row | Bad], None, None]
 
 
 @dataclass(frozen=True)

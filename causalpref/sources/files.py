@@ -252,8 +252,11 @@ def load_preferences(
         isinstance(limit, bool) or not isinstance(limit, (int, np.integer)) or limit < 1
     ):
         raise ValueError(f"limit is {limit!r}, expected a whole number from 1")
-    asked = {"response_latents": response_latents, "prompt_latents": prompt_latents}
-    for option, names in asked.items():
+    asked: dict[str, tuple[str, ...]] = {}
+    for option, names in (
+        ("response_latents", response_latents),
+        ("prompt_latents", prompt_latents),
+    ):
         if isinstance(names, str):
             raise ValueError(f"{option} is one string, {names!r}: give a sequence of names")
         asked[option] = tuple(names)
@@ -270,7 +273,7 @@ def load_preferences(
         }
         return _load_saved(source, limit, [k for k, v in unused.items() if v])
     table = open_rows(source, split=split, config=config, revision=revision)
-    plan = plan_for(table, layout, columns, *asked.values(), limit)
+    plan = plan_for(table, layout, columns, **asked, limit=limit)
     return collected(table, plan, skip_bad=skip_bad, limit=limit, seed=seed)
 
 
@@ -295,17 +298,18 @@ def collected(
             rows += 1
             for item in plan.judgements(raw):
                 if not isinstance(item, Bad):
-                    if item.label is None:
+                    prompt, first, second, label, _ = item
+                    if label is None:
                         ties += 1
                         continue
                     facts = dict(item.facts)
                     if "model" in facts:
-                        texts = [(item.prompt, item.first), (item.prompt, item.second)]
+                        texts = [(prompt, first), (prompt, second)]
                         kept = tuple(models.setdefault(*v) for v in zip(texts, facts["model"]))
                         twice += kept != facts["model"]
                         facts["model"] = kept
                     try:
-                        collector.add(where, *item[:4], facts)
+                        collector.add(where, prompt, first, second, label, facts)
                         continue
                     except ValueError as error:
                         item = Bad(str(error))

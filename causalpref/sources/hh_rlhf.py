@@ -13,7 +13,7 @@ import pandas as pd
 
 from causalpref.data import PreferenceData
 from causalpref.simulation import hh_rlhf_twin
-from causalpref.sources._layouts import OBJECTIVES, opening_groups
+from causalpref.sources._layouts import OBJECTIVES
 from causalpref.sources._plan import plan_for
 from causalpref.sources._rows import Table, resolve, rows_at
 from causalpref.sources.files import collected
@@ -51,8 +51,9 @@ def load_hh_rlhf(
     PreferenceData
         ``objective`` is C and ``prompt_type`` is type(X), coded by
         :data:`OBJECTIVES`; ``label`` 1 means that ``responses[0]`` of the row is
-        preferred. Pairs keep the order of the rows. ``prompt_group`` are the prompts that open
-        with the same human turn: they are cut from one conversation.
+        preferred. Pairs keep the order of the rows. In the real data ``prompt_group`` is
+        the opening human turn, numbered in order of appearance: prompts with the same one are cut
+        from one conversation.
 
     Raises
     ------
@@ -72,8 +73,7 @@ def load_hh_rlhf(
         return data.replace(source=f"HH-RLHF relabelled, {what} ({len(data):,} real pairs)")
     if split is not None:
         raise ValueError("the offline twin has no splits: leave split out")
-    data = hh_rlhf_twin() if n_pairs is None else hh_rlhf_twin(n_pairs)
-    return data.replace(prompt_group=opening_groups(data.prompts))
+    return hh_rlhf_twin() if n_pairs is None else hh_rlhf_twin(n_pairs)
 
 
 def _rows(source: Any, split: str | None) -> Table:

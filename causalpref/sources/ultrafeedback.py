@@ -212,8 +212,8 @@ def read_ultrafeedback(
     if n_prompts is not None and source != "offline":
         raise ValueError(f"n_prompts={n_prompts} goes with 'offline', not with {str(source)!r}")
     if source == "offline":
-        drawn, embeddings = ultrafeedback_twin_rows(
-            **{} if n_prompts is None else {"n_prompts": n_prompts}
+        drawn, embeddings = (
+            ultrafeedback_twin_rows() if n_prompts is None else ultrafeedback_twin_rows(n_prompts)
         )
         table = open_rows(drawn)
     else:
