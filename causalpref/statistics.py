@@ -329,8 +329,8 @@ def logistic_fit(
     x : array, shape (n, d)
     y : array of {0, 1}, shape (n,)
     ridge : float
-        Penalty of ridge / 2 times w @ w. If positive, the weights are finite whatever the labels, and
-        ``covariance`` is that of the Laplace approximation under a normal prior of variance
+        Penalty of ridge / 2 times w @ w. If positive, the weights are finite whatever the labels,
+        and ``covariance`` is that of the Laplace approximation under a normal prior of variance
         1 / ridge.
     offset : float or array, shape (n,)
     clusters : array, shape (n,) or (n, 2), optional
