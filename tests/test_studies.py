@@ -110,7 +110,8 @@ def test_the_three_sides_share_no_prompt_and_leave_nothing_out(twin):
 
 def test_openings_stay_on_one_side(twin):
     openings = np.arange(len(twin.prompts)) // 3
-    draw = draw_confounded(twin, 0.7, n_train=500, n_validation=100, openings=openings, seed=0)
+    data = twin.replace(prompt_group=openings)
+    draw = draw_confounded(data, 0.7, n_train=500, n_validation=100)
     seen = [set(openings[s.pair_prompt]) for s in (draw.train, draw.validation, draw.test)]
     assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
     assert len(draw.test) < len(twin) - 600

@@ -26,7 +26,6 @@ from causalpref.estimators import longer_preferred
 from causalpref.sources import load_preferences
 from causalpref.sources.hh_rlhf import OBJECTIVES
 from causalpref.statistics import auc, folds, permutation_p_value, ridge_scores, wilson_interval
-from causalpref.text.conversations import first_turn
 
 __all__ = [
     "VIEWS",
@@ -242,8 +241,8 @@ def order_told(
 
     Each pair enters as the difference of its two embeddings, turned round by a coin; a
     cross-fitted ridge score guesses which were turned. If a coin dealt the order, these turns are
-    exchangeable with turns dealt afresh, which gives the law of the AUC. Prompts that open
-    with the same human turn share a fold.
+    exchangeable with turns dealt afresh, which gives the law of the AUC. Prompts of one
+    ``prompt_group`` share a fold.
 
     Parameters
     ----------
@@ -268,7 +267,7 @@ def order_told(
     d = d * np.where(turned[:, :1], -1, 1)
     sd = d.std(axis=0)
     d = (d[:, sd > 1e-9] - d[:, sd > 1e-9].mean(axis=0)) / sd[sd > 1e-9]
-    opening = pd.factorize(first_turn(data.prompts))[0][data.pair_prompt]
+    opening = pd.factorize(data.pair_group)[0]
     areas = auc(ridge_scores(d, turned.astype(float), folds(opening, 5, seed=rng)), turned)
     low, high = np.quantile(areas[1:], [0.025, 0.975])
     p = permutation_p_value(areas[0], areas[1:])

@@ -20,7 +20,6 @@ from causalpref.sources.hh_rlhf import OBJECTIVES
 from causalpref.statistics import Estimate, cluster_bootstrap, cluster_mean
 from causalpref.studies._seeds import integer_seed
 from causalpref.studies._summary import summarise
-from causalpref.text.conversations import first_turn
 
 __all__ = [
     "PAPER_SIZES",
@@ -35,7 +34,6 @@ __all__ = [
     "content_blind",
     "draw_confounded",
     "length_rates",
-    "openings_of",
     "reward_models",
     "score_fits",
     "sizes_for",
@@ -170,7 +168,7 @@ def type_probe(
     data.require("embeddings", "prompt_type")
     data = data.compact()
     prompts, first = np.unique(data.response_prompt, return_index=True)
-    group = np.unique(first_turn(data.prompts[prompts]), return_inverse=True)[1]
+    group = prompts if data.prompt_group is None else data.prompt_group[prompts]
     kind = data.prompt_type[prompts]
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     guess = cross_val_predict(
@@ -228,7 +226,6 @@ def draw_confounded(
     n_train: int,
     n_validation: int,
     n_test: int | None = None,
-    openings: np.ndarray | None = None,
     seed: int | np.random.Generator = 0,
 ) -> Draw:
     """Draw the pairs of one experiment as appendix E.1 does: the rest is for testing.
@@ -236,14 +233,11 @@ def draw_confounded(
     Parameters
     ----------
     data : PreferenceData
-        With objectives and prompt types.
+        With objectives and prompt types. Prompts of one ``prompt_group`` stay on one side.
     rho : float
     n_train, n_validation : int
     n_test : int, optional
         Most test pairs, drawn at random. Default: all that are left.
-    openings : array, shape (n_prompts,), optional
-        Prompts with the same value stay on one side. Default: conversations that open alike
-        (:func:`causalpref.text.conversations.first_turn`).
     seed : int or numpy.random.Generator
 
     Returns
@@ -258,25 +252,18 @@ def draw_confounded(
     """
     if n_test is not None and n_test < 1:
         raise ValueError(f"n_test is {n_test}, expected at least 1, or None for all that are left")
-    if openings is None:
-        openings = openings_of(data)
     rng = np.random.default_rng((integer_seed(seed), round(1000 * rho)))
     train = sample_confounded(data, rho, n_train, seed=rng)
-    rest = _without(data, train, openings)
+    rest = _without(data, train)
     validation = sample_confounded(rest, rho, n_validation, seed=rng)
-    test = _without(rest, validation, openings)
+    test = _without(rest, validation)
     if n_test is not None and n_test < len(test):
         test = test.select(rng.permutation(len(test))[:n_test])
     return Draw(train, validation, test)
 
 
-def openings_of(data: PreferenceData) -> np.ndarray:
-    """A number for the opening human turn of each prompt, shape (n_prompts,)."""
-    return pd.factorize(first_turn(data.prompts))[0]
-
-
-def _without(data: PreferenceData, taken: PreferenceData, openings: np.ndarray) -> PreferenceData:
-    return data.select(~np.isin(openings[data.pair_prompt], openings[taken.pair_prompt]))
+def _without(data: PreferenceData, taken: PreferenceData) -> PreferenceData:
+    return data.select(~np.isin(data.pair_group, taken.pair_group))
 
 
 @dataclass(frozen=True)
@@ -365,10 +352,9 @@ def reward_models(
     n_train, n_validation = (
         given or usual for given, usual in zip((n_train, n_validation), sizes_for(len(data)))
     )
-    openings = openings_of(data)
     draws = {
         (rho, seed): draw_confounded(
-            data, rho, n_train=n_train, n_validation=n_validation, openings=openings, seed=seed
+            data, rho, n_train=n_train, n_validation=n_validation, seed=seed
         )
         for rho in rhos
         for seed in range(n_seeds)
@@ -386,13 +372,12 @@ def reward_models(
             for kind in kinds
         ]
     fits = rewards.fit_runs(runs, progress=progress, **training)
-    return score_fits(fits, draws, openings, progress=progress)
+    return score_fits(fits, draws, progress=progress)
 
 
 def score_fits(
     fits: Sequence[rewards.Fit],
     draws: Mapping[tuple[float, int], Draw],
-    openings: np.ndarray,
     *,
     wider: Mapping[tuple[float, int], Draw] | None = None,
     progress: bool = False,
@@ -405,8 +390,6 @@ def score_fits(
         With the tags ``rho`` and ``model``; more tags become columns.
     draws : mapping of (rho, seed) to Draw
         The pairs they were fitted to.
-    openings : array, shape (n_prompts,)
-        Prompts with the same value are one cluster of the comparisons.
     wider : mapping of (rho, seed) to Draw, optional
         The same pairs with other embeddings, for models of their width.
     """
@@ -446,7 +429,7 @@ def score_fits(
                     "rho": fitted.tags["rho"],
                     "model": fitted.tags["model"],
                     "seed": fitted.seed,
-                    "opening": openings[draw.test.pair_prompt],
+                    "opening": draw.test.pair_group,
                     "pair": _pair_ids(draw.test),
                     "consistent": draw.test.consistent,
                     "right": on["test"][0],
@@ -557,7 +540,7 @@ def content_blind(data: PreferenceData) -> pd.DataFrame:
         "helpful: the longer, harmless: the shorter": np.where(helpful, longer, 1 - longer),
         "helpful: the longer, harmless: the first": np.where(helpful, longer, 1.0),
     }
-    opening = openings_of(data)[data.pair_prompt]
+    opening = pd.factorize(data.pair_group)[0]
     rows = []
     for rule, first in rules.items():
         hit = np.where(data.label == 1, first, 1 - first)

@@ -14,7 +14,7 @@ from causalpref import rewards
 from causalpref.assumptions import effective_sample_size, propensities
 from causalpref.data import PreferenceData
 from causalpref.rewards import KINDS, RewardConfig, Run
-from causalpref.studies.hh_rlhf import Confounded, Draw, draw_confounded, openings_of, score_fits
+from causalpref.studies.hh_rlhf import Confounded, Draw, draw_confounded, score_fits
 
 __all__ = [
     "Sweep",
@@ -150,21 +150,14 @@ def with_type(data: PreferenceData) -> PreferenceData:
 
 def _all_draws(
     data: PreferenceData, rhos: Sequence[float], n_seeds: int, n_train: int, n_validation: int
-) -> tuple[dict[tuple[float, int], Draw], np.ndarray]:
-    openings = openings_of(data)
+) -> dict[tuple[float, int], Draw]:
     return {
         (rho, seed): draw_confounded(
-            data,
-            rho,
-            n_train=n_train,
-            n_validation=n_validation,
-            n_test=_N_TEST,
-            openings=openings,
-            seed=seed,
+            data, rho, n_train=n_train, n_validation=n_validation, n_test=_N_TEST, seed=seed
         )
         for rho in rhos
         for seed in range(n_seeds)
-    }, openings
+    }
 
 
 def remedies(
@@ -196,7 +189,7 @@ def remedies(
         ``runs`` has ``effective``, the effective sample size of the weights; the training columns
         of "type given" are of the data with the added column.
     """
-    draws, openings = _all_draws(data, rhos, n_seeds, n_train, n_validation)
+    draws = _all_draws(data, rhos, n_seeds, n_train, n_validation)
     told = with_type(data)
     runs, effective = [], {}
     for (rho, seed), draw in draws.items():
@@ -243,7 +236,7 @@ def remedies(
         )
         for key, draw in draws.items()
     }
-    found = score_fits(fits, draws, openings, wider=wide, progress=progress)
+    found = score_fits(fits, draws, wider=wide, progress=progress)
     size = [
         effective[r.rho, r.seed] if r.model == "overlap weights" else np.nan
         for r in found.runs.itertuples()
@@ -285,7 +278,7 @@ def lambda_sweep(
     -------
     Sweep
     """
-    draws, openings = _all_draws(data, rhos, n_seeds, n_train, n_validation)
+    draws = _all_draws(data, rhos, n_seeds, n_train, n_validation)
     runs = [
         Run(
             RewardConfig("adversarial", hidden=hidden, lambda_=v),
@@ -297,7 +290,7 @@ def lambda_sweep(
         for v in lambdas
     ]
     fits = rewards.fit_runs(runs, progress=progress, **training)
-    found = score_fits(fits, draws, openings, progress=progress)
+    found = score_fits(fits, draws, progress=progress)
     read = probes(fits, draws)
     read = read[read["model"] != "embedding"].rename(columns={"model": "lambda_"})
     return Sweep(found.runs, read.astype({"lambda_": float}).reset_index(drop=True))
@@ -336,12 +329,13 @@ def by_size(
             seed=seed,
             tags={"rho": rho, "model": kind, "size": n},
         )
-        for n, (by_key, _) in draws.items()
+        for n, by_key in draws.items()
         for (rho, seed), draw in by_key.items()
         for kind in KINDS
     ]
     fits = rewards.fit_runs(runs, progress=progress, **training)
-    parts = []
-    for n, (by_key, openings) in draws.items():
-        parts.append(score_fits([f for f in fits if f.tags["size"] == n], by_key, openings).runs)
+    parts = [
+        score_fits([f for f in fits if f.tags["size"] == n], by_key).runs
+        for n, by_key in draws.items()
+    ]
     return pd.concat(parts, ignore_index=True)
