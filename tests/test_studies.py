@@ -108,6 +108,13 @@ def test_the_three_sides_share_no_prompt_and_leave_nothing_out(twin):
     assert again.train == draw.train and again.test == draw.test
 
 
+def test_a_generator_draws_as_well_as_a_seed(twin):
+    sizes = dict(n_train=200, n_validation=50)
+    again = [draw_confounded(twin, 0.8, seed=np.random.default_rng(3), **sizes) for _ in range(2)]
+    assert again[0].train == again[1].train
+    assert again[0].train != draw_confounded(twin, 0.8, seed=3, **sizes).train
+
+
 def test_openings_stay_on_one_side(twin):
     openings = np.arange(len(twin.prompts)) // 3
     data = twin.replace(prompt_group=openings)

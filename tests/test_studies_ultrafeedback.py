@@ -367,6 +367,21 @@ def test_run_ultrafeedback(tmp_path, capsys):
     assert "Test accuracy" in capsys.readouterr().out
 
 
+def test_choices_are_those_recorded(tmp_path):
+    sizes = ["--prompts", "1500", "--rho", "0", "--seeds", "1", "--epochs", "1"]
+    sizes += ["--train", "200", "--validation", "50", "--test", "150"]
+    assert main(["run", "ultrafeedback-choices", *sizes, "--out", str(tmp_path), "--quiet"]) == 0
+    kept, _ = recorded("ultrafeedback_choices")
+    for name, table in kept.items():
+        fresh = pd.read_csv(tmp_path / f"{name}.csv")
+        assert fresh.columns.tolist() == table.columns.tolist()
+        assert fresh.choice.unique().tolist() == table.choice.unique().tolist()
+    runs = pd.read_csv(tmp_path / "runs.csv").query("split == 'ID'").set_index("choice")
+    assert runs.ties["ties left out"] == 0 < runs.ties["as chosen"]
+    assert runs.correlation["batch of 32"] == runs.correlation["as chosen"], "the same pairs"
+    assert runs.correlation["tilt by product"] != runs.correlation["as chosen"]
+
+
 def test_run_hanna(tmp_path, capsys):
     """On a made-up file in HANNA's layout: random ratings, measures that show some of them."""
     rng = np.random.default_rng(0)

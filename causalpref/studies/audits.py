@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from causalpref.estimators import longer_preferred
 from causalpref.sources import load_preferences
 from causalpref.sources.hh_rlhf import OBJECTIVES
 from causalpref.statistics import auc, folds, permutation_p_value, ridge_scores, wilson_interval
+
+if TYPE_CHECKING:
+    from causalpref.text.embedding import Template
 
 __all__ = [
     "VIEWS",
@@ -53,7 +56,7 @@ def audit_tables(
     *,
     model: str | None = None,
     model_name: str = "",
-    template: str = "last_turn",
+    template: Template = "last_turn",
     seed: int = 0,
 ) -> dict[str, pd.DataFrame]:
     """One audit as tables.
@@ -138,7 +141,7 @@ def place_rates(source: str | os.PathLike[str]) -> pd.DataFrame:
         (exact binomial test of one half), ``pairs``, ``source``.
     """
     new, old = _both(source)
-    kind = new.prompt_type[new.pair_prompt]
+    kind = new.require("prompt_type")[new.pair_prompt]
     rows = []
     for c, objective in enumerate(OBJECTIVES):
         for prompts, t in (*zip(OBJECTIVES, (0, 1)), ("all", None)):
@@ -191,7 +194,7 @@ def blind_rules(source: str | os.PathLike[str]) -> pd.DataFrame:
         "helpful: the longer one; harmless: the first one": np.where(harmless, first, longer),
         "what a person preferred": (new.label == old.label).astype(float),
     }
-    consistent = new.prompt_type[new.pair_prompt] == new.objective
+    consistent = new.consistent
     rows = []
     for rule, hit in rules.items():
         for pairs, here in (
@@ -279,7 +282,7 @@ def audits(
     *,
     model: str | None = None,
     model_name: str = "",
-    template: str = "last_turn",
+    template: Template = "last_turn",
     seed: int = 0,
     progress: bool = False,
 ) -> dict[str, pd.DataFrame]:
@@ -332,7 +335,7 @@ def audits(
 
 
 def _order_row(
-    source: str, model: str | None, model_name: str, template: str, seed: int
+    source: str, model: str | None, model_name: str, template: Template, seed: int
 ) -> dict[str, Any]:
     from causalpref.text.embedding import embed, hashed_ngrams
 

@@ -108,7 +108,7 @@ _FULL = Simulator(linear_reward([1.0, 0.7]), embedding=Embedding(d=32, noise=0.5
 def _missing(strength: float, n: int, rng: np.random.Generator) -> PreferenceData:
     """The second latent is not in the data; it is worth ``strength``."""
     data = _FULL.replace(reward=linear_reward([0.7, strength])).sample(n, seed=rng)
-    return data.replace(response_latents=data.response_latents[:, :1])
+    return data.replace(response_latents=data.require("response_latents")[:, :1])
 
 
 _PLAIN = Simulator(

@@ -31,9 +31,6 @@ __all__ = [
 
 Template = Literal["plain", "last_turn", "chat"]
 
-_DATA = {"metavar": "WHERE", "placeholder": "DATA"}
-_MODEL = {"metavar": "MODEL", "placeholder": "MODEL"}
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Embedded(Study):
@@ -44,13 +41,15 @@ class _Embedded(Study):
         "'offline' (simulated), 'hub', or a file or folder of the real data; the environment "
         "variable CAUSALPREF_DATA sets the default",
         environment="CAUSALPREF_DATA",
-        **_DATA,
+        metavar="WHERE",
+        placeholder="DATA",
     )
     model: str | None = option(
         None,
         "hub id or folder of a frozen language model, or 'hashed' for hashed n-grams; required "
         "with real data",
-        **_MODEL,
+        metavar="MODEL",
+        placeholder="MODEL",
     )
     model_name: str | None = option(None, "name of MODEL in the provenance", metavar="NAME")
     template: Template = option("plain", "how prompt and response become one text")
@@ -244,8 +243,12 @@ class UltraFeedback(_Embedded):
         """The data with embeddings, and what these are in words."""
         from causalpref.sources import load_ultrafeedback
 
-        size = "n_prompts" if self.source == "offline" else "limit"
-        return self.embedded(load_ultrafeedback(self.source, **{size: self.n_prompts}), progress)
+        data = (
+            load_ultrafeedback(self.source, n_prompts=self.n_prompts)
+            if self.source == "offline"
+            else load_ultrafeedback(self.source, limit=self.n_prompts)
+        )
+        return self.embedded(data, progress)
 
     def runs(self, data: PreferenceData, progress: bool) -> pd.DataFrame:
         """One row a run and test (:func:`~causalpref.studies.ultrafeedback.correlated_latents`)."""
@@ -335,7 +338,12 @@ class HANNA(Study):
     name = "hanna"
     about = "the same question on stories rated by people, for every pair of aspects"
 
-    source: str = option("hub", "'hub' (the file's address) or a local file or folder", **_DATA)
+    source: str = option(
+        "hub",
+        "'hub' (the file's address) or a local file or folder",
+        metavar="WHERE",
+        placeholder="DATA",
+    )
     n_splits: int = option(20, "random splits of the prompts")
 
     def run(self, *, progress: bool = False) -> Results:
@@ -412,9 +420,14 @@ class AuditHHRLHF(Study):
     name = "audit-hh-rlhf"
     about = "audit the relabelled HH-RLHF data, both ways to read them"
 
-    source: str = option("hub", "'hub', or a file or folder with test.jsonl.gz", **_DATA)
+    source: str = option(
+        "hub", "'hub', or a file or folder with test.jsonl.gz", metavar="WHERE", placeholder="DATA"
+    )
     model: str | None = option(
-        None, "hub id or folder of a frozen language model, besides n-grams", **_MODEL
+        None,
+        "hub id or folder of a frozen language model, besides n-grams",
+        metavar="MODEL",
+        placeholder="MODEL",
     )
     model_name: str | None = option(None, "name of MODEL in the tables", metavar="NAME")
     template: Template = option("last_turn", "how prompt and response become one text")

@@ -165,16 +165,14 @@ def type_probe(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    data.require("embeddings", "prompt_type")
     data = data.compact()
+    embeddings, prompt_type = data.require("embeddings", "prompt_type")
     prompts, first = np.unique(data.response_prompt, return_index=True)
     group = prompts if data.prompt_group is None else data.prompt_group[prompts]
-    kind = data.prompt_type[prompts]
+    kind = prompt_type[prompts]
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
-    guess = cross_val_predict(
-        probe, data.embeddings[first], kind, groups=group, cv=GroupKFold(n_folds)
-    )
-    rate = cluster_bootstrap(guess == kind, group, seed=seed)
+    guess = cross_val_predict(probe, embeddings[first], kind, groups=group, cv=GroupKFold(n_folds))
+    rate = cluster_bootstrap(np.asarray(guess == kind), group, seed=seed)
     majority = np.bincount(kind).max() / len(kind)
     return pd.DataFrame(
         [
@@ -398,7 +396,8 @@ def score_fits(
     rows, right = [], []
     for fitted in tqdm(fits, desc="scoring", unit="model", disable=not progress):
         draw = draws[fitted.tags["rho"], fitted.seed]
-        if wider is not None and fitted.model.config.d != draw.train.embeddings.shape[1]:
+        width = draw.train.require("embeddings").shape[1]
+        if wider is not None and fitted.model.config.d != width:
             draw = wider[fitted.tags["rho"], fitted.seed]
         on = {
             side: (fitted.correct(pairs), pairs.consistent)

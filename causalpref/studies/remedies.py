@@ -105,12 +105,13 @@ def _balanced(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Embeddings of one first response a prompt, as many of each value, in random order."""
     prompt, first = np.unique(pairs.pair_prompt, return_index=True)
-    value = pairs.prompt_type[prompt] if target == "type" else pairs.objective[first]
+    embeddings, objective, prompt_type = pairs.require("embeddings", "objective", "prompt_type")
+    value = prompt_type[prompt] if target == "type" else objective[first]
     order = rng.permutation(len(value))
     each = min(n_prompts // 2, *np.bincount(value, minlength=2))
     rows = np.concatenate([order[value[order] == v][:each] for v in (0, 1)])
     rows = rng.permutation(rows)
-    return pairs.embeddings[pairs.pairs[first[rows], 0]], value[rows]
+    return embeddings[pairs.pairs[first[rows], 0]], value[rows]
 
 
 def _probe(z: np.ndarray, value: np.ndarray, held: np.ndarray) -> float:
@@ -137,15 +138,17 @@ def overlap_weights(train: PreferenceData, *, seed: int | np.random.Generator = 
     own = np.where(e.index.get_level_values("objective") == 0, e["e_0"], e["e_1"])
     by_pair = pd.Series(1 - own, index=e.index)
     by_pair = by_pair[~by_pair.index.duplicated()]
-    return by_pair.loc[pd.MultiIndex.from_arrays([train.pair_prompt, train.objective])].to_numpy()
+    key = pd.MultiIndex.from_arrays([train.pair_prompt, train.require("objective")])
+    return by_pair.loc[key].to_numpy()
 
 
 def with_type(data: PreferenceData) -> PreferenceData:
     """The same data whose embeddings have a column more, type(X), as large as their others."""
-    kind = data.prompt_type[data.response_prompt].astype(data.embeddings.dtype)
-    size = np.sqrt(np.mean(data.embeddings.astype(float) ** 2)) + 1e-12
-    column = (2 * kind - 1)[:, None] * data.embeddings.dtype.type(size)
-    return data.replace(embeddings=np.concatenate([data.embeddings, column], axis=1))
+    embeddings, prompt_type = data.require("embeddings", "prompt_type")
+    kind = prompt_type[data.response_prompt].astype(embeddings.dtype)
+    size = np.sqrt(np.mean(embeddings.astype(float) ** 2)) + 1e-12
+    column = (2 * kind - 1)[:, None] * embeddings.dtype.type(size)
+    return data.replace(embeddings=np.concatenate([embeddings, column], axis=1))
 
 
 def _all_draws(

@@ -252,7 +252,7 @@ def aspect_pairs(
         weights = np.zeros(len(names))
         weights[[i, j]] = alpha, 1 - alpha
         untied = data.select(np.abs(all_d @ weights) > 1e-9)
-        judged = label_by_reward(untied, weights, seed=0)
+        judged = label_by_reward(untied, weights.tolist(), seed=0)
         for seed in range(n_splits):
             side = judged.split(seed=seed, train=1 - test_share, test=test_share)
             d = delta(side["test"])
@@ -340,7 +340,9 @@ def reading_noise(gap: np.ndarray, d: np.ndarray, *, ridge: float = 0.1) -> np.n
     return np.linalg.inv(information)
 
 
-def best_weights(spread: np.ndarray, noise: np.ndarray, weights: Sequence[float]) -> np.ndarray:
+def best_weights(
+    spread: np.ndarray, noise: np.ndarray, weights: Sequence[float] | np.ndarray
+) -> np.ndarray:
     """Weights on noisy readings that predict the reward difference best.
 
     With delta of covariance S, readings delta + eta of noise covariance T and the reward
@@ -364,7 +366,10 @@ def best_weights(spread: np.ndarray, noise: np.ndarray, weights: Sequence[float]
 
 
 def accuracy_with_readings(
-    d: np.ndarray, fitted: Sequence[float], weights: Sequence[float], noise: np.ndarray
+    d: np.ndarray,
+    fitted: Sequence[float] | np.ndarray,
+    weights: Sequence[float] | np.ndarray,
+    noise: np.ndarray,
 ) -> float:
     """Share of pairs that weights on noisy readings order as the reward does.
 
