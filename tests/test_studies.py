@@ -474,7 +474,7 @@ def test_command_on_real_rows(real_hh_rlhf, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--source", "nowhere"], "source 'nowhere' is neither"),
+        (["--source", "nowhere"], "nowhere is neither 'offline', 'hub' nor"),
         (["--pairs", "3000", "--train", "9000"], "within reach"),
     ],
 )

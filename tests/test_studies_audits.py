@@ -13,6 +13,7 @@ from causalpref import figures
 from causalpref.cli import main
 from causalpref.data import PreferenceData
 from causalpref.simulation import hh_rlhf_twin_rows
+from causalpref.sources.hh_rlhf import split_file
 from causalpref.studies import audits, checks, hashes, recorded
 from causalpref.studies.audits import audit_tables, blind_rules, order_told, place_rates
 from causalpref.studies.checks import power_curves, sound_alarms
@@ -145,7 +146,15 @@ def test_record_names_no_path(small, tmp_path, monkeypatch, capsys):
     for file in folder.iterdir():
         assert str(path.parent) not in file.read_text(encoding="utf-8"), file.name
     assert len(pd.read_csv(folder / "summary.csv")) == 2 * 6
-    assert audits.test_file(str(path)) == path == audits.test_file(str(path.parent))
+    assert split_file(path, "test") == path == split_file(path.parent, "test")
+    with pytest.raises(FileNotFoundError, match="holds neither train.jsonl.gz nor train.jsonl"):
+        split_file(path.parent, "train")
+    with pytest.raises(FileNotFoundError, match="neither 'hub' nor an existing file or folder"):
+        split_file(path.parent / "elsewhere", "test")
+    (tmp_path / "a1b2").write_text("from the web", encoding="utf-8")
+    monkeypatch.setattr("causalpref.sources.hh_rlhf.downloaded", lambda url: tmp_path / "a1b2")
+    got = split_file("hub", "test")
+    assert got.name == "test.jsonl.gz" and got.read_text(encoding="utf-8") == "from the web"
 
 
 def _pairs(turn, n=600, seed=0):

@@ -161,7 +161,7 @@ def rows_at(
     if source == "hub":
         if isinstance(hub, str):
             return _hub(hub, "train", None, revision)
-        return _joined("the hub", [(_downloaded(u), u.rsplit("/", 1)[-1]) for u in hub])
+        return _joined("the hub", [(downloaded(u), u.rsplit("/", 1)[-1]) for u in hub])
     path = Path(source)
     if file and path.is_dir():
         path = path / file
@@ -454,7 +454,7 @@ def _datasets() -> Any:
     return datasets
 
 
-def _downloaded(url: str) -> Path:
+def downloaded(url: str) -> Path:
     """A local copy of a file on the web, from the cache of ``datasets`` where it is there."""
     return Path(_datasets().DownloadManager(dataset_name="causalpref").download(url))
 

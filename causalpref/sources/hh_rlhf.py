@@ -6,6 +6,8 @@ The data of the paper's section 4 and appendix E.
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,10 @@ from causalpref.data import PreferenceData
 from causalpref.simulation import hh_rlhf_twin
 from causalpref.sources._layouts import OBJECTIVES
 from causalpref.sources._plan import plan_for
-from causalpref.sources._rows import Table, resolve, rows_at
+from causalpref.sources._rows import Table, downloaded, resolve, rows_at
 from causalpref.sources.files import collected
 
-__all__ = ["OBJECTIVES", "load_hh_rlhf", "relabelling"]
+__all__ = ["OBJECTIVES", "load_hh_rlhf", "relabelling", "split_file"]
 
 _HUB = (
     "https://raw.githubusercontent.com/cassidylaidlaw/hidden-context/"
@@ -129,3 +131,35 @@ def relabelling(source: str | os.PathLike[str], *, split: str | None = None) -> 
     means = cells.mean()
     means["pairs"] = cells.size()
     return means.reset_index()
+
+
+def split_file(source: str | os.PathLike[str], split: str) -> Path:
+    """The file of one split, for what reads a file by itself.
+
+    Parameters
+    ----------
+    source : "hub" or path
+        A file, which is returned; a folder that holds the split's; ``"hub"`` downloads it.
+    split : {"train", "test"}
+
+    Raises
+    ------
+    FileNotFoundError
+        No such path, or a folder without the split.
+    """
+    names = [f"{split}.jsonl.gz", f"{split}.jsonl"]
+    if source == "hub":
+        cached = downloaded(_HUB.format(split=split))
+        # the cache names a file by a hash, and readers go by the ending
+        named = cached.parent / "relabeled_hh_rlhf" / names[0]
+        if not named.exists():
+            named.parent.mkdir(exist_ok=True)
+            shutil.copyfile(cached, named)
+        return named
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is neither 'hub' nor an existing file or folder")
+    found = [path] if path.is_file() else [f for n in names if (f := path / n).is_file()]
+    if not found:
+        raise FileNotFoundError(f"{path} holds neither {names[0]} nor {names[1]}")
+    return found[0]

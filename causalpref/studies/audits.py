@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,7 +37,6 @@ __all__ = [
     "blind_rules",
     "order_told",
     "place_rates",
-    "test_file",
 ]
 
 VIEWS: dict[str, dict[str, str]] = {
@@ -368,9 +366,3 @@ def _peak_mb() -> float:
         return float("nan")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (1e6 if sys.platform == "darwin" else 1e3)
-
-
-def test_file(source: str) -> Path:
-    """The file of the test split: ``source`` itself, or the one in a folder."""
-    path = Path(source)
-    return path if path.is_file() else next(path.glob("test.jsonl*"))

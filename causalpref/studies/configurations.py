@@ -353,7 +353,6 @@ class HANNA(Study):
         from causalpref.studies.ultrafeedback import aspect_pairs
 
         data = load_hanna(self.source, aspects=ASPECTS, weights=None)
-        data = data.replace(names={"response_latents": ASPECTS})
         runs = aspect_pairs(data, n_splits=self.n_splits)
         scores = summarise(runs, ["z1", "z2", "rho", "split"])
         wide = scores.pivot(index=["z1", "z2"], columns=["split", "rho"], values="mean")
@@ -441,9 +440,10 @@ class AuditHHRLHF(Study):
 
     def run(self, *, progress: bool = False) -> Results:
         """Verdicts and numbers of the audits, position, rules, order, time and memory."""
-        from causalpref.studies.audits import audits, test_file
+        from causalpref.sources.hh_rlhf import split_file
+        from causalpref.studies.audits import audits
 
-        file = test_file(self.source)
+        file = split_file(self.source, "test")
         tables = audits(
             file,
             model=self.model,
