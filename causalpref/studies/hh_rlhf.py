@@ -20,6 +20,7 @@ from causalpref.sources.hh_rlhf import OBJECTIVES
 from causalpref.statistics import Estimate, cluster_bootstrap, cluster_mean
 from causalpref.studies._seeds import integer_seed
 from causalpref.studies._summary import summarise
+from causalpref.text.conversations import first_turn
 
 __all__ = [
     "PAPER_SIZES",
@@ -168,7 +169,8 @@ def type_probe(
     data = data.compact()
     embeddings, prompt_type = data.require("embeddings", "prompt_type")
     prompts, first = np.unique(data.response_prompt, return_index=True)
-    group = prompts if data.prompt_group is None else data.prompt_group[prompts]
+    # numbered by their texts: folds and bootstrap of the recorded probe depend on the order
+    group = np.unique(first_turn(data.prompts[prompts]), return_inverse=True)[1]
     kind = prompt_type[prompts]
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     guess = cross_val_predict(probe, embeddings[first], kind, groups=group, cv=GroupKFold(n_folds))
