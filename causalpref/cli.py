@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from causalpref._files import check_writable, replace_text
-from causalpref.studies.configurations import STUDIES
-from causalpref.studies.study import carry_out, whole_number
+from causalpref.studies.study import whole_number
 
 __all__ = ["main", "parser"]
 
@@ -51,8 +50,14 @@ _COLUMNS = (
 )
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options of every command."""
+def parser(*, studies: bool = True) -> argparse.ArgumentParser:
+    """The options of every command.
+
+    Parameters
+    ----------
+    studies : bool
+        Those of the studies too, which take longer to load than an audit's help.
+    """
     import causalpref
 
     whole = argparse.ArgumentParser(
@@ -64,6 +69,10 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_audit(commands)
     run = commands.add_parser("run", help="run a study of the book and record its tables")
+    if not studies:
+        return whole
+    from causalpref.studies.configurations import STUDIES
+
     names = run.add_subparsers(dest="study", required=True, metavar="STUDY")
     for name, study in STUDIES.items():
         options = names.add_parser(
@@ -198,7 +207,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 done, 1 an audit found a violation, 2 something is wrong, 130 stopped with Ctrl-C.
     """
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = parser(studies="run" in words).parse_args(words)
     try:
         return args.handler(args)
     except (ValueError, TypeError, OSError, ImportError) as error:
@@ -286,6 +296,8 @@ def _audit(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from causalpref.figures import save_chart
+    from causalpref.studies.configurations import STUDIES
+    from causalpref.studies.study import carry_out
 
     study = STUDIES[args.study].from_options(args)
     folder = Path(args.out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 
 import numpy as np
@@ -13,6 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from causalpref import PreferenceData
+
+needs_datasets = pytest.mark.skipif(
+    importlib.util.find_spec("datasets") is None, reason="datasets is in the extra models"
+)
 
 MINIMAL = dict(
     prompts=["p", "q"],
@@ -289,6 +294,7 @@ def test_load_refuses(tmp_path):
         unique=True,
     )
 )
+@needs_datasets
 def test_any_text_survives(tmp_path_factory, texts):
     data = PreferenceData(
         prompts=[texts[0]], responses=texts, response_prompt=[0, 0], pairs=[[0, 1]], label=[1]
@@ -299,6 +305,7 @@ def test_any_text_survives(tmp_path_factory, texts):
     )
 
 
+@needs_datasets
 def test_dataset_round_trip():
     data = toy().compact()
     rows = data.to_dataset()
@@ -330,6 +337,7 @@ def test_rows_that_disagree_or_lack_a_value_are_named():
         read([])
 
 
+@needs_datasets
 def test_trl_rows_put_the_preferred_response_under_chosen():
     data = toy()
     rows = data.to_trl()
@@ -376,6 +384,7 @@ def full() -> PreferenceData:
     )
 
 
+@needs_datasets
 def test_every_field_survives_every_form(tmp_path):
     data = full().compact()
     assert PreferenceData.load(data.save(tmp_path / "x")) == data

@@ -43,6 +43,20 @@ def test_what_needs_no_model_is_imported(plain_install: dict[str, str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_help_is_quick(plain_install: dict[str, str]) -> None:
+    """What is slow to import waits until there is something to audit."""
+    done = run(
+        plain_install,
+        "-c",
+        "import sys\nfrom causalpref.cli import main\n"
+        "try:\n    main(['audit', '--help'])\n"
+        "finally:\n"
+        "    print(*sorted({'altair', 'pandas', 'scipy', 'sklearn'} & set(sys.modules)))\n",
+    )
+    assert "Check a preference data set" in done.stdout, done.stderr
+    assert done.stdout.splitlines()[-1] == ""
+
+
 @pytest.mark.parametrize(
     ("missing", "code"),
     [

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from causalpref.sampling import Tilt
+from causalpref.studies._recorded import hashes
 from causalpref.studies._summary import summarise
-from causalpref.studies.recorded import hashes
 from causalpref.studies.study import Results, Study, option
 
 if TYPE_CHECKING:

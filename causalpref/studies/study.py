@@ -10,12 +10,22 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
-import pandas as pd
 
-from causalpref.studies.recorded import record
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Results", "Study", "carry_out", "option", "whole_number"]
 
@@ -154,6 +164,8 @@ def carry_out(study: Study, folder: str | os.PathLike[str], *, progress: bool = 
 
     A study that was interrupted goes on from what it kept in the folder.
     """
+    from causalpref.studies._recorded import record
+
     study = study.at(Path(folder))
     results = study.run(progress=progress)
     record(results.tables, folder, command=study.command, **results.facts)
