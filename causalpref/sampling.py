@@ -20,14 +20,14 @@ __all__ = [
 
 def _cells(data: PreferenceData) -> list[list[np.ndarray]]:
     """Rows of the pool by objective and (inconsistent, consistent)."""
-    consistent = data.consistent
-    values = np.unique(data.objective)
+    consistent, objective = data.consistent, data.require("objective")
+    values = np.unique(objective)
     if len(values) < 2:
         raise ValueError(
             f"the pool has one objective only ({values.tolist()}): there is nothing to confound"
         )
     return [
-        [np.flatnonzero((data.objective == c) & (consistent == side)) for side in (False, True)]
+        [np.flatnonzero((objective == c) & (consistent == side)) for side in (False, True)]
         for c in values
     ]
 

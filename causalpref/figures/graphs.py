@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import altair as alt
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ def causal_graph(
     *,
     hidden: tuple[str, ...] = (),
     cut: tuple[tuple[str, str], ...] = (),
-    words: dict[str, str] | None = None,
+    words: Mapping[str, str] | None = None,
     title: str | None = None,
     subtitle: str = "Assumptions, no data",
     width: int = 430,
@@ -40,7 +42,7 @@ def causal_graph(
         Nodes that are not observed: dashed circles.
     cut : tuple of (str, str)
         Edges that an intervention cuts: dashed, orange and without a head.
-    words : dict of str to str, optional
+    words : mapping of str to str, optional
         A word or two under a node, above it in the upper half.
     title, subtitle : str
     width, height : int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict, Unpack
 
@@ -212,7 +213,7 @@ def hh_rlhf_twin_weights(*, seed: int = 0, **world: Unpack[_World]) -> np.ndarra
     return _weights(np.random.default_rng([seed, 0]), {**HH_RLHF_WORLD, **world})
 
 
-def _weights(rng: np.random.Generator, world: _World) -> np.ndarray:
+def _weights(rng: np.random.Generator, world: Mapping[str, Any]) -> np.ndarray:
     k, common = world["features"], world["common"]
     if common < 3 or k - common < 4:
         raise ValueError(f"features = {k}, common = {common}: at least 3 are common and 4 are not")
@@ -257,7 +258,7 @@ class _Drawn:
     embeddings: np.ndarray  # (n, 2, d)
 
 
-def _draw(n: int, seed: int, world: _World) -> _Drawn:
+def _draw(n: int, seed: int, world: Mapping[str, Any]) -> _Drawn:
     if n < 1:
         raise ValueError(f"n_pairs is {n}, expected at least 1")
     d, k, common = world["d"], world["features"], world["common"]
