@@ -81,7 +81,7 @@ class Pairs(Dataset):
 
 def plain(run: Run, epochs: int, device: str) -> RewardModel:
     torch.manual_seed(run.seed)
-    model = RewardModel(run.config).to(device)
+    model = RewardModel(run.config.sized(run.train, run.validation)).to(device)
     optimiser = torch.optim.Adam(model.parameters(), lr=run.learning_rate)
     train = DataLoader(Pairs(run.train), batch_size=64, shuffle=True)
     validation = DataLoader(Pairs(run.validation), batch_size=64)
@@ -117,7 +117,7 @@ def rate(n: int, device: str) -> float:
 
 def operations(run: Run, epochs: int) -> float:
     """Of the products that training needs: forward and twice that backward, one head a response."""
-    c = run.config
+    c = run.config.sized(run.train, run.validation)
     weights = c.d * c.hidden + (c.depth - 1) * c.hidden**2
     weights += {"base": 0, "multihead": c.hidden**2, "adversarial": 2 * c.hidden**2}[c.kind]
     return 6.0 * weights * 2 * len(run.train) * epochs
