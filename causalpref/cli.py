@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import sys
 from collections.abc import Sequence
@@ -256,6 +257,8 @@ def _audit(args: argparse.Namespace) -> int:
             revision=args.revision,
             seed=args.seed,
         )
+    if args.order_unknown:
+        loaded = dataclasses.replace(loaded, data=loaded.data.replace(order_known=False))
     notes = (
         [f"Columns by option: {', '.join(f'{k} = {v}' for k, v in columns.items())}."]
         if columns
@@ -273,7 +276,6 @@ def _audit(args: argparse.Namespace) -> int:
         notes.append(f"Texts were embedded by {args.model}, template {args.template}.")
     found = audit(
         loaded,
-        order_known=False if args.order_unknown else None,
         features=features,
         most_pairs=args.most_pairs,
         seed=args.seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -17,9 +18,13 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from causalpref import PreferenceData, statistics
+from causalpref.assumptions import CHECKS as REGISTERED
 from causalpref.assumptions import (
+    Check,
     Report,
+    Settings,
     Verdict,
+    Words,
     balance,
     check_additivity,
     check_all,
@@ -34,12 +39,13 @@ from causalpref.assumptions import (
     latent_support,
     overturning_strength,
     propensities,
+    run_checks,
     unseen_share,
     variance_inflation,
 )
-from causalpref.assumptions import _fits as fits
+from causalpref.assumptions._check import drawn
+from causalpref.assumptions.evidence import excerpt, number, table
 from causalpref.assumptions.latent_positivity import _inflation_bound
-from causalpref.assumptions.report import excerpt, number, table
 from causalpref.simulation import EXAMPLES, Embedding, Latent, Simulator, linear_reward
 
 TWO = Simulator(
@@ -346,7 +352,7 @@ def test_unseen_share_estimates_the_missing_mass(law):
     got, truth = [], []
     for _ in range(200):
         data, missing = drawn_triples(rng, p, 600)
-        got.append(unseen_share(data)[0])
+        got.append(unseen_share(data).value)
         truth.append(missing)
     assert np.mean(got) == pytest.approx(np.mean(truth), abs=0.007)
     # the law of it for a uniform one: (1 - 1 / 600)^599
@@ -356,15 +362,12 @@ def test_unseen_share_estimates_the_missing_mass(law):
 
 def test_unseen_share_at_the_ends():
     data = pairs_of(np.zeros((20, 1)))
-    share, low, high = unseen_share(data)
-    assert (
-        share == 1
-        and high == pytest.approx(1)
-        and low == pytest.approx(statistics.wilson_interval(1.0, 10)[0])
-    )
-    assert unseen_share(data.select(np.tile(np.arange(10), 2)))[0] == 0
+    found = unseen_share(data)
+    assert found.value == 1 and found.high == pytest.approx(1)
+    assert found.low == pytest.approx(statistics.wilson_interval(1.0, 10)[0])
+    assert unseen_share(data.select(np.tile(np.arange(10), 2))).value == 0
     swapped = data.replace(pairs=np.concatenate([data.pairs[:5], data.pairs[:5, ::-1]]))
-    assert unseen_share(swapped)[0] == 1, "another order is another triple"
+    assert unseen_share(swapped).value == 1, "another order is another triple"
 
 
 def test_unseen_share_interval_covers():
@@ -372,8 +375,8 @@ def test_unseen_share_interval_covers():
     covered = 0
     for _ in range(runs):
         data, missing = drawn_triples(rng, p, 600)
-        _, low, high = unseen_share(data)
-        covered += low <= missing <= high
+        found = unseen_share(data)
+        covered += found.low <= missing <= found.high
     assert covered / runs >= band(runs, 0.95)[0]
 
 
@@ -471,8 +474,6 @@ def test_propensities_refuse():
         propensities(data, features=x)
     with pytest.raises(ValueError, match=r"features has shape \(39, 3\)"):
         check_unconfoundedness(data, features=np.zeros((39, 3)))
-    with pytest.raises(ValueError, match="groups has 3 values"):
-        check_positivity(data, groups=[1, 2, 3])
 
 
 def test_balance_by_hand():
@@ -482,8 +483,8 @@ def test_balance_by_hand():
         z_x=[[0.0], [2], [3], [7]],
         objective=[0, 0, 1, 1],
     )
-    got = balance(data, names={"objective": ["calm", "wild"], "prompt_latents": ["topic"]})
-    got = got.set_index("latent")
+    named = data.replace(names={"objective": ["calm", "wild"], "prompt_latents": ["topic"]})
+    got = balance(named).set_index("latent")
     assert got.loc["topic", "difference"] == pytest.approx((5 - 1) / np.sqrt((1 + 4) / 2))
     assert got.loc["Z^T_1", "difference"] == 0, "never varies"
     # means over the pair 2, 1 against 5, 5: variances 1/4 and 0
@@ -500,14 +501,16 @@ def test_balance_by_hand():
 
 
 def test_the_subsample_holds_whole_groups():
-    data = toy(100)
-    group = np.arange(100) // 4
-    rows = fits.sampled_rows(data, 60, np.random.default_rng(0), group)
-    assert len(rows) <= 60
-    chosen = np.unique(group[data.pair_prompt[rows]])
-    assert len(rows) == np.isin(group[data.pair_prompt], chosen).sum()
-    everything = fits.sampled_rows(data, 200, np.random.default_rng(0), group)
-    assert everything.tolist() == list(range(200))
+    data = toy(100).replace(prompt_group=np.arange(100) // 4)
+    x = np.arange(200.0)[:, None]
+    part, settings = drawn(data, Settings(x, most_pairs=60))
+    assert len(part) == len(settings.features) <= 60
+    rows = settings.features[:, 0].astype(int)
+    assert part.responses[part.pairs].tolist() == data.responses[data.pairs[rows]].tolist()
+    group = data.pair_group
+    assert len(rows) == np.isin(group, group[rows]).sum()
+    assert len(part.responses) < len(data.responses), "no text that no pair uses"
+    assert len(drawn(data, Settings(most_pairs=200))[0]) == 200
 
 
 # -- latent positivity ------------------------------------------------------
@@ -558,7 +561,7 @@ def test_support_of_the_same_law():
     support = latent_support(sim.sample(2000, seed=0))
     new = sim.sample(2000, seed=1)
     z = np.column_stack([new.prompt_latents[new.response_prompt], new.response_latents])
-    assert support.columns == ["Z^X_1", "Z^T_1", "Z^T_2"]
+    assert support.columns == ["x", "z1", "z2"]
     assert support.in_support(z).mean() == pytest.approx(0.99, abs=0.008)
     assert not support.in_support([[8.0, 0, 0], [0, 0, -9]]).any()
     assert not support.in_support([[1e12, 0, 0], [0, -1e300, 0]]).any()
@@ -586,7 +589,7 @@ def test_support_sees_a_hole():
         return (z**2).sum(axis=1) < 1
 
     data = Simulator(linear_reward([1.0, 1.0]), hole=hole).sample(3000, seed=0)
-    support = latent_support(data, names={"response_latents": ["p", "q"]})
+    support = latent_support(data.replace(names={"response_latents": ["p", "q"]}))
     assert not support.in_support([[0.0, 0.0], [0.3, -0.3]]).any()
     assert support.in_support([[1.2, 0.0], [0.9, -0.9]]).all()
     assert (support.distance([[0.0, 0.0]]) > support.distance([[0.7, 0.0]])).all()
@@ -604,7 +607,7 @@ def test_support_of_discrete_latents_and_contexts():
     only = data.replace(response_latents=np.where(np.arange(600)[:, None] < 300, codes, [1, 1]))
     assert latent_support(only).in_support([[1, 1]]).all()
     assert not latent_support(only, context=0).in_support([[1, 1]]).any()
-    with pytest.raises(ValueError, match="context 7"):
+    with pytest.raises(ValueError, match="7"):
         latent_support(data, context=7)
     with pytest.raises(ValueError, match="too few for k = 5"):
         latent_support(data.select([0, 1]))
@@ -660,9 +663,8 @@ def test_a_context_without_a_combination():
     c = np.arange(600) % 2
     topic = np.where(c == 1, 0, rng.integers(0, 2, 600)).astype(float)
     data = pairs_of(rng.standard_normal((1200, 1)), z_x=topic[:, None], objective=c)
-    report = check_latent_positivity(
-        data, names={"objective": ["calm", "wild"], "prompt_latents": ["topic"]}
-    )
+    names = {"objective": ["calm", "wild"], "prompt_latents": ["topic"]}
+    report = check_latent_positivity(data.replace(names=names))
     assert report.verdict is Verdict.VIOLATED and "topic = 1 under wild" in report.sentence
 
 
@@ -834,7 +836,7 @@ def test_the_ceiling_that_repeats_set(share):
 def test_place_is_tested_only_where_it_is_known():
     data = Simulator(linear_reward([1.0, 1.0]), position_bias=2.0).sample(500, seed=0)
     assert check_consistency(data).verdict is Verdict.STRAINED
-    assert check_consistency(data, order_known=False).verdict is Verdict.UNTESTABLE
+    assert check_consistency(data.replace(order_known=False)).verdict is Verdict.UNTESTABLE
     ones = data.replace(
         pairs=np.where(data.label[:, None] == 1, data.pairs, data.pairs[:, ::-1]),
         label=np.ones(500, int),
@@ -862,7 +864,7 @@ def test_one_slip_is_tolerated():
     label = data.label.copy()
     label[0] = 1 - label[0]
     said = data.replace(label=label, annotator=np.zeros(34, int))
-    assert check_consistency(said, order_known=False).verdict is Verdict.NOT_FOUND
+    assert check_consistency(said.replace(order_known=False)).verdict is Verdict.NOT_FOUND
 
 
 def test_contradictions_in_a_file_that_lists_the_preferred_first():
@@ -877,7 +879,7 @@ def test_contradictions_in_a_file_that_lists_the_preferred_first():
         pairs=np.where(data.label[:, None] == 1, data.pairs, data.pairs[:, ::-1]),
         label=np.ones(600, int),
     )
-    assert check_consistency(chosen, order_known=False).verdict is Verdict.VIOLATED
+    assert check_consistency(chosen.replace(order_known=False)).verdict is Verdict.VIOLATED
 
 
 def test_both_orders_balance_the_place():
@@ -921,7 +923,8 @@ def test_one_prompt_says_nothing_of_overlap():
 def test_positivity_lists_the_prompts_furthest_off():
     data, _ = by_prompt(apart=3.0, n=400)
     report = check_positivity(
-        data, features=data.prompt_latents[data.pair_prompt], names={"objective": ["calm", "wild"]}
+        data.replace(names={"objective": ["calm", "wild"]}),
+        features=data.prompt_latents[data.pair_prompt],
     )
     z = data.prompt_latents[:, 0]
     wild = [int(p.split()[1]) for p in report.examples.query("objective == 'wild'").prompt]
@@ -948,6 +951,16 @@ def test_answers_do_not_depend_on_more_than_the_seed():
         assert (a.verdict, a.value, a.p_value) == (b.verdict, b.value, b.p_value)
 
 
+def test_the_codes_of_groups_mean_nothing():
+    data = EXAMPLES["4"].simulator.replace(embedding=Embedding(d=8)).sample(300, seed=0)
+    group = np.arange(300) // 3
+    one, other = (data.replace(prompt_group=g) for g in (group, 5 - 7 * group))
+    for a, b in zip(check_all(one, most_pairs=200), check_all(other, most_pairs=200)):
+        assert a.to_dict() == b.to_dict()
+    a, b = check_unconfoundedness(one), check_unconfoundedness(other)
+    assert (a.value, a.p_value) == (b.value, b.p_value)
+
+
 def test_a_subsample_says_how_many_it_used():
     data = EXAMPLES["4"].simulator.replace(embedding=Embedding(d=8)).sample(900, seed=0)
     for check in (check_unconfoundedness, check_positivity, check_sufficiency):
@@ -963,13 +976,6 @@ def test_a_subsample_may_lose_a_rare_context():
         warnings.simplefilter("error")
         report = check_unconfoundedness(rare, most_pairs=300)
     assert report.verdict is Verdict.UNTESTABLE
-
-
-def test_prompts_without_a_group():
-    data = TWO.sample(200, seed=0)
-    groups = [None if i < 3 else i // 4 for i in range(200)]
-    for report in check_all(data, groups=groups, most_pairs=100):
-        assert isinstance(report, Report)
 
 
 def test_one_rare_context_does_not_stop_the_check():
@@ -1102,10 +1108,10 @@ WORLDS = {
 }
 CHECKS = {
     "consistency": check_consistency,
-    "consistency, order lost": lambda d: check_consistency(d, order_known=False),
+    "consistency, order lost": lambda d: check_consistency(d.replace(order_known=False)),
     "unconfoundedness": lambda d: check_unconfoundedness(d, permutations=19),
     "positivity": check_positivity,
-    "sufficiency": lambda d: check_sufficiency(d, flips=19),
+    "sufficiency": lambda d: check_sufficiency(d, permutations=19),
     "latent positivity": check_latent_positivity,
     "additivity": check_additivity,
 }
@@ -1212,12 +1218,75 @@ def test_many_pairs():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         reports = check_all(data)
-    got = dict(zip(("1", "2", "3", "4", "5", "additive"), reports))
-    assert got["1"].n == got["5"].n == got["additive"].n == 200_000
-    assert got["2"].n == got["3"].n == got["4"].n == 20_000
-    assert got["2"].verdict is Verdict.VIOLATED
-    assert not got["1"].verdict.alarm and not got["5"].verdict.alarm
-    assert got["5"].value == pytest.approx(1, abs=0.001)
+    got = {r.key: r for r in reports}
+    assert {k for k, r in got.items() if r.n == 200_000} == {
+        "consistency",
+        "latent_positivity",
+        "additivity",
+    }
+    assert {k for k, r in got.items() if r.n == 20_000} == {
+        "unconfoundedness",
+        "positivity",
+        "sufficiency",
+    }
+    assert got["unconfoundedness"].verdict is Verdict.VIOLATED
+    assert not got["consistency"].verdict.alarm and not got["latent_positivity"].verdict.alarm
+    assert got["latent_positivity"].value == pytest.approx(1, abs=0.001)
+
+
+# -- a check is: compute, judge, word -----------------------------------------
+
+
+@pytest.mark.parametrize("key", REGISTERED)
+def test_numbers_verdict_and_words_are_separate(key):
+    """The verdict follows from the numbers, and the words from both; no result can change."""
+    check = REGISTERED[key]
+    for world in ("three contexts", "one row", "tied latents"):
+        data = WORLDS[world]()
+        report = check.report(data, Settings())
+        again = check.compute(data, Settings())
+        assert check.judge(report.result) is check.judge(again) is report.verdict
+        words = check.word(again, report.verdict)
+        assert words.sentence == report.sentence and words.evidence.equals(report.evidence)
+        assert report.value is None or report.short
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            report.result.n = 0
+
+
+def test_a_check_of_ones_own():
+    """One definition, and the runner makes it with the others, on the same texts."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Size:
+        n: int
+
+    size = Check(
+        "size",
+        None,
+        "enough pairs",
+        lambda data, settings: Size(len(data)),
+        lambda result: Verdict.NOT_FOUND if result.n >= 50 else Verdict.STRAINED,
+        lambda result, verdict: Words(sentence=f"{result.n} pairs.", next_step="More.", n=result.n),
+        sees="few pairs",
+        blind="everything else",
+        reads_texts=lambda data: True,
+    )
+    checks = [*REGISTERED.values(), size]
+    found = run_checks(toy(60), Settings(most_pairs=30), checks=checks)
+    assert [r.key for r in found.reports] == [*REGISTERED, "size"]
+    last = found.reports[-1]
+    assert (last.verdict, last.result, found.n_texts) == (Verdict.STRAINED, Size(30), 30)
+    assert last.title == "enough pairs" and last.blind == "everything else"
+    assert last.source == "toy" and "30 pairs." in str(last)
+
+
+def test_a_pull_of_the_first_place_is_put_in_words_without_objectives():
+    """It was judged strained, and the sentence said that place was not seen to matter."""
+    data = Simulator(linear_reward([1.0, 1.0]), position_bias=2.0).sample(500, seed=0)
+    report = check_consistency(data)
+    assert report.verdict is Verdict.STRAINED
+    assert report.sentence.startswith(f"The first response is preferred in {report.value:.1%}")
+    assert "place matters" in report.sentence and "both orders" in report.next_step
 
 
 # -- reports ----------------------------------------------------------------
@@ -1225,7 +1294,8 @@ def test_many_pairs():
 
 def test_check_all_makes_six_in_order():
     reports = check_all(toy(60))
-    assert [r.assumption.split(",")[0] for r in reports[:5]] == ["1", "2", "3", "4", "5"]
+    assert [r.key for r in reports] == list(REGISTERED)
+    assert [r.number for r in reports] == [1, 2, 3, 4, 5, None]
     together = pd.concat([r.to_frame() for r in reports], ignore_index=True)
     assert len(together) == 6 and together.source.eq("toy").all()
     assert all(r.simulated for r in reports)
@@ -1287,13 +1357,13 @@ def test_a_report_without_a_figure_says_so():
 
 
 def test_text_from_the_data_stays_text():
-    report = check_positivity(hostile(), names=NAMES)
+    report = check_positivity(hostile(names=NAMES))
     assert report.examples.prompt.str.contains("<script>", regex=False).all()
     page = report.to_html()
     assert "<script" not in page and "<img" not in page and "<i>" not in page
     assert "&lt;script&gt;alert(&#x27;prompt&#x27;)&lt;/script&gt;" in page
     assert "&lt;i&gt;calm" in page
-    for report in check_all(hostile(), names=NAMES):
+    for report in check_all(hostile(names=NAMES)):
         page = report.to_html()
         for tag in ("<script", "<img", "<i>", "<u>", "<b>", "</td>z2"):
             assert tag not in page, (report.assumption, tag)

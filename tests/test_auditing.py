@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -20,12 +21,19 @@ import pytest
 from conftest import toy
 from test_figures import luminance
 
-from causalpref import PreferenceData, figures
-from causalpref import auditing as module
-from causalpref.assumptions import Picture, Report, Verdict
+from causalpref import PreferenceData
+from causalpref.assumptions import (
+    CHECKS,
+    Picture,
+    Report,
+    Verdict,
+    check_all,
+    check_unconfoundedness,
+)
+from causalpref.assumptions.drawing import evidence
 from causalpref.auditing import Audit, audit, baselines
 from causalpref.cli import main
-from causalpref.simulation import EXAMPLES
+from causalpref.simulation import EXAMPLES, Embedding
 from causalpref.sources import load_preferences
 from causalpref.text.surface import surface_features
 
@@ -319,7 +327,7 @@ def test_every_bad_row_and_tie_is_counted(tmp_path, capsys):
     assert found["counts"]["pairs"] == 150 - 29 - 2
     assert len(read["bad"]) == 20 and "line 4:" in read["bad"][0]
     page = report.read_text()
-    assert all(html.escape(b) in page for b in read["bad"]) and "and 9 more" in page
+    assert all(b in Tags(page).text for b in read["bad"]) and "and 9 more" in page
     main(["audit", str(path), "--skip-bad"])
     assert "2 ties and 29 bad rows left out" in capsys.readouterr().out
 
@@ -328,6 +336,7 @@ def test_every_bad_row_and_tie_is_counted(tmp_path, capsys):
 
 
 OWN = ("--latents", "help,harm", "--prompt-latents", "risk")
+OWN_COLUMNS = {"response_latents": ["help", "harm"], "prompt_latents": ["risk"]}
 
 
 def test_example_4_is_found_out(tmp_path, capsys):
@@ -366,18 +375,18 @@ def test_a_latent_left_out_is_missed_and_proxies_strain_at_most(tmp_path, capsys
     )
     assert verdicts(found)["4, latent sufficiency"] in ("strained", "violated")
     status, found = run_json(capsys, path)
-    four = next(r for r in found["reports"] if r["assumption"].startswith("4"))
+    four = next(r for r in found["reports"] if r["key"] == "sufficiency")
     assert found["proxies"] and four["verdict"] == "strained" and four["low"] > 0
     assert "proxies" in four["sentence"] and "proxy" in four["blind"]
     data = load_preferences(path).data
-    five = next(r for r in audit(data).reports if r.assumption.startswith("5"))
+    five = audit(data)["latent_positivity"]
     assert "surface proxies" in five.sentence
     # the same, had somebody claimed that these latents suffice
     claimed = audit(
         data.replace(response_latents=surface_features(data.responses).to_numpy()[:, :1]),
         latents="own",
     )
-    assert claimed.reports[3].verdict == "violated" and not claimed.proxies
+    assert claimed["sufficiency"].verdict == "violated" and not claimed.proxies
 
 
 def test_the_real_file_in_both_directions(real_hh_rlhf, tmp_path, capsys):
@@ -403,7 +412,7 @@ def test_the_real_file_in_both_directions(real_hh_rlhf, tmp_path, capsys):
     assert verdicts(found)["1, consistency"] == "strained", "under harmless the first one wins"
     _, lost = run_json(capsys, tmp_path / "own.jsonl", "--order-unknown")
     assert verdicts(lost)["1, consistency"] == "cannot be tested"
-    said = next(r["sentence"] for r in found["reports"] if r["assumption"].startswith("2"))
+    said = next(r["sentence"] for r in found["reports"] if r["key"] == "unconfoundedness")
     assert "the objective's doing or the prompts'" in said, "each judged its own kind"
 
 
@@ -555,7 +564,7 @@ def test_json_has_infinities_as_words():
     z = data.response_latents
     found = audit(data.replace(response_latents=np.column_stack([z, z[:, 0]])), latents="own")
     parsed = strict(found.to_json())
-    five = next(r for r in parsed["reports"] if r["assumption"].startswith("5"))
+    five = next(r for r in parsed["reports"] if r["key"] == "latent_positivity")
     assert five["value"] == "Infinity" and five["verdict"] == "violated"
 
 
@@ -605,7 +614,7 @@ def test_stopped_by_hand(tmp_path, capsys, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "check_positivity", stop)
+    monkeypatch.setitem(CHECKS, "positivity", replace(CHECKS["positivity"], compute=stop))
     assert main(["audit", str(data), "--quiet"]) == 130
     assert capsys.readouterr().err == "causalpref: stopped\n"
 
@@ -737,7 +746,8 @@ def test_baselines_where_they_make_no_sense():
 
 def test_audit_of_an_object():
     data = toy(80)
-    found = audit(data, names={"objective": ["kind", "true"]}, notes=["a note"])
+    data = data.replace(names={"objective": ["kind", "true"]})
+    found = audit(data, notes=["a note"])
     assert isinstance(found, Audit) and len(found.reports) == len(found.to_frame()) == 6
     assert found.verdict == max((r.verdict for r in found.reports), key=list(Verdict).index)
     assert found.counts["pairs"] == 160 and set(found.counts["objectives"]) == {"kind", "true"}
@@ -766,17 +776,19 @@ def test_what_is_looked_at_of_the_texts():
     assert plain.settings["features"].startswith("hashed")
     assert given.settings["features"] == "features that were passed"
     assert none.settings["features"] == "not looked at"
-    assert none.reports[3].verdict == "cannot be tested"
+    assert none["sufficiency"].verdict == "cannot be tested"
     assert by_model.settings["pairs_of_texts"] == len(seen[0]) <= 60
     counts = pd.Series(seen[0].prompts[seen[0].pair_prompt]).value_counts()
     assert (counts == 2).all(), "whole prompts are drawn"
     assert len(seen[0].responses) == 3 * len(counts), "and nothing else is embedded"
-    assert by_model.reports[1].n <= 60 < by_model.reports[0].n, "cheap checks see all pairs"
+    assert by_model["unconfoundedness"].n <= 60 < by_model["consistency"].n, (
+        "cheap checks see all pairs"
+    )
     # the same features passed as embeddings or as an array tell the objective equally well
     e = np.random.default_rng(2).standard_normal((len(data.responses), 6))
     mean = (e[data.pairs[:, 0]] + e[data.pairs[:, 1]]) / 2
-    assert audit(data, features=mean).reports[1].value == pytest.approx(
-        audit(data.replace(embeddings=e)).reports[1].value, abs=1e-5
+    assert audit(data, features=mean)["unconfoundedness"].value == pytest.approx(
+        audit(data.replace(embeddings=e))["unconfoundedness"].value, abs=1e-5
     )
 
 
@@ -807,8 +819,8 @@ def test_groups_keep_prompts_together():
         ]
     )
     x = np.eye(40)[np.arange(160) // 4]
-    known = audit(data, features=x).reports[1]
-    leaky = audit(data, features=x, groups=np.arange(160)).reports[1]
+    known = audit(data, features=x)["unconfoundedness"]
+    leaky = audit(data.replace(prompt_group=np.arange(160)), features=x)["unconfoundedness"]
     assert leaky.value > 0.95 and known.value < 0.7
 
 
@@ -829,7 +841,7 @@ def test_surface_latents_are_named_and_constant_ones_left_out():
         )
     )
     assert "Z^T = Z^T_1, Z^T_2 (in the data)" in own.latents and not own.proxies
-    assert audit(data, latents="own").reports[4].verdict == "cannot be tested"
+    assert audit(data, latents="own")["latent_positivity"].verdict == "cannot be tested"
     assert audit(own_latents(data), latents="surface").proxies
 
 
@@ -851,13 +863,77 @@ def own_latents(data):
         ({"most_pairs": 0}, "most_pairs is 0"),
         ({"features": np.zeros((3, 2))}, r"shape \(3, 2\)"),
         ({"features": np.full((80, 2), np.nan)}, "not finite"),
-        ({"groups": [1]}, "groups has 1"),
         ({"features": lambda data: data.replace(embeddings=None)}, "must return the data"),
     ],
 )
 def test_arguments_that_make_no_sense(arguments, says):
     with pytest.raises(ValueError, match=says):
         audit(toy(40), **arguments)
+
+
+def as_loaded(rows, tmp_path):
+    return load_preferences(lines(tmp_path / "x.jsonl", rows), **OWN_COLUMNS).data
+
+
+WORLDS = {
+    "embeddings": lambda tmp_path: (
+        EXAMPLES["4"].simulator.replace(embedding=Embedding(d=8)).sample(300, seed=0)
+    ),
+    "texts": lambda tmp_path: as_loaded(example_4(300, rho=0.8), tmp_path),
+    "openings shared": lambda tmp_path: as_loaded(
+        [
+            r | {"prompt": f"Human: opening {i % 60}\n\nAssistant: yes\n\nHuman: {r['prompt']}"}
+            for i, r in enumerate(example_4(300, rho=0.8))
+        ],
+        tmp_path,
+    ),
+}
+
+
+@pytest.mark.parametrize("most_pairs", [1000, 150])
+@pytest.mark.parametrize("world", WORLDS)
+def test_check_all_and_the_audit_agree(world, most_pairs, tmp_path):
+    """The same features, seed and subsample: they once gave two AUCs on the same data."""
+    data = WORLDS[world](tmp_path)
+    alone = check_all(data, most_pairs=most_pairs, seed=3)
+    found = audit(data, most_pairs=most_pairs, seed=3)
+    assert found["unconfoundedness"].value > 0.6
+    assert [r.to_dict() for r in found.reports] == [r.to_dict() for r in alone]
+    if world == "embeddings":
+        one = check_unconfoundedness(data, most_pairs=most_pairs, seed=3)
+        assert one.to_dict() == found["unconfoundedness"].to_dict()
+
+
+def test_a_report_is_found_by_its_key():
+    found = audit(toy(40))
+    assert [found[key] for key in CHECKS] == found.reports
+    with pytest.raises(KeyError, match="'honesty' is no check"):
+        found["honesty"]
+
+
+@pytest.mark.parametrize("thing", ["preferences.jsonl", 3, None, [{"prompt": "p"}], pd.DataFrame()])
+def test_what_is_no_data_is_refused_at_once(thing):
+    with pytest.raises(TypeError, match="audit takes PreferenceData .* not .*load_preferences"):
+        audit(thing)
+
+
+@pytest.mark.parametrize("report", [False, True])
+def test_an_audit_needs_neither_torch_nor_plots(report, tmp_path):
+    """The command in a process of its own; a report draws with matplotlib, and only with it."""
+    path, page = lines(tmp_path / "x.jsonl", plain_rows()), tmp_path / "r.html"
+    options = ["--report", str(page)] if report else []
+    heavy = {"torch", "transformers", "altair", "causalpref.figures"}
+    heavy |= set() if report else {"matplotlib", "jinja2"}
+    program = (
+        "import sys\nfrom causalpref.cli import main\n"
+        f"status = main({['audit', str(path), '--quiet', *options]!r})\n"
+        f"print(status, sorted({heavy!r} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "0 []\n", done.stderr
+    assert page.exists() == report
 
 
 @pytest.mark.filterwarnings("error")
@@ -909,7 +985,7 @@ def pictures() -> dict[str, Picture]:
 @pytest.mark.parametrize("kind", ["intervals", "histogram", "matrix"])
 def test_figures_are_sound_xml_without_script(kind, tmp_path):
     picture = pictures()[kind]
-    drawn = figures.evidence(picture, title=HOSTILE[0])
+    drawn = evidence(picture, title=HOSTILE[0])
     root = ElementTree.fromstring(drawn.svg)
     svg = "{http://www.w3.org/2000/svg}"
     assert root.tag == f"{svg}svg" and root.get("role") == "img" and root.get("viewBox")
@@ -933,7 +1009,7 @@ def test_figures_are_sound_xml_without_script(kind, tmp_path):
     assert not any(name.startswith("on") for e in root.iter() for name in e.attrib)
     shown = " ".join("".join(e.itertext()) for e in root.iter(f"{svg}text"))
     assert "<script>" in shown and "javascript" in shown, "names are shown as they are"
-    assert drawn.svg == figures.evidence(picture, title=HOSTILE[0]).svg
+    assert drawn.svg == evidence(picture, title=HOSTILE[0]).svg
     saved = ElementTree.parse(drawn.save(tmp_path / "x.svg")).getroot()
     assert "background:#ffffff" in saved.get("style") and len(list(saved.iter())) == len(
         list(root.iter())
@@ -944,7 +1020,7 @@ def test_figures_are_sound_xml_without_script(kind, tmp_path):
 def test_figures_take_the_colour_of_the_page():
     """No ink of their own; numbers in cells stay readable on the strongest colour."""
     for picture in pictures().values():
-        svg = figures.evidence(picture).svg
+        svg = evidence(picture).svg
         colours = set(re.findall(r"(?:fill|stroke): ?(#\w+|\w+)", svg))
         assert colours <= {"none", "currentColor", "#2f86c8", "#d1672c"}, colours
         assert "font-family: sans-serif" in svg and "DejaVu" not in svg
@@ -957,8 +1033,7 @@ def test_figures_take_the_colour_of_the_page():
         return "#" + "".join(f"{v:02x}" for v in mixed)
 
     strongest = max(
-        float(v)
-        for v in re.findall(r"opacity: ([\d.]+)", figures.evidence(pictures()["matrix"]).svg)
+        float(v) for v in re.findall(r"opacity: ([\d.]+)", evidence(pictures()["matrix"]).svg)
     )
     assert strongest == 0.4
     for page, ink in (("#ffffff", "#222832"), ("#14181e", "#ced6dd")):
@@ -971,7 +1046,7 @@ def test_figures_take_the_colour_of_the_page():
 
 
 def test_figures_of_one_page_share_no_ids():
-    ids = [re.findall(r' id="([^"]+)"', figures.evidence(p).svg) for p in pictures().values()]
+    ids = [re.findall(r' id="([^"]+)"', evidence(p).svg) for p in pictures().values()]
     flat = [i for found in ids for i in found]
     assert len(flat) == len(set(flat))
 
@@ -980,8 +1055,8 @@ def test_figures_say_what_they_leave_out_and_what_they_cannot_draw():
     many = pd.DataFrame(
         [{"what": f"w{i}", "value": 0.1 * i, "low": 0.0, "high": 3.0} for i in range(30)]
     )
-    assert "and 6 more, not drawn" in figures.evidence(Picture("intervals", many, "x")).svg
-    matrix = figures.evidence(pictures()["matrix"]).svg
+    assert "and 6 more, not drawn" in evidence(Picture("intervals", many, "x")).svg
+    matrix = evidence(pictures()["matrix"]).svg
     assert "with the largest values" not in matrix, "7 x 7 is drawn whole"
     wide = pd.DataFrame(
         [
@@ -990,14 +1065,16 @@ def test_figures_say_what_they_leave_out_and_what_they_cannot_draw():
             for j in range(12)
         ]
     )
-    svg = figures.evidence(Picture("matrix", wide, "x")).svg
+    svg = evidence(Picture("matrix", wide, "x")).svg
     assert "the 24 x 8 with the largest values, of 30 x 12" in svg
     assert ">r29<" in svg and ">c11<" in svg and ">c0<" not in svg
     with pytest.raises(ValueError, match="kind is 'pie'"):
-        figures.evidence(Picture("pie", many, "x"))
-    bare = Report("1, consistency", Verdict.UNTESTABLE, "s", "s", "b", "n")
+        evidence(Picture("pie", many, "x"))
+    bare = Report(
+        key="consistency", number=1, verdict=Verdict.UNTESTABLE, sentence="s", next_step="n"
+    )
     with pytest.raises(ValueError, match="no figure"):
-        figures.evidence(bare)
+        bare.plot()
 
 
 # -- causalpref run checks --------------------------------------------------------------

@@ -23,6 +23,7 @@ COLAB = {
     "altair": "5.5.0",
     "datasets": "4.0.0",
     "fsspec": "2025.3.0",
+    "jinja2": "3.1.6",
     "matplotlib": "3.10.0",
     "networkx": "3.6.1",
     "numpy": "2.1.3",

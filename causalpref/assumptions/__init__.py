@@ -11,46 +11,58 @@ assumption                                   check
 Z^X is additive (why Z^X matters)            :func:`check_additivity`
 ===========================================  ==============================================
 
-No check says that an assumption holds: see :class:`Verdict`. :func:`check_all` makes them all.
+A :class:`Check` is three functions: compute a frozen result, judge it, word it. A new check is a
+module with these and its entry in :data:`CHECKS`; :func:`run_checks` makes them all, for
+:func:`check_all` and for :func:`causalpref.auditing.audit`. No check says that an assumption
+holds: see :class:`Verdict`.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-
+from causalpref.assumptions._check import Check, Settings
+from causalpref.assumptions._running import CHECKS, Checked, check_all, group_openings, run_checks
+from causalpref.assumptions.additivity import Additivity, check_additivity
 from causalpref.assumptions.confounding import (
-    Names,
+    Unconfoundedness,
     balance,
     check_unconfoundedness,
     hidden_context_bound,
     overturning_strength,
 )
-from causalpref.assumptions.consistency import check_consistency
+from causalpref.assumptions.consistency import Consistency, check_consistency
+from causalpref.assumptions.evidence import Picture
 from causalpref.assumptions.latent_positivity import (
+    LatentPositivity,
     Support,
     check_latent_positivity,
     latent_support,
     variance_inflation,
 )
 from causalpref.assumptions.positivity import (
+    Positivity,
     check_positivity,
     crump_cut,
     effective_sample_size,
     propensities,
     unseen_share,
 )
-from causalpref.assumptions.report import Picture, Report, Verdict
-from causalpref.assumptions.sufficiency import check_additivity, check_sufficiency
-from causalpref.data import PreferenceData
+from causalpref.assumptions.report import Report, Verdict, Words
+from causalpref.assumptions.sufficiency import Sufficiency, check_sufficiency
 
 __all__ = [
+    "Additivity",
+    "CHECKS",
+    "Check",
+    "Checked",
+    "Consistency",
+    "LatentPositivity",
     "Picture",
+    "Positivity",
     "Report",
+    "Settings",
+    "Sufficiency",
     "Support",
+    "Unconfoundedness",
     "Verdict",
+    "Words",
     "balance",
     "check_additivity",
     "check_all",
@@ -61,45 +73,12 @@ __all__ = [
     "check_unconfoundedness",
     "crump_cut",
     "effective_sample_size",
+    "group_openings",
     "hidden_context_bound",
     "latent_support",
     "overturning_strength",
     "propensities",
+    "run_checks",
     "unseen_share",
     "variance_inflation",
 ]
-
-
-def check_all(
-    data: PreferenceData,
-    *,
-    features: np.ndarray | None = None,
-    groups: Sequence[Any] | None = None,
-    names: Names | None = None,
-    order_known: bool = True,
-    most_pairs: int = 20_000,
-    seed: int = 0,
-) -> list[Report]:
-    """Every check, in the order of the assumptions.
-
-    Parameters
-    ----------
-    data : PreferenceData
-    features, groups, names, order_known, most_pairs, seed
-        As for the checks that take them.
-
-    Returns
-    -------
-    list of Report
-        Six. Each verdict stands on its own: one false alarm among them is more likely than in any
-        one.
-    """
-    drawn: dict[str, Any] = {"groups": groups, "most_pairs": most_pairs, "seed": seed}
-    return [
-        check_consistency(data, order_known=order_known, names=names),
-        check_unconfoundedness(data, features=features, names=names, **drawn),
-        check_positivity(data, features=features, names=names, **drawn),
-        check_sufficiency(data, **drawn),
-        check_latent_positivity(data, names=names),
-        check_additivity(data, names=names, groups=groups),
-    ]

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from causalpref.assumptions._fits import (
+from causalpref.assumptions._check import Check, Settings, run_check
+from causalpref.assumptions._units import (
     FEWEST,
-    groups_of,
+    Units,
+    contexts,
     judged_units,
     modifiers,
     pair_features,
     rare_contexts,
-    sampled_rows,
+    several_contexts,
 )
-from causalpref.assumptions.report import Picture, Report, Verdict, number, table
+from causalpref.assumptions.evidence import dots, number, row, table
+from causalpref.assumptions.report import Report, Verdict, Words
 from causalpref.data import PreferenceData
 from causalpref.statistics import (
     TINY,
+    Estimate,
+    ScoreTest,
     auc,
     auc_interval,
     cluster_permutations,
@@ -33,17 +37,99 @@ from causalpref.statistics import (
     score_test,
 )
 
-__all__ = ["balance", "check_unconfoundedness", "hidden_context_bound", "overturning_strength"]
+__all__ = [
+    "Unconfoundedness",
+    "balance",
+    "check_unconfoundedness",
+    "hidden_context_bound",
+    "overturning_strength",
+]
 
-Names = Mapping[str, Sequence[str]]
+
+@dataclass(frozen=True)
+class Overturning:
+    """How strong a hidden context has to be to overturn what is seen of a latent.
+
+    Parameters
+    ----------
+    rate : Estimate
+        How often the response with more of the latent is preferred.
+    alone, half : float or None
+        The smallest factor on the odds of being shown such a pair, where the context decides the
+        label and where its levels differ by 0.5; None where chance alone explains the rate.
+    """
+
+    rate: Estimate
+    alone: float | None
+    half: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Unconfoundedness:
+    """Numbers of the check of unconfoundedness.
+
+    Parameters
+    ----------
+    n : int
+        Units: prompts, or pairs where C was assigned pair by pair.
+    unit : str
+    missing : str
+        What it takes and is not there: ``"context"``, ``"second context"``, ``"features"``,
+        ``"prompts of contexts"``, ``"prompts"``; empty when it could be tested.
+    pairs : int
+        Pairs that these units come from.
+    auc : dict of Estimate
+        Cross-fitted AUC, by contrast.
+    p_value : float
+        Of the AUCs, by permutation.
+    change : ScoreTest
+        Whether C changes the worth of the features beyond what the prompt changes; no degrees of
+        freedom where nothing of the prompt is known.
+    p_either : float
+        That C or the prompt changes it.
+    left_out : list of str
+        Contexts with too few prompts.
+    balance : pandas.DataFrame
+        See :func:`balance`.
+    hidden : dict of Overturning
+        By latent, where no context can be tested.
+    alpha : float
+    """
+
+    n: int
+    unit: str = "pairs"
+    missing: str = ""
+    pairs: int = 0
+    auc: dict[str, Estimate] = field(default_factory=dict)
+    p_value: float = 1.0
+    change: ScoreTest | None = None
+    p_either: float = 1.0
+    left_out: list[str] = field(default_factory=list)
+    balance: pd.DataFrame | None = None
+    hidden: dict[str, Overturning] = field(default_factory=dict)
+    alpha: float = 0.05
+
+    @property
+    def mean_auc(self) -> Estimate:
+        """Means of the AUCs and of the ends of their intervals."""
+        ends = [(e.value, e.low, e.high) for e in self.auc.values()]
+        return Estimate(*np.mean(ends, axis=0).tolist())
+
+    @property
+    def associated(self) -> bool:
+        """Whether the texts predict C."""
+        return self.p_value <= self.alpha
+
+    @property
+    def changes(self) -> bool:
+        """Whether C changes what is preferred, beyond what the prompt changes."""
+        return self.change.df > 0 and self.change.p_value <= self.alpha
 
 
 def check_unconfoundedness(
     data: PreferenceData,
     *,
     features: np.ndarray | None = None,
-    groups: Sequence[Any] | None = None,
-    names: Names | None = None,
     permutations: int = 199,
     n_folds: int = 5,
     most_pairs: int = 20_000,
@@ -63,13 +149,10 @@ def check_unconfoundedness(
     Parameters
     ----------
     data : PreferenceData
+        Prompts of one ``prompt_group`` share a fold.
     features : array, shape (n_pairs, q), optional
         What is known of the texts of each pair. Default: mean embedding of the two responses,
         or else latents of the prompt and of the pair.
-    groups : sequence, shape (n_prompts,), optional
-        Prompts with the same value share a fold. Default: each prompt on its own.
-    names : mapping, optional
-        ``"objective"``, ``"response_latents"``, ``"prompt_latents"``: names for the tables.
     permutations : int
         Of C over prompts; the smallest p-value is 1 / (permutations + 1).
     n_folds : int
@@ -90,217 +173,263 @@ def check_unconfoundedness(
     Raises
     ------
     ValueError
-        Features or groups of the wrong shape, or features that are not finite.
+        Features of the wrong shape or not finite.
 
     Notes
     -----
     The permutation test is exact when C is independent of the texts and contexts are dealt
     to prompts independently, or, where most prompts with several pairs were judged under several
-    contexts, to pairs; then a unit is a pair, and ``groups`` are not kept together. Groups that
+    contexts, to pairs; then a unit is a pair, and groups are not kept together. Groups that
     have one context each are permuted whole. Contexts with fewer than 5 prompts are left out.
     Power is above 80 % with 400 prompts for rho = 0.7 when types lie 2 standard deviations apart
     in one latent of the prompt.
     """
-    rng = np.random.default_rng(seed)
-    group = groups_of(data, groups)
-    x = pair_features(data, features)
-    common = dict(
-        assumption="2, unconfoundedness",
-        sees="a recorded context that goes with the texts and with what is preferred",
-        blind="every context that was not recorded: figure 2a with C unseen gives the same data as "
-        "a world without C",
-        source=data.source,
-        simulated=data.simulated,
-    )
-    values = np.empty(0) if data.objective is None else np.unique(data.objective)
-    if len(values) < 2:
-        return _hidden(data, names, common, recorded=len(values) == 1)
-    if x is None:
-        return Report(
-            verdict=Verdict.UNTESTABLE,
-            n=len(data),
-            **common,
-            sentence="There are no embeddings, latents or features to tell the context from.",
-            next_step="Embed the texts (causalpref.text.embedding), or pass features.",
-        )
+    settings = Settings(features, most_pairs, n_folds, permutations, alpha, seed)
+    return run_check(UNCONFOUNDEDNESS, data, settings)
 
-    whole = data
-    if len(data) > most_pairs:
-        kept = sampled_rows(data, most_pairs, rng, group)
-        data, x = data.select(kept), x[kept]
+
+def _compute(data: PreferenceData, settings: Settings) -> Unconfoundedness:
+    rng, whole = settings.rng, data
+    x, values = pair_features(data, settings.features), contexts(data)
+    if len(values) < 2:
+        missing = "second context" if len(values) else "context"
+        return Unconfoundedness(len(data), missing=missing, hidden=_hidden(data))
+    if x is None:
+        return Unconfoundedness(len(data), missing="features")
     rare, values = rare_contexts(data)
-    left_out = _names(names, "objective", rare)
+    left_out = data.names_of("objective", rare)
     if len(rare) and len(values) > 1:
         kept = np.isin(data.objective, values)
         data, x = data.select(kept), x[kept]
     if len(values) < 2:
-        return Report(
-            verdict=Verdict.UNTESTABLE,
-            n=len(data),
-            **common,
-            sentence=f"Fewer than two contexts have {FEWEST} prompts to be told by.",
-            next_step="Collect at least 20 prompts under each context.",
-        )
-    unit, c, unit_prompt, unit_group = judged_units(data, x, values, group, rng)
-    n_units = len(c)
-    counts = "pairs" if n_units > 1.05 * len(np.unique(unit_prompt)) else "prompts"
-    if len(np.unique(unit_group)) < 4:
-        return Report(
-            verdict=Verdict.UNTESTABLE,
-            n=n_units,
-            unit=counts,
-            **common,
-            sentence=f"{n_units} prompts, or pairs where prompts were judged under several "
-            "contexts, are too few to tell the contexts apart.",
-            next_step="Collect at least 20 prompts under each context.",
-        )
-    fold = folds(unit_group, n_folds, seed=rng)
+        return Unconfoundedness(len(data), missing="prompts of contexts")
+    units = judged_units(data, x, values, rng)
+    if len(np.unique(units.group)) < 4:
+        return Unconfoundedness(len(units), units.kind, missing="prompts")
     k = len(values)
     indicator = np.eye(k)[:, slice(None) if k > 2 else slice(1, 2)]
-    hot = indicator[c]
-    contexts = cluster_permutations(c, unit_group, permutations, seed=rng)
+    scores, p = _permuted(units, indicator, settings, rng)
+    hot = indicator[units.code] == 1
+    names = data.names_of("objective", values)
+    contrasts = (
+        [f"{name} against the rest" for name in names]
+        if k > 2
+        else [f"{names[1]} against {names[0]}"]
+    )
+    change, p_either = _changes_reward(data, np.searchsorted(values, data.objective), k, rng)
+    return Unconfoundedness(
+        len(units),
+        units.kind,
+        pairs=len(data),
+        auc={what: auc_interval(scores[:, j], hot[:, j]) for j, what in enumerate(contrasts)},
+        p_value=p,
+        change=change,
+        p_either=p_either,
+        left_out=left_out,
+        balance=balance(whole),
+        alpha=settings.alpha,
+    )
+
+
+def _permuted(
+    units: Units, indicator: np.ndarray, settings: Settings, rng: np.random.Generator
+) -> tuple[np.ndarray, float]:
+    """Cross-fitted scores of the contexts, and the permutation p-value of their AUCs."""
+    fold = folds(units.group, settings.n_folds, seed=rng)
+    contexts = cluster_permutations(units.code, units.group, settings.permutations, seed=rng)
     scores, areas = None, []
-    parts = max(1, contexts.size * hot.shape[1] // 20_000_000)
+    parts = max(1, contexts.size * indicator.shape[1] // 20_000_000)
     for some in np.array_split(contexts, parts, axis=1):
-        outcome = indicator[some].reshape(n_units, -1)  # (units, permutations x classes)
-        part = ridge_scores(unit, outcome, fold)
-        scores = part[:, : hot.shape[1]] if scores is None else scores
+        outcome = indicator[some].reshape(len(units), -1)  # (units, permutations x classes)
+        part = ridge_scores(units.x, outcome, fold)
+        scores = part[:, : indicator.shape[1]] if scores is None else scores
         areas.append(auc(part, outcome == 1).reshape(some.shape[1], -1).mean(axis=1))
     areas = np.concatenate(areas)
-    p = permutation_p_value(areas[0], areas[1:])
+    return scores, permutation_p_value(areas[0], areas[1:])
 
-    objective = _names(names, "objective", values)
-    rows, dots = [], []
-    for j in range(hot.shape[1]):
-        area = auc_interval(scores[:, j], hot[:, j] == 1)
-        name = objective[j if k > 2 else 1]
-        dots.append(
-            {
-                "what": f"{name} against the rest"
-                if k > 2
-                else f"{objective[1]} against {objective[0]}",
-                "value": area.value,
-                "low": area.low,
-                "high": area.high,
-            }
-        )
-        rows.append(
-            {
-                **dots[-1],
-                "what": f"the text tells {dots[-1]['what']}: AUC",
-                "n": n_units,
-                "note": "1/2 is a guess",
-            }
-        )
-    rows[0]["p_value"] = p
-    if left_out:
-        rows.append(
-            {
-                "what": "contexts left out",
-                "value": len(left_out),
-                "note": f"fewer than {FEWEST} prompts: {', '.join(left_out[:6])}"
-                + (", ..." if len(left_out) > 6 else ""),
-            }
-        )
-    value = float(np.mean([d["value"] for d in dots]))
-    low, high = float(np.mean([d["low"] for d in dots])), float(np.mean([d["high"] for d in dots]))
 
-    code = np.searchsorted(values, data.objective)
-    change, df, p_change, p_either = _changes_reward(data, code, k, rng)
-    if df:
+def _judge(r: Unconfoundedness) -> Verdict:
+    if r.missing:
+        return Verdict.UNTESTABLE
+    if not r.associated:
+        return Verdict.NOT_FOUND
+    return Verdict.VIOLATED if r.changes else Verdict.STRAINED
+
+
+_FEW = "Collect at least 20 prompts under each context."
+_MISSING = {
+    "features": (
+        "There are no embeddings, latents or features to tell the context from.",
+        "Embed the texts (causalpref.text.embedding), or pass features.",
+    ),
+    "prompts of contexts": (f"Fewer than two contexts have {FEWEST} prompts to be told by.", _FEW),
+    "prompts": (
+        "{n} prompts, or pairs where prompts were judged under several contexts, are too few to "
+        "tell the contexts apart.",
+        _FEW,
+    ),
+}
+
+
+def _word(r: Unconfoundedness, verdict: Verdict) -> Words:
+    if r.missing in ("context", "second context"):
+        return _word_hidden(r)
+    if r.missing:
+        sentence, step = _MISSING[r.missing]
+        return Words(sentence=sentence.format(n=r.n), next_step=step, n=r.n, unit=r.unit)
+    rows = [
+        row(f"the text tells {what}: AUC", e, n=r.n, note="1/2 is a guess")
+        for what, e in r.auc.items()
+    ]
+    rows[0]["p_value"] = r.p_value
+    if r.left_out:
+        more = ", ..." if len(r.left_out) > 6 else ""
+        note = f"fewer than {FEWEST} prompts: {', '.join(r.left_out[:6])}{more}"
+        rows.append(row("contexts left out", value=len(r.left_out), note=note))
+    if r.change.df:
         rows.append(
-            {
-                "what": "the context changes what is preferred: chi squared",
-                "value": change,
-                "p_value": p_change,
-                "n": len(data),
-                "note": f"{df} degrees of freedom, beyond what the recorded latents of the "
+            row(
+                "the context changes what is preferred: chi squared",
+                value=r.change.statistic,
+                p_value=r.change.p_value,
+                n=r.pairs,
+                note=f"{r.change.df} degrees of freedom, beyond what the recorded latents of the "
                 "prompt change",
-            }
+            )
         )
-    elif p_either <= alpha:
+    elif r.p_either <= r.alpha:
         rows.append(
-            {
-                "what": "the context, or the kind of prompt, changes what is preferred",
-                "p_value": p_either,
-                "n": len(data),
-                "note": "no latent or type of the prompt tells the two apart",
-            }
-        )
-    rows += _balance_rows(whole, names)
-    told, differs = p <= alpha, df > 0 and p_change <= alpha
-    verdict = (
-        Verdict.VIOLATED if told and differs else Verdict.STRAINED if told else Verdict.NOT_FOUND
-    )
-    if told:
-        if differs:
-            so = (
-                "the objective changes what is preferred: comparisons that leave it out are "
-                "confounded."
+            row(
+                "the context, or the kind of prompt, changes what is preferred",
+                p_value=r.p_either,
+                n=r.pairs,
+                note="no latent or type of the prompt tells the two apart",
             )
-        elif df == 0 and p_either <= alpha:
-            so = (
-                "what is preferred differs between them, though from what is recorded of the "
-                "prompts it cannot be told whether that is the objective's doing or the prompts'."
-            )
-        else:
-            so = (
-                "whether it changes what is preferred cannot be seen: where it does, comparisons "
-                "that leave it out are confounded."
-            )
-        sentence = (
-            f"The texts tell under which objective they were judged (AUC {value:.2f}), and {so}"
         )
-        step = (
-            "Fit and compare within each objective, look at overlap (assumption 3 given C), and "
-            "have some prompts judged under an objective dealt by a coin."
+    worst = r.balance.reindex(r.balance.difference.abs().sort_values(ascending=False).index)
+    rows += [
+        row(
+            f"{b.latent} under {b.objective}: standardised mean difference",
+            value=b.difference,
+            n=b.pairs,
+            note="beyond 0.1" if abs(b.difference) > 0.1 else "",
         )
-    else:
-        sentence = (
-            f"The texts tell the objective no better than a guess (AUC {value:.2f}, up to "
-            f"{high:.2f})."
-        )
-        step = "Condition on the objective all the same: it may change what is preferred."
-    return Report(
-        verdict=verdict,
+        for b in worst.head(6).itertuples()
+    ]
+    found = r.mean_auc
+    sentence, step = _sentences(r, found)
+    statistic = "AUC of guessing the objective from the texts"
+    return Words(
         sentence=sentence,
         next_step=step,
-        statistic="AUC of guessing the objective from the texts",
-        value=value,
-        low=low,
-        high=high,
-        p_value=p,
-        n=n_units,
-        unit=counts,
+        statistic=statistic,
+        short="AUC",
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        p_value=r.p_value,
+        n=r.n,
+        unit=r.unit,
         evidence=table(rows),
-        picture=Picture(
-            "intervals",
-            pd.DataFrame(dots),
-            "AUC of guessing the objective from the texts",
-            (0.5,),
-            "Dots with 95 % intervals: "
-            + "; ".join(f"{d['what']} {d['value']:.2f}" for d in dots)
-            + ". One half is a guess.",
+        picture=dots(
+            [row(what, e) for what, e in r.auc.items()], statistic, after=" One half is a guess."
         ),
-        **common,
     )
+
+
+def _sentences(r: Unconfoundedness, found: Estimate) -> tuple[str, str]:
+    """The finding and what to do."""
+    if not r.associated:
+        return (
+            f"The texts tell the objective no better than a guess (AUC {found.value:.2f}, up to "
+            f"{found.high:.2f}).",
+            "Condition on the objective all the same: it may change what is preferred.",
+        )
+    if r.changes:
+        so = (
+            "the objective changes what is preferred: comparisons that leave it out are confounded."
+        )
+    elif r.change.df == 0 and r.p_either <= r.alpha:
+        so = (
+            "what is preferred differs between them, though from what is recorded of the "
+            "prompts it cannot be told whether that is the objective's doing or the prompts'."
+        )
+    else:
+        so = (
+            "whether it changes what is preferred cannot be seen: where it does, comparisons "
+            "that leave it out are confounded."
+        )
+    return (
+        f"The texts tell under which objective they were judged (AUC {found.value:.2f}), and {so}",
+        "Fit and compare within each objective, look at overlap (assumption 3 given C), and "
+        "have some prompts judged under an objective dealt by a coin.",
+    )
+
+
+def _word_hidden(r: Unconfoundedness) -> Words:
+    """Without a context: what a hidden one would have to do."""
+    rows = [
+        row(f"more {name} preferred", o.rate, note=_overturned(o)) for name, o in r.hidden.items()
+    ]
+    what = (
+        "all labels were given under one recorded objective; a context that was not recorded"
+        if r.missing == "second context"
+        else "no context was recorded; one that exists"
+    )
+    return Words(
+        sentence=f"There is nothing to test: {what} leaves no trace in (X, Y, Y', L).",
+        next_step="Record who judged and by which objective, or deal prompts to judges by a coin. "
+        "Until then read the table: it says how strong a hidden context has to be.",
+        n=r.n,
+        evidence=table(rows),
+        picture=dots(rows, "share of pairs"),
+        rests_on=("response_latents",),
+    )
+
+
+def _overturned(o: Overturning) -> str:
+    if o.alone is None:
+        return "could be chance alone"
+    half = (
+        "none can whose levels differ by 0.5 in how often they agree"
+        if o.half == np.inf
+        else f"{number(o.half)}-fold if its levels differ by 0.5 in how often they agree"
+    )
+    return (
+        "a hidden context overturns it if it changes the odds of being shown such a pair "
+        f"{number(o.alone)}-fold and decides the label alone; {half}"
+    )
+
+
+UNCONFOUNDEDNESS = Check(
+    "unconfoundedness",
+    2,
+    "unconfoundedness",
+    _compute,
+    _judge,
+    _word,
+    sees="a recorded context that goes with the texts and with what is preferred",
+    blind="every context that was not recorded: figure 2a with C unseen gives the same data as "
+    "a world without C",
+    reads_texts=several_contexts,
+)
 
 
 def _changes_reward(
     data: PreferenceData, code: np.ndarray, k: int, rng: np.random.Generator
-) -> tuple[float, int, float, float]:
+) -> tuple[ScoreTest, float]:
     """Score test of (features x context) in a logistic model of the label.
 
-    Statistic, degrees of freedom and p-value with (features x latents of the prompt) in the
-    model; and the p-value without them, which is about either.
+    With (features x latents of the prompt) in the model; and the p-value without them, which is
+    about either.
     """
-    first, second = data.pairs.T
+    nothing = ScoreTest(0.0, 0, 1.0, np.zeros(0))
     if data.response_latents is not None:
-        d = data.response_latents[first] - data.response_latents[second]
+        d = data.difference("response_latents")
     elif data.embeddings is not None:
-        d = data.embeddings[first].astype(float) - data.embeddings[second]
+        d = data.difference("embeddings")
     else:
-        return 0.0, 0, 1.0, 1.0
+        return nothing, 1.0
     d = distinct(d)  # scaled, not centred: differences have no direction
     widest = int(np.clip(len(d) // (50 * (k - 1)), 1, 20))
     d = projected(d, widest, seed=rng)
@@ -316,12 +445,11 @@ def _changes_reward(
     base = np.column_stack([plain[:, :1], distinct(np.concatenate([d, crossed], axis=1))])
     beyond = score_test(base, extra, data.label, data.pair_prompt)
     if crossed.shape[1] == 0:  # nothing of the prompt is known: it may be its doing
-        return 0.0, 0, 1.0, beyond.p_value
-    either = score_test(plain, extra, data.label, data.pair_prompt)
-    return beyond.statistic, beyond.df, beyond.p_value, either.p_value
+        return nothing, beyond.p_value
+    return beyond, score_test(plain, extra, data.label, data.pair_prompt).p_value
 
 
-def balance(data: PreferenceData, *, names: Names | None = None) -> pd.DataFrame:
+def balance(data: PreferenceData) -> pd.DataFrame:
     """Standardised mean differences of latents between contexts.
 
     Each context against all others: difference of means over the root of the mean of the two
@@ -334,19 +462,18 @@ def balance(data: PreferenceData, *, names: Names | None = None) -> pd.DataFrame
         varies), ``pairs`` of that context. Empty without latents or with one context.
     """
     parts, labels = [], []
-    first, second = data.pairs.T
     if data.prompt_latents is not None:
         parts.append(data.prompt_latents[data.pair_prompt])
-        labels += _names(names, "prompt_latents", range(data.prompt_latents.shape[1]), "Z^X_")
+        labels += data.names_of("prompt_latents")
     if data.response_latents is not None:
-        parts.append((data.response_latents[first] + data.response_latents[second]) / 2)
-        labels += _names(names, "response_latents", range(data.response_latents.shape[1]), "Z^T_")
+        parts.append(data.mean("response_latents"))
+        labels += data.names_of("response_latents")
     columns = ["latent", "objective", "difference", "pairs"]
-    values = np.empty(0) if data.objective is None else np.unique(data.objective)
+    values = contexts(data)
     if not parts or len(values) < 2:
         return pd.DataFrame(columns=columns)
     x, rows = np.concatenate(parts, axis=1), []
-    objective = _names(names, "objective", values)
+    objective = data.names_of("objective", values)
     for j, c in enumerate(values if len(values) > 2 else values[1:]):
         here = data.objective == c
         gap = x[here].mean(axis=0) - x[~here].mean(axis=0)
@@ -362,28 +489,6 @@ def balance(data: PreferenceData, *, names: Names | None = None) -> pd.DataFrame
             for name, v in zip(labels, smd)
         ]
     return pd.DataFrame(rows, columns=columns)
-
-
-def _balance_rows(data: PreferenceData, names: Names | None) -> list[dict]:
-    worst = balance(data, names=names)
-    worst = worst.reindex(worst.difference.abs().sort_values(ascending=False).index)
-    return [
-        {
-            "what": f"{r.latent} under {r.objective}: standardised mean difference",
-            "value": r.difference,
-            "n": r.pairs,
-            "note": "beyond 0.1" if abs(r.difference) > 0.1 else "",
-        }
-        for r in worst.head(6).itertuples()
-    ]
-
-
-def _names(names: Names | None, field: str, values: Any, prefix: str = "C = ") -> list[str]:
-    known = list((names or {}).get(field, ()))
-    return [
-        known[int(v)] if 0 <= int(v) < len(known) else f"{prefix}{int(v) + (prefix != 'C = ')}"
-        for v in values
-    ]
 
 
 # -- a context nobody recorded ---------------------------------------------
@@ -480,63 +585,20 @@ def overturning_strength(p: float, *, spread: float = 1.0) -> float:
     return float(np.exp(high))
 
 
-def _hidden(data: PreferenceData, names: Names | None, common: dict, *, recorded: bool) -> Report:
-    """The report without a context: what a hidden one would have to do."""
-    rows, dots = [], []
-    if data.response_latents is not None:
-        first, second = data.pairs.T
-        gap = data.response_latents[first] - data.response_latents[second]
-        labels = _names(names, "response_latents", range(gap.shape[1]), "Z^T_")
-        for j, name in enumerate(labels):
-            use = gap[:, j] != 0
-            if use.sum() < 10:
-                continue
-            won = np.where(gap[use, j] > 0, data.label[use], 1 - data.label[use]).astype(float)
-            rate = cluster_proportion(won, data.pair_prompt[use])
-            p, low, high = rate.value, rate.low, rate.high
-            dots.append({"what": f"more {name} preferred", "value": p, "low": low, "high": high})
-            near = low if p > 0.5 else high
-            safe = (near - 0.5) * (p - 0.5) > 0
-            gamma = overturning_strength(near) if safe else 1.0
-            half = overturning_strength(near, spread=0.5) if safe else 1.0
-            rows.append(
-                {
-                    **dots[-1],
-                    "n": int(use.sum()),
-                    "note": "could be chance alone"
-                    if not safe
-                    else "a hidden context overturns it if it changes the odds of being shown such "
-                    f"a pair {number(gamma)}-fold and decides the label alone; "
-                    + (
-                        "none can whose levels differ by 0.5 in how often they agree"
-                        if half == np.inf
-                        else f"{number(half)}-fold if its levels differ by 0.5 in how often they "
-                        "agree"
-                    ),
-                }
-            )
-    what = (
-        "all labels were given under one recorded objective; a context that was not recorded"
-        if recorded
-        else "no context was recorded; one that exists"
-    )
-    return Report(
-        verdict=Verdict.UNTESTABLE,
-        n=len(data),
-        **common,
-        sentence=f"There is nothing to test: {what} leaves no trace in (X, Y, Y', L).",
-        next_step="Record who judged and by which objective, or deal prompts to judges by a coin. "
-        "Until then read the table: it says how strong a hidden context has to be.",
-        evidence=table(rows),
-        picture=Picture(
-            "intervals",
-            pd.DataFrame(dots),
-            "share of pairs",
-            (0.5,),
-            "Dots with 95 % intervals: "
-            + "; ".join(f"{d['what']} {d['value']:.2f}" for d in dots)
-            + ".",
-        )
-        if dots
-        else None,
-    )
+def _hidden(data: PreferenceData) -> dict[str, Overturning]:
+    """What a hidden context would have to do, for each latent that differs in ten pairs."""
+    if data.response_latents is None:
+        return {}
+    found: dict[str, Overturning] = {}
+    for name, gap in zip(data.names_of("response_latents"), data.difference("response_latents").T):
+        use = gap != 0
+        if use.sum() < 10:
+            continue
+        won = np.where(gap[use] > 0, data.label[use], 1 - data.label[use]).astype(float)
+        rate = cluster_proportion(won, data.pair_prompt[use])
+        # the end of the interval that is nearer to one half
+        near = rate.low if rate.value > 0.5 else rate.high
+        safe = (near - 0.5) * (rate.value - 0.5) > 0
+        strengths = [overturning_strength(near, spread=s) if safe else None for s in (1.0, 0.5)]
+        found[name] = Overturning(rate, *strengths)
+    return found

@@ -2,25 +2,85 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from causalpref.assumptions.confounding import Names, _names
-from causalpref.assumptions.report import Picture, Report, Verdict, table
+from causalpref.assumptions._check import Check, Settings, run_check
+from causalpref.assumptions.evidence import dots, row, share, table
+from causalpref.assumptions.report import Report, Verdict, Words
 from causalpref.data import PreferenceData
-from causalpref.statistics import holm, wilson_interval
+from causalpref.statistics import Estimate, holm
 
-__all__ = ["check_consistency"]
+__all__ = ["Consistency", "check_consistency"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A test of whether the first place matters.
+
+    Parameters
+    ----------
+    rate : Estimate
+        How often the first response is preferred.
+    p_value, adjusted : float
+        That it is 1/2; adjusted for all such tests (Holm).
+    """
+
+    rate: Estimate
+    p_value: float
+    adjusted: float = 1.0
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """Numbers of the check of consistency.
+
+    Parameters
+    ----------
+    n : int
+        Pairs.
+    order_known : bool
+        Whether the order shown was recorded and the labels differ.
+    first : Estimate
+        How often the first response is preferred, one judgement a pair.
+    place : dict of Place
+        The same by objective; by None where there is one or none.
+    swapped : Place or None
+        Among matched judgements of both orders that disagree: the first both times.
+    matched : int
+        Matched judgements of both orders.
+    own, anybody : Estimate or None
+        Share of repeats with two answers: of one person, of whoever judged.
+    own_least : float
+        Lower end of the exact 95 % interval of ``own``.
+    tolerance, alpha : float
+        What the numbers are held against.
+    """
+
+    n: int
+    order_known: bool
+    first: Estimate
+    place: dict[str | None, Place]
+    swapped: Place | None
+    matched: int
+    own: Estimate | None
+    anybody: Estimate | None
+    own_least: float
+    tolerance: float
+    alpha: float
+
+    @property
+    def tests(self) -> list[Place]:
+        """All tests of place."""
+        return [*self.place.values(), *([self.swapped] if self.swapped else [])]
 
 
 def check_consistency(
-    data: PreferenceData,
-    *,
-    order_known: bool = True,
-    names: Names | None = None,
-    tolerance: float = 0.05,
-    alpha: float = 0.05,
+    data: PreferenceData, *, tolerance: float = 0.05, alpha: float = 0.05
 ) -> Report:
     """Repeated and order-swapped judgements that disagree, and the pull of the first place.
 
@@ -43,12 +103,8 @@ def check_consistency(
     Parameters
     ----------
     data : PreferenceData
-    order_known : bool
-        False when the file lists the preferred response first, so that the order
-        shown is lost: then place is not tested, and repeats are told by the two responses alone.
-        Labels that are all equal are read so as well.
-    names : mapping, optional
-        ``"objective"``: names for the table.
+        Where ``order_known`` is False, position is not tested, and repeats are recognised by
+        the two responses alone. Constant labels are treated the same way.
     tolerance : float
         Share of one person's repeats that may disagree. Violated when the exact 95 % interval
         lies above it, strained when it lies above a fifth of it.
@@ -67,231 +123,236 @@ def check_consistency(
     0.35 in reward, with 400 pairs judged in both orders for one of 0.4, and with 200 repeats for
     a person who contradicts themselves 12 % of the time.
     """
-    n = len(data)
-    rows: list[dict] = []
-    known = order_known and 0 < data.label.sum() < n
-    if not known:  # who stood first says nothing: both orders are one pair
-        turned = data.pairs[:, 0] > data.pairs[:, 1]
-        data = data.replace(
-            pairs=np.sort(data.pairs, axis=1), label=np.where(turned, 1 - data.label, data.label)
-        )
-    first, second = data.pairs.T
-    place_p: dict[str, float] = {}
-    dots: list[dict] = []
+    return run_check(CONSISTENCY, data, Settings(alpha=alpha), tolerance=tolerance)
 
-    # place: over all pairs, and in pairs judged in both orders
-    rate, count_place = float(data.label.mean()), n
+
+def _compute(data: PreferenceData, settings: Settings, *, tolerance: float = 0.05) -> Consistency:
+    n = len(data)
+    known = data.order_known and 0 < data.label.sum() < n
+    if not known:  # who stood first says nothing: both orders are one pair
+        data = data.swapped(data.pairs[:, 0] > data.pairs[:, 1])
+    rate, place, swapped, matched = share(float(data.label.mean()), n), {}, None, 0
     if known:
-        # repeats share the coin that put one response first: one judgement a pair
-        _, once, member = np.unique(
-            np.sort(data.pairs, axis=1), axis=0, return_index=True, return_inverse=True
-        )
-        forward = np.bincount(member.ravel(), weights=first < second)
-        backward = np.bincount(member.ravel(), weights=first > second)
-        # a pair in both orders was put so by design, not by a coin: it belongs to the next test
-        once = once[(first[once] != second[once]) & ((forward == 0) | (backward == 0))]
-        m = len(once)
-        if m:
-            rate, count_place = float(data.label[once].mean()), m
-        for name, here in _contexts(data, once, names):
-            ones = int(data.label[here].sum())
-            place_p[name] = float(stats.binomtest(ones, len(here)).pvalue)
-            rows.append(
-                _row(
-                    f"the first response is preferred{name}",
-                    ones / len(here),
-                    len(here),
-                    p=place_p[name],
-                    note="one judgement a pair; 1/2 if the order was "
-                    "dealt by a coin and place does not matter",
-                )
-            )
+        once = _once(data)
+        if len(once):
+            rate = share(float(data.label[once].mean()), len(once))
+        place = {name: _place(data.label[here]) for name, here in _by_context(data, once)}
         plus, minus, matched = _swapped(data)
         if plus + minus:
-            place_p["swapped"] = float(stats.binomtest(plus, plus + minus).pvalue)
-            rows.append(
-                _row(
-                    "pairs judged in both orders: the first both times, among those where "
-                    "the two answers disagree",
-                    plus / (plus + minus),
-                    plus + minus,
-                    p=place_p["swapped"],
-                    note=f"of {matched:,} matched judgements; 1/2 if place does not "
-                    "matter, whatever the responses",
-                )
-            )
-        elif matched:
-            rows.append(_row("pairs judged in both orders that disagree", 0.0, matched))
-    for name, p in zip(place_p, holm(np.array(list(place_p.values())))):
-        place_p[name] = float(p)
+            swapped = _place(np.repeat([1, 0], [plus, minus]))
+        tests = [*place.values(), *([swapped] if swapped else [])]
+        adjusted = holm(np.array([t.p_value for t in tests])).tolist()
+        place = {k: replace(t, adjusted=p) for (k, t), p in zip(place.items(), adjusted)}
+        swapped = replace(swapped, adjusted=adjusted[-1]) if swapped else None
+    own = _repeats(data, by_person=True)
+    # exact: Wilson's lower end is too high for a few in many
+    least = stats.binomtest(round(own.value * own.n), own.n).proportion_ci(0.95).low if own else 0.0
+    return Consistency(
+        n,
+        known,
+        rate,
+        place,
+        swapped,
+        matched,
+        own,
+        _repeats(data, by_person=False),
+        float(least),
+        tolerance,
+        settings.alpha,
+    )
 
-    # repeats in the same order, by one person and by anybody
-    own, anybody = _repeats(data, by_person=True), _repeats(data, by_person=False)
-    verdict, decides = Verdict.UNTESTABLE, ""
-    if known:
-        verdict = Verdict.NOT_FOUND
-    if own is not None:
-        share, n_own = own
-        rows.append(
-            _row(
-                "one person, same pair, same order, two answers",
-                share,
-                n_own,
-                note="consistency allows none",
-            )
-        )
-        # exact: Wilson's lower end is too high for a few in many
-        least = stats.binomtest(round(share * n_own), n_own).proportion_ci(0.95).low
+
+def _judged(r: Consistency) -> tuple[Verdict, str]:
+    """The verdict, and what decides an alarm: ``"own"``, ``"swapped"`` or ``"place"``."""
+    verdict, decides = Verdict.NOT_FOUND if r.order_known else Verdict.UNTESTABLE, ""
+    if r.own is not None:
         verdict = (
             Verdict.VIOLATED
-            if least > tolerance
+            if r.own_least > r.tolerance
             else Verdict.STRAINED
-            if least > tolerance / 5
+            if r.own_least > r.tolerance / 5
             else Verdict.NOT_FOUND
         )
         decides = "own" if verdict.alarm else ""
-    if anybody is not None:
-        share, n_any = anybody
-        best = (1 + np.sqrt(max(0.0, 1 - 2 * share))) / 2
+    if verdict is not Verdict.VIOLATED:
+        if r.swapped is not None and r.swapped.adjusted <= r.alpha:
+            return Verdict.VIOLATED, "swapped"
+        if any(t.adjusted <= r.alpha for t in r.tests):
+            return Verdict.STRAINED, "place"
+    return verdict, decides
+
+
+def _judge(r: Consistency) -> Verdict:
+    return _judged(r)[0]
+
+
+def _word(r: Consistency, verdict: Verdict) -> Words:
+    decides = _judged(r)[1]
+    rows = [
+        row(
+            "the first response is preferred" + _under(name),
+            t.rate,
+            p_value=t.p_value,
+            note="one judgement a pair; 1/2 if the order was dealt by a coin and place does not "
+            "matter",
+        )
+        for name, t in r.place.items()
+    ]
+    if r.swapped is not None:
         rows.append(
-            _row(
+            row(
+                "pairs judged in both orders: the first both times, among those where "
+                "the two answers disagree",
+                r.swapped.rate,
+                p_value=r.swapped.p_value,
+                note=f"of {r.matched:,} matched judgements; 1/2 if place does not "
+                "matter, whatever the responses",
+            )
+        )
+    elif r.matched:
+        rows.append(row("pairs judged in both orders that disagree", share(0.0, r.matched)))
+    if r.own is not None:
+        what = "one person, same pair, same order, two answers"
+        rows.append(row(what, r.own, note="consistency allows none"))
+    if r.anybody is not None:
+        best = (1 + np.sqrt(max(0.0, 1 - 2 * r.anybody.value))) / 2
+        rows.append(
+            row(
                 "same pair, same order, two answers, whoever judged",
-                share,
-                n_any,
+                r.anybody,
                 note=f"no model is right more often than {best:.3f} of the time",
             )
         )
-    if place_p and min(place_p.values()) <= alpha and verdict is not Verdict.VIOLATED:
-        verdict = Verdict.VIOLATED if place_p.get("swapped", 1) <= alpha else Verdict.STRAINED
-        decides = "swapped" if verdict is Verdict.VIOLATED else min(place_p, key=place_p.get)
+    by_own = r.own if decides == "own" or not r.order_known else None
+    value, statistic, short = (
+        (by_own, "disagreement of one person with themselves", "two answers")
+        if by_own is not None
+        else (r.first, "P(first preferred)", "first wins")
+    )
+    numbers: dict[str, Any] = {"n": r.n}
+    if verdict is not Verdict.UNTESTABLE:
+        numbers = {"statistic": statistic, "short": short, "n": value.n}
+        numbers |= {"value": value.value, "low": value.low, "high": value.high}
+    if r.tests and decides != "own":
+        numbers["p_value"] = min(t.adjusted for t in r.tests)
+    sentence, step = _sentences(r, verdict, decides)
+    return Words(
+        sentence=sentence,
+        next_step=step,
+        evidence=table(rows),
+        picture=dots(rows, "share of judgements", about=", shares of judgements", digits=3),
+        **numbers,
+    )
 
+
+def _under(name: str | None) -> str:
+    return "" if name is None else f" under {name}"
+
+
+def _sentences(r: Consistency, verdict: Verdict, decides: str) -> tuple[str, str]:
+    """The finding and what to do."""
     if decides == "own":
-        sentence = (
-            f"The same person gave two answers to the same pair in {own[0]:.1%} of "
-            f"{own[1]:,} repeats, so the label is not a function of what was shown."
-        )
-        step = (
+        return (
+            f"The same person gave two answers to the same pair in {r.own.value:.1%} of "
+            f"{r.own.n:,} repeats, so the label is not a function of what was shown.",
             "Ask for the occasion: time, device, instructions. Use the mean of repeated "
-            "judgements, and no model will do better than people do with themselves."
+            "judgements, and no model will do better than people do with themselves.",
         )
-    elif decides:
-        where = "" if decides == "swapped" else decides
-        share = next((r["value"] for r in rows if r["what"].endswith(f"preferred{where}")), rate)
-        sentence = f"The first response is preferred in {share:.1%} of the pairs{where}: " + (
-            "place matters, so R and R' are two functions."
-            if decides == "swapped"
-            else "place matters, or the order was not dealt by a coin."
+    both = (
+        "Show every pair in both orders, or in random order, and give the model an "
+        "intercept for the first place."
+    )
+    if decides == "swapped":
+        rate = r.place[None].rate if None in r.place else r.first
+        return (
+            f"The first response is preferred in {rate.value:.1%} of the pairs: "
+            "place matters, so R and R' are two functions.",
+            both,
         )
-        step = (
-            "Show every pair in both orders, or in random order, and give the model an "
-            "intercept for the first place."
-            + (
-                ""
-                if decides == "swapped"
-                else " Judge some pairs in both orders: that tells which of the two it is."
-            )
+    if decides == "place":
+        name = min(r.place, key=lambda k: r.place[k].adjusted)
+        return (
+            f"The first response is preferred in {r.place[name].rate.value:.1%} of the "
+            f"pairs{_under(name)}: place matters, or the order was not dealt by a coin.",
+            f"{both} Judge some pairs in both orders: that tells which of the two it is.",
         )
-    elif verdict is Verdict.UNTESTABLE:
-        sentence = (
+    if verdict is Verdict.UNTESTABLE:
+        return (
             "The order shown was not recorded and nobody judged a pair twice, so the labels "
             "cannot contradict themselves."
-            if own is None and anybody is None
+            if r.anybody is None
             else "Pairs were judged more than once, but not by a known person, so disagreement "
-            "may be taste."
-        )
-        step = (
+            "may be taste.",
             "Record which response was shown first and who judged. Have one pair in twenty judged "
-            "twice by the same person, and one in twenty in the other order."
+            "twice by the same person, and one in twenty in the other order.",
         )
-    else:
-        parts = []
-        if own is not None:
-            parts.append(
-                f"one person asked twice changed their answer in {own[0]:.1%} of {own[1]:,} repeats"
-            )
-        if known:
-            parts.append(f"place was not seen to matter, the first being preferred in {rate:.1%}")
-        if own is None:
-            parts.append(
-                "nobody is known to have judged a pair twice, so labels had no chance to "
-                "contradict themselves"
-            )
-        text = "; ".join(parts)
-        sentence = text[0].upper() + text[1:] + "."
-        step = (
-            "Keep the order random, and have a few pairs judged twice by the same person, so "
-            "that drift is noticed."
+    parts = []
+    if r.own is not None:
+        parts.append(
+            f"one person asked twice changed their answer in {r.own.value:.1%} of "
+            f"{r.own.n:,} repeats"
         )
-
-    value, count, statistic = (
-        (own[0], own[1], "disagreement of one person with themselves")
-        if decides == "own" or (not known and own is not None)
-        else (rate, count_place, "P(first preferred)")
-    )
-    low, high = wilson_interval(value, count)
-    for r in rows:
-        if r.get("low") is not None:
-            dots.append({k: r[k] for k in ("what", "value", "low", "high")})
-    testable = verdict is not Verdict.UNTESTABLE
-    picture = (
-        Picture(
-            "intervals",
-            pd.DataFrame(dots),
-            "share of judgements",
-            (0.5,),
-            "Dots with 95 % intervals, shares of judgements: "
-            + "; ".join(f"{d['what']} {d['value']:.3f}" for d in dots)
-            + ".",
+    if r.order_known:
+        parts.append(
+            f"place was not seen to matter, the first being preferred in {r.first.value:.1%}"
         )
-        if dots
-        else None
-    )
-    return Report(
-        "1, consistency",
-        verdict,
-        sentence,
-        sees="answers that contradict one another, and a pull towards one place",
-        blind="hidden versions of a treatment that are shown only once: the same words with another "
-        "layout, at another hour, to a unit that would have answered otherwise",
-        next_step=step,
-        statistic=statistic if testable else "",
-        value=value if testable else None,
-        low=low if testable else None,
-        high=high if testable else None,
-        p_value=min(place_p.values()) if place_p and decides != "own" else None,
-        n=count if testable else n,
-        evidence=table(rows),
-        picture=picture,
-        source=data.source,
-        simulated=data.simulated,
+    if r.own is None:
+        parts.append(
+            "nobody is known to have judged a pair twice, so labels had no chance to "
+            "contradict themselves"
+        )
+    text = "; ".join(parts)
+    return (
+        text[0].upper() + text[1:] + ".",
+        "Keep the order random, and have a few pairs judged twice by the same person, so "
+        "that drift is noticed.",
     )
 
 
-def _row(what: str, share: float, n: int, *, p: float | None = None, note: str = "") -> dict:
-    low, high = wilson_interval(share, n)
-    return {
-        "what": what,
-        "value": float(share),
-        "low": low,
-        "high": high,
-        "p_value": p,
-        "n": int(n),
-        "note": note,
-    }
+CONSISTENCY = Check(
+    "consistency",
+    1,
+    "consistency",
+    _compute,
+    _judge,
+    _word,
+    sees="answers that contradict one another, and a pull towards one place",
+    blind="hidden versions of a treatment that are shown only once: the same words with another "
+    "layout, at another hour, to a unit that would have answered otherwise",
+)
 
 
-def _contexts(
-    data: PreferenceData, rows: np.ndarray, names: Names | None
-) -> list[tuple[str, np.ndarray]]:
-    """Rows under each objective, with words for it; all in one when there is none."""
+# -- judgements that can contradict one another ------------------------------
+
+
+def _place(labels: np.ndarray) -> Place:
+    ones, n = int(labels.sum()), len(labels)
+    return Place(share(ones / n, n), float(stats.binomtest(ones, n).pvalue))
+
+
+def _once(data: PreferenceData) -> np.ndarray:
+    """The first judgement of each pair that was not shown in both orders."""
+    # repeats share the coin that put one response first: one judgement a pair
+    first, second = data.pairs.T
+    _, once, member = np.unique(
+        np.sort(data.pairs, axis=1), axis=0, return_index=True, return_inverse=True
+    )
+    forward = np.bincount(member.ravel(), weights=first < second)
+    backward = np.bincount(member.ravel(), weights=first > second)
+    # a pair in both orders was put so by design, not by a coin: it belongs to the next test
+    return once[(first[once] != second[once]) & ((forward == 0) | (backward == 0))]
+
+
+def _by_context(data: PreferenceData, rows: np.ndarray) -> list[tuple[str | None, np.ndarray]]:
+    """Rows under each objective by its name; all in one when there is none."""
     if len(rows) == 0:
         return []
-    values = np.empty(0) if data.objective is None else np.unique(data.objective[rows])
+    values = [] if data.objective is None else np.unique(data.objective[rows])
     if not 2 <= len(values) <= 12:
-        return [("", rows)]
+        return [(None, rows)]
     return [
-        (f" under {name}", rows[data.objective[rows] == c])
-        for name, c in zip(_names(names, "objective", values), values)
+        (name, rows[data.objective[rows] == c])
+        for name, c in zip(data.names_of("objective", values), values)
     ]
 
 
@@ -305,7 +366,7 @@ def _keys(data: PreferenceData, by_person: bool) -> np.ndarray:
     return np.stack(parts, axis=1) if parts else np.zeros((len(data), 0), dtype=np.int64)
 
 
-def _repeats(data: PreferenceData, *, by_person: bool) -> tuple[float, int] | None:
+def _repeats(data: PreferenceData, *, by_person: bool) -> Estimate | None:
     """Share of matched repeats that disagree, and how many there are; None without any."""
     if by_person and data.annotator is None:
         return None
@@ -323,7 +384,7 @@ def _repeats(data: PreferenceData, *, by_person: bool) -> tuple[float, int] | No
     # judgements 0 and 1, 2 and 3, ... of a pair are matched, so that couples are independent
     second = np.flatnonzero(place % 2 == 1)
     differ = label[order[second]] != label[order[second - 1]]
-    return float(differ.mean()), len(second)
+    return share(float(differ.mean()), len(second))
 
 
 def _swapped(data: PreferenceData) -> tuple[int, int, int]:

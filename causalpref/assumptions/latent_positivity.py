@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,20 @@ import pandas as pd
 from scipy import stats
 from scipy.spatial import cKDTree
 
-from causalpref.assumptions.confounding import Names, _names
-from causalpref.assumptions.report import Picture, Report, Verdict, table
+from causalpref.assumptions._check import Check, Settings, run_check
+from causalpref.assumptions._units import contexts
+from causalpref.assumptions.evidence import Picture, row, table
+from causalpref.assumptions.report import Report, Verdict, Words
 from causalpref.data import PreferenceData
-from causalpref.statistics import TINY, correlation_interval, holm
+from causalpref.statistics import TINY, Estimate, correlation_interval, holm
 
-__all__ = ["Support", "check_latent_positivity", "latent_support", "variance_inflation"]
+__all__ = [
+    "LatentPositivity",
+    "Support",
+    "check_latent_positivity",
+    "latent_support",
+    "variance_inflation",
+]
 
 _LEVELS = 6  # a latent of at most so many values is discrete
 _MOST_CELLS = 4096
@@ -83,12 +91,7 @@ class Support:
 
 
 def latent_support(
-    data: PreferenceData,
-    *,
-    context: int | None = None,
-    share: float = 0.99,
-    k: int = 5,
-    names: Names | None = None,
+    data: PreferenceData, *, context: int | str | None = None, share: float = 0.99, k: int = 5
 ) -> Support:
     """Where (Z^X, Z^T) of the responses in pairs lies.
 
@@ -102,24 +105,20 @@ def latent_support(
     ----------
     data : PreferenceData
         With response latents.
-    context : int, optional
-        Pairs judged in this context only: support given C = c.
+    context : int or str, optional
+        Pairs judged in this context only, by code or name: support given C = c.
     share : float in (0, 1)
     k : int
-    names : mapping, optional
 
     Raises
     ------
     ValueError
         Without response latents, an unknown context, or no more than k responses.
     """
-    if data.response_latents is None:
-        raise ValueError("the data have no response_latents")
+    data.require("response_latents")
     if context is not None:
-        if data.objective is None or context not in data.objective:
-            raise ValueError(f"no pair was judged in context {context}")
-        data = data.select(data.objective == context)
-    x, columns = _latents(data, names)
+        data = data.select(data.objective == data.index_of("objective", context))
+    x, columns = _latents(data)
     if len(x) <= k:
         raise ValueError(f"{len(x)} responses are too few for k = {k}")
     sd = x.std(axis=0)
@@ -141,18 +140,13 @@ def latent_support(
     return Support(centre, scale, float(max(np.quantile(own, share), 1e-9)), k, columns, tree)
 
 
-def _latents(data: PreferenceData, names: Names | None) -> tuple[np.ndarray, list[str]]:
+def _latents(data: PreferenceData) -> tuple[np.ndarray, list[str]]:
     """(Z^X, Z^T) of each response that stands in a pair, and the names of the columns."""
     used = np.unique(data.pairs)
-    parts, columns = (
-        [data.response_latents[used]],
-        _names(names, "response_latents", range(data.response_latents.shape[1]), "Z^T_"),
-    )
+    parts, columns = [data.response_latents[used]], data.names_of("response_latents")
     if data.prompt_latents is not None:
         parts.insert(0, data.prompt_latents[data.response_prompt[used]])
-        columns = (
-            _names(names, "prompt_latents", range(data.prompt_latents.shape[1]), "Z^X_") + columns
-        )
+        columns = data.names_of("prompt_latents") + columns
     return np.concatenate(parts, axis=1), columns
 
 
@@ -184,13 +178,120 @@ def variance_inflation(x: np.ndarray) -> np.ndarray:
 # -- the check -------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Cell:
+    """A combination of latents, with how often it was seen.
+
+    Parameters
+    ----------
+    where : str
+        The combination, in words.
+    count : int
+    expected : float
+        How often it would be seen if its parts had nothing to do with one another.
+    of : int
+    unit : str
+        What is counted: ``"pairs"`` or ``"responses"``.
+    against : str
+        Where ``expected`` comes from, in words.
+    p_value : float
+        That the count is no lower than a share of ``expected``, adjusted (Holm).
+    """
+
+    where: str
+    count: int
+    expected: float
+    of: int
+    unit: str
+    against: str
+    p_value: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class LatentPositivity:
+    """Numbers of the check of latent positivity.
+
+    Parameters
+    ----------
+    n, prompts : int
+        Pairs, and their prompts.
+    names : list of str
+        The latents of responses; none where the data have none.
+    inflation, least : array, shape (m,)
+        Variance inflation of each, and its lower 95 % bound.
+    differs : array of bool, shape (m,)
+        False for a latent that never differs within a pair.
+    correlation : array, shape (k, k)
+        Of the differences of those that do.
+    largest : Estimate or None
+        The largest correlation, of the two latents ``closest``.
+    closest : tuple of str
+    condition : float or None
+        Condition number of the correlations.
+    cells : list of Cell
+    limit : float
+        Inflation that counts as strained.
+    alpha : float
+    """
+
+    n: int
+    prompts: int = 0
+    names: list[str] = field(default_factory=list)
+    inflation: np.ndarray | None = None
+    least: np.ndarray | None = None
+    differs: np.ndarray | None = None
+    correlation: np.ndarray | None = None
+    largest: Estimate | None = None
+    closest: tuple[str, ...] = ()
+    condition: float | None = None
+    cells: list[Cell] = field(default_factory=list)
+    limit: float = 5.0
+    alpha: float = 0.05
+
+    @property
+    def missing(self) -> list[Cell]:
+        """Cells with nothing in them that should not be empty."""
+        return [c for c in self.cells if c.p_value <= self.alpha and c.count == 0]
+
+    @property
+    def thin(self) -> list[Cell]:
+        """Cells with far less in them than there should be."""
+        return [c for c in self.cells if c.p_value <= self.alpha and c.count > 0]
+
+    @property
+    def unsure(self) -> int:
+        """Empty cells that are too rare to judge."""
+        return sum(c.count == 0 and c.p_value > self.alpha for c in self.cells)
+
+    # what chance can do: a rare latent that did not come up, more latents than pairs to separate
+
+    @property
+    def constant(self) -> list[str]:
+        """Latents that never differ, where that is more than chance."""
+        return self._where(~self.differs) if self.prompts >= _ENOUGH else []
+
+    @property
+    def tied(self) -> list[str]:
+        """Latents that determine one another, where that is more than chance."""
+        enough = self.prompts > 2 * len(self.names)
+        return self._where(self.differs & np.isinf(self.inflation)) if enough else []
+
+    @property
+    def separate(self) -> np.ndarray:
+        """Whether each latent differs and is not determined by the others."""
+        return self.differs & np.isfinite(self.inflation)
+
+    @property
+    def inflated(self) -> bool:
+        """Whether an inflation exceeds the limit by more than chance."""
+        return bool((self.least[self.separate] > self.limit).any())
+
+    def _where(self, which: np.ndarray) -> list[str]:
+        return [name for name, w in zip(self.names, which) if w]
+
+
 def check_latent_positivity(
-    data: PreferenceData,
-    *,
-    names: Names | None = None,
-    thin: float = 0.1,
-    inflation: float = 5.0,
-    alpha: float = 0.05,
+    data: PreferenceData, *, thin: float = 0.1, inflation: float = 5.0, alpha: float = 0.05
 ) -> Report:
     """Are all combinations of (Z^X, Z^T, Z'^T) there, and in each context?
 
@@ -213,7 +314,6 @@ def check_latent_positivity(
     ----------
     data : PreferenceData
         With response latents.
-    names : mapping, optional
     thin : float
     inflation : float
         Variance inflation that counts as strained, when its lower bound exceeds it.
@@ -233,184 +333,198 @@ def check_latent_positivity(
     with 1,000 prompts for a combination of two binary latents in equal shares that never
     occurs, and for a correlation of 0.95.
     """
-    common = dict(
-        assumption="5, latent positivity",
-        sees="combinations of the recorded latents that are missing, rare or tied together",
-        blind="latents that were not recorded; and whether what was never seen is impossible or rare",
-        source=data.source,
-        simulated=data.simulated,
-    )
+    return run_check(LATENT_POSITIVITY, data, Settings(alpha=alpha), thin=thin, inflation=inflation)
+
+
+def _compute(
+    data: PreferenceData, settings: Settings, *, thin: float = 0.1, inflation: float = 5.0
+) -> LatentPositivity:
+    n = len(data)
     if data.response_latents is None:
-        return Report(
-            verdict=Verdict.UNTESTABLE,
-            n=len(data),
-            **common,
-            sentence="The data have no latents of responses.",
-            next_step="Rate responses, or derive surface latents (causalpref.text.surface).",
-        )
-    first, second = data.pairs.T
-    d = data.response_latents[first] - data.response_latents[second]
-    names_z = _names(names, "response_latents", range(d.shape[1]), "Z^T_")
-    factor = variance_inflation(d)
-    prompts = len(np.unique(data.pair_prompt))
-    low_factor = _inflation_bound(factor, prompts, d.shape[1])
+        return LatentPositivity(n)
+    d, names = data.difference("response_latents"), data.names_of("response_latents")
+    prompts, factor = len(np.unique(data.pair_prompt)), variance_inflation(d)
+    least = _inflation_bound(factor, prompts, d.shape[1])
     sd = np.sqrt((d**2).mean(axis=0))
     live = sd > TINY * np.abs(data.response_latents).max(axis=0)
     factor[~live] = np.inf
     unit = d[:, live] / sd[live]
-    c = unit.T @ unit / len(d) if live.any() else np.zeros((0, 0))
-    rows: list[dict] = []
-    worst_pair = ""
+    c = unit.T @ unit / n
+    largest, closest, condition = None, (), None
     if len(c) > 1:
-        i, j = np.unravel_index(np.argmax(np.abs(c - np.eye(len(c)))), c.shape)
-        i, j = sorted((int(i), int(j)))
-        r, alive = float(c[i, j]), np.flatnonzero(live)
-        low, high = correlation_interval(r, prompts)
-        worst_pair = f"{names_z[alive[i]]} and {names_z[alive[j]]}"
-        rows.append(
-            {
-                "what": f"largest correlation of differences: {worst_pair}",
-                "value": r,
-                "low": low,
-                "high": high,
-                "n": len(d),
-            }
-        )
+        off = np.abs(c - np.eye(len(c)))
+        i, j = sorted(int(v) for v in np.unravel_index(np.argmax(off), c.shape))
+        r = float(c[i, j])
+        largest = Estimate(r, *correlation_interval(r, prompts), n=n)
+        alive = np.flatnonzero(live)
+        closest = names[alive[i]], names[alive[j]]
         values = np.linalg.eigvalsh(c)
         condition = float(values[-1] / values[0]) if values[0] > 1e-10 * values[-1] else np.inf
-        rows.append({"what": "condition number of their correlation matrix", "value": condition})
-    for j in np.argsort(-factor, kind="stable")[:4]:
-        rows.append(
-            {
-                "what": f"variance inflation of {names_z[j]}",
-                "value": float(factor[j]),
-                "n": len(d),
-                "note": "never differs within a pair"
-                if not live[j]
-                else "determined by the others"
-                if np.isinf(factor[j])
-                else f"at least {low_factor[j]:.2f}, allowing for chance",
-            }
-        )
-
-    cells = _all_cells(data, names)
-    holes, thins, unsure = _judge(cells, thin, alpha)
-    for cell in sorted(holes + thins, key=lambda c: -c["expected"])[:8]:
-        rows.append(
-            {
-                "what": f"pairs with {cell['where']}"
-                if cell["pairs"]
-                else f"responses with {cell['where']}",
-                "value": cell["count"],
-                "p_value": cell["p"],
-                "n": cell["of"],
-                "note": f"{cell['expected']:.0f} expected {cell['against']}",
-            }
-        )
-    rows.append(
-        {
-            "what": "combinations looked at",
-            "value": len(cells),
-            "note": f"{len(holes)} missing, {len(thins)} thin, {unsure} empty but too rare to "
-            "judge",
-        }
+    return LatentPositivity(
+        n,
+        prompts,
+        names,
+        factor,
+        least,
+        live,
+        c,
+        largest,
+        closest,
+        condition,
+        _tested(_all_cells(data), thin),
+        inflation,
+        settings.alpha,
     )
 
-    # what chance can do: a rare latent that did not come up, more latents than pairs to tell them
-    fixed = [names_z[j] for j in np.flatnonzero(~live)] if prompts >= _ENOUGH else []
-    tied = (
-        [names_z[j] for j in np.flatnonzero(live & np.isinf(factor))]
-        if prompts > 2 * d.shape[1]
-        else []
+
+def _tested(cells: list[Cell], thin: float) -> list[Cell]:
+    """The cells with p-values: is the count below ``thin`` times what was expected?"""
+    if not cells:
+        return []
+    expected = np.array([c.expected for c in cells])
+    p = holm(stats.poisson.cdf([c.count for c in cells], thin * expected))
+    return [replace(c, p_value=float(v)) for c, v in zip(cells, p)]
+
+
+def _judge(r: LatentPositivity) -> Verdict:
+    if not r.names:
+        return Verdict.UNTESTABLE
+    if r.missing or r.constant or r.tied:
+        return Verdict.VIOLATED
+    if r.thin or r.inflated:
+        return Verdict.STRAINED
+    return Verdict.NOT_FOUND if r.separate.any() and r.cells else Verdict.UNTESTABLE
+
+
+def _word(r: LatentPositivity, verdict: Verdict) -> Words:
+    if not r.names:
+        return Words(
+            n=r.n,
+            sentence="The data have no latents of responses.",
+            next_step="Rate responses, or derive surface latents (causalpref.text.surface).",
+        )
+    sentence, step = _sentences(r, verdict)
+    return Words(
+        sentence=sentence,
+        next_step=step,
+        statistic="largest variance inflation",
+        short="variance inflation",
+        value=float(r.inflation.max()),
+        n=r.n,
+        p_value=min((c.p_value for c in r.missing + r.thin), default=None),
+        evidence=table(_evidence(r)),
+        picture=_matrix(r),
+        rests_on=("response_latents", "prompt_latents"),
     )
-    told = live & np.isfinite(factor)
-    strained = bool(thins) or bool((low_factor[told] > inflation).any())
-    verdict = (
-        Verdict.VIOLATED
-        if holes or fixed or tied
-        else Verdict.STRAINED
-        if strained
-        else Verdict.NOT_FOUND
-        if told.any() and cells
-        else Verdict.UNTESTABLE
-    )
-    said = []
-    if fixed:
-        said.append(f"{_list(fixed)} never differ{'s' * (len(fixed) == 1)} within a pair")
-    if tied:
-        said.append(f"{_list(tied)} determine one another")
+
+
+def _evidence(r: LatentPositivity) -> list[dict[str, Any]]:
+    rows = []
+    if r.largest is not None:
+        what = f"largest correlation of differences: {' and '.join(r.closest)}"
+        rows.append(row(what, r.largest))
+        rows.append(row("condition number of their correlation matrix", value=r.condition))
+    for j in np.argsort(-r.inflation, kind="stable")[:4]:
+        note = (
+            "never differs within a pair"
+            if not r.differs[j]
+            else "determined by the others"
+            if np.isinf(r.inflation[j])
+            else f"at least {r.least[j]:.2f}, allowing for chance"
+        )
+        what = f"variance inflation of {r.names[j]}"
+        rows.append(row(what, value=r.inflation[j], n=r.n, note=note))
+    for cell in sorted(r.missing + r.thin, key=lambda c: -c.expected)[:8]:
+        rows.append(
+            row(
+                f"{cell.unit} with {cell.where}",
+                value=cell.count,
+                p_value=cell.p_value,
+                n=cell.of,
+                note=f"{cell.expected:.0f} expected {cell.against}",
+            )
+        )
+    note = f"{len(r.missing)} missing, {len(r.thin)} thin, {r.unsure} empty but too rare to judge"
+    return [*rows, row("combinations looked at", value=len(r.cells), note=note)]
+
+
+def _sentences(r: LatentPositivity, verdict: Verdict) -> tuple[str, str]:
+    """The finding and what to do."""
+    said, holes, thins = [], r.missing, r.thin
+    if r.constant:
+        said.append(f"{_list(r.constant)} never differ{'s' * (len(r.constant) == 1)} within a pair")
+    if r.tied:
+        said.append(f"{_list(r.tied)} determine one another")
     if holes:
         said.append(
             f"{len(holes)} combination{'s' * (len(holes) > 1)} never occur"
             f"{'s' * (len(holes) == 1)} that should, for one "
-            f"{max(holes, key=lambda c: c['expected'])['where']}"
+            f"{max(holes, key=lambda c: c.expected).where}"
         )
     if thins and not holes:
         said.append(
             f"{len(thins)} combination{'s are' if len(thins) > 1 else ' is'} far rarer than "
             f"{'their' if len(thins) > 1 else 'its'} parts, for one "
-            f"{max(thins, key=lambda c: c['expected'])['where']}"
+            f"{max(thins, key=lambda c: c.expected).where}"
         )
-    if strained and not thins and not tied:
+    if r.inflated and not thins and not r.tied:
         said.append(
-            f"{worst_pair} move together: the variance of a weight is {factor[told].max():.1f} "
-            "times what independent latents would give"
+            f"{' and '.join(r.closest)} move together: the variance of a weight is "
+            f"{r.inflation[r.separate].max():.1f} times what independent latents would give"
         )
-    finite = factor[np.isfinite(factor)]
-    value = float(factor.max()) if len(factor) else None
     if said:
         text = "; ".join(said)
-        sentence = text[0].upper() + text[1:] + "."
-        step = (
+        return (
+            text[0].upper() + text[1:] + ".",
             "Effects that need these combinations rest on the form of the model alone. "
-            "Generate responses that break the tie (the same answer, one feature changed) and have them "
-            "judged."
+            "Generate responses that break the tie (the same answer, one feature changed) and "
+            "have them judged.",
         )
-    elif verdict is Verdict.UNTESTABLE and told.any():
-        sentence = "One latent has no combinations that could be missing."
-        step = "Name a second latent, of the responses or of the prompt."
-    elif verdict is Verdict.UNTESTABLE:
-        sentence = (
-            f"{prompts} prompts are too few to tell a latent that never differs from one that "
-            "rarely does, or the latents from one another."
+    if verdict is Verdict.UNTESTABLE and r.separate.any():
+        return (
+            "One latent has no combinations that could be missing.",
+            "Name a second latent, of the responses or of the prompt.",
         )
-        step = "Collect more prompts."
-    else:
-        sentence = (
-            f"{len(cells)} combinations looked at, none missing that could be judged; variance "
-            f"inflation at most {finite.max(initial=1):.2f}."
+    if verdict is Verdict.UNTESTABLE:
+        return (
+            f"{r.prompts} prompts are too few to tell a latent that never differs from one that "
+            "rarely does, or the latents from one another.",
+            "Collect more prompts.",
         )
-        step = (
-            "Ask latent_support(data).in_support(new) before trusting a prediction for new latents."
-        )
-    shown = pd.DataFrame(
-        [
-            {"row": names_z[a], "column": names_z[b], "value": float(c[i, j])}
-            for i, a in enumerate(np.flatnonzero(live))
-            for j, b in enumerate(np.flatnonzero(live))
-        ]
+    most = r.inflation[np.isfinite(r.inflation)].max(initial=1)
+    return (
+        f"{len(r.cells)} combinations looked at, none missing that could be judged; variance "
+        f"inflation at most {most:.2f}.",
+        "Ask latent_support(data).in_support(new) before trusting a prediction for new latents.",
     )
-    return Report(
-        verdict=verdict,
-        sentence=sentence,
-        next_step=step,
-        statistic="largest variance inflation",
-        value=value,
-        n=len(data),
-        p_value=min((h["p"] for h in holes + thins), default=None),
-        evidence=table(rows),
-        picture=Picture(
-            "matrix",
-            shown,
-            "correlation of differences within a pair",
-            (),
-            "Matrix of correlations of latent differences"
-            + (f", largest {worst_pair} with {rows[0]['value']:.2f}." if worst_pair else "."),
-        )
-        if len(shown) > 1
-        else None,
-        **common,
+
+
+def _matrix(r: LatentPositivity) -> Picture | None:
+    names = r._where(r.differs)
+    if len(names) < 2:
+        return None
+    return Picture(
+        "matrix",
+        pd.DataFrame(itertools.product(names, names), columns=["row", "column"]).assign(
+            value=r.correlation.ravel()
+        ),
+        "correlation of differences within a pair",
+        (),
+        "Matrix of correlations of latent differences, largest "
+        f"{' and '.join(r.closest)} with {r.largest.value:.2f}.",
     )
+
+
+LATENT_POSITIVITY = Check(
+    "latent_positivity",
+    5,
+    "latent positivity",
+    _compute,
+    _judge,
+    _word,
+    sees="combinations of the recorded latents that are missing, rare or tied together",
+    blind="latents that were not recorded; and whether what was never seen is impossible or rare",
+)
 
 
 def _inflation_bound(factor: np.ndarray, n: int, m: int) -> np.ndarray:
@@ -450,22 +564,20 @@ def _coded(v: np.ndarray, name: str) -> tuple[np.ndarray, list[str], bool]:
     return code, [f"{name} {w}" for w in said], False
 
 
-def _all_cells(data: PreferenceData, names: Names | None) -> list[dict]:
+def _all_cells(data: PreferenceData) -> list[Cell]:
     """Every combination looked at: where, count, expected, of how many."""
     z = data.response_latents
     used = np.unique(data.pairs)
     row_of = np.full(len(z), -1)
     row_of[used] = np.arange(len(used))
-    labels_t = _names(names, "response_latents", range(z.shape[1]), "Z^T_")
-    coded_t = [_coded(z[used, j], labels_t[j]) for j in range(z.shape[1])]
+    coded_t = [_coded(v, name) for v, name in zip(z[used].T, data.names_of("response_latents"))]
     coded_x = []
     if data.prompt_latents is not None:
-        labels_x = _names(names, "prompt_latents", range(data.prompt_latents.shape[1]), "Z^X_")
         x = data.prompt_latents[data.response_prompt[used]]
-        coded_x = [_coded(x[:, j], labels_x[j]) for j in range(x.shape[1])]
+        coded_x = [_coded(v, name) for v, name in zip(x.T, data.names_of("prompt_latents"))]
     varying_t = [v for v in coded_t if len(v[1]) > 1]
     varying_x = [v for v in coded_x if len(v[1]) > 1]
-    cells: list[dict] = []
+    cells: list[Cell] = []
 
     # two-way, at the level of responses
     by_response = varying_x + varying_t
@@ -475,7 +587,7 @@ def _all_cells(data: PreferenceData, names: Names | None) -> list[dict]:
             cells += _table_cells(
                 [by_response[i], by_response[j]],
                 "if the two had nothing to do with each other",
-                False,
+                "responses",
             )
 
     # all of (Z^X, Z^T, Z'^T), at the level of pairs
@@ -489,7 +601,6 @@ def _all_cells(data: PreferenceData, names: Names | None) -> list[dict]:
         sides = [(v[0][first], v[1], True) for v in varying_x]
         sides += [(v[0][first], [f"first {w}" for w in v[1]], True) for v in varying_t]
         sides += [(v[0][second], [f"second {w}" for w in v[1]], True) for v in varying_t]
-        n_x, n_t = len(varying_x), len(varying_t)
         shares = [np.bincount(v[0][first], minlength=len(v[1])) / len(first) for v in varying_x]
         pooled = [
             np.bincount(np.concatenate([v[0][first], v[0][second]]), minlength=len(v[1]))
@@ -497,30 +608,30 @@ def _all_cells(data: PreferenceData, names: Names | None) -> list[dict]:
             for v in varying_t
         ]
         cells += _table_cells(
-            sides, "if latents had nothing to do with one another", True, shares + pooled + pooled
+            sides,
+            "if latents had nothing to do with one another",
+            "pairs",
+            shares + pooled + pooled,
         )
-        assert len(sides) == n_x + 2 * n_t
 
     # each context against all of them
-    values = np.empty(0) if data.objective is None else np.unique(data.objective)
+    values = contexts(data)
     if len(values) > 1:
-        objective = _names(names, "objective", values)
-        n_of = len(used)
-        for j, c in enumerate(values):
-            here = np.zeros(n_of, dtype=bool)
+        for c, name in zip(values, data.names_of("objective", values)):
+            here = np.zeros(len(used), dtype=bool)
             here[row_of[np.unique(data.pairs[data.objective == c])]] = True
             for code, said, _ in by_response:
-                share = np.bincount(code, minlength=len(said)) / n_of
+                share = np.bincount(code, minlength=len(said)) / len(used)
                 count = np.bincount(code[here], minlength=len(said))
                 cells += [
-                    {
-                        "where": f"{w} under {objective[j]}",
-                        "count": int(k),
-                        "expected": float(here.sum() * p),
-                        "of": int(here.sum()),
-                        "pairs": False,
-                        "against": "from the share under all objectives",
-                    }
+                    Cell(
+                        f"{w} under {name}",
+                        int(k),
+                        float(here.sum() * p),
+                        int(here.sum()),
+                        "responses",
+                        "from the share under all objectives",
+                    )
                     for w, k, p in zip(said, count, share)
                 ]
     return cells
@@ -529,9 +640,9 @@ def _all_cells(data: PreferenceData, names: Names | None) -> list[dict]:
 def _table_cells(
     coded: list[tuple[np.ndarray, list[str], bool]],
     against: str,
-    pairs: bool,
+    unit: str,
     shares: list[np.ndarray] | None = None,
-) -> list[dict]:
+) -> list[Cell]:
     """Cells of a cross table, with what independence would give."""
     n = len(coded[0][0])
     shape = [len(v[1]) for v in coded]
@@ -542,28 +653,13 @@ def _table_cells(
     for axis, share in enumerate(shares):
         expected = expected * share.reshape([-1 if a == axis else 1 for a in range(len(shape))])
     return [
-        {
-            "where": ", ".join(v[1][i] for v, i in zip(coded, index)),
-            "count": int(count[index]),
-            "expected": float(expected[index]),
-            "of": n,
-            "pairs": pairs,
-            "against": against,
-        }
+        Cell(
+            ", ".join(v[1][i] for v, i in zip(coded, index)),
+            int(count[index]),
+            float(expected[index]),
+            n,
+            unit,
+            against,
+        )
         for index in np.ndindex(*shape)
     ]
-
-
-def _judge(cells: list[dict], thin: float, alpha: float) -> tuple[list[dict], list[dict], int]:
-    """Holes, thin cells, and the number of empty cells too rare to judge."""
-    if not cells:
-        return [], [], 0
-    count = np.array([c["count"] for c in cells])
-    expected = np.array([c["expected"] for c in cells])
-    p = holm(stats.poisson.cdf(count, thin * expected))
-    for cell, value in zip(cells, p):
-        cell["p"] = float(value)
-    low = p <= alpha
-    holes = [c for c, bad in zip(cells, low & (count == 0)) if bad]
-    thins = [c for c, bad in zip(cells, low & (count > 0)) if bad]
-    return holes, thins, int(((count == 0) & ~low).sum())

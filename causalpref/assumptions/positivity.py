@@ -2,27 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 from scipy import special
 from sklearn.isotonic import IsotonicRegression
 
-from causalpref.assumptions._fits import (
-    groups_of,
+from causalpref.assumptions._check import Check, Settings, run_check
+from causalpref.assumptions._units import (
+    Units,
+    contexts,
     judged_units,
     pair_features,
+    prompt_groups,
     rare_contexts,
-    sampled_rows,
+    several_contexts,
 )
-from causalpref.assumptions.confounding import Names, _names
-from causalpref.assumptions.report import Picture, Report, Verdict, excerpt, table
+from causalpref.assumptions.evidence import Picture, dots, excerpt, row, table
+from causalpref.assumptions.report import Report, Verdict, Words
 from causalpref.data import PreferenceData
-from causalpref.statistics import cluster_proportion, folds, ridge_scores, wilson_interval
+from causalpref.statistics import Estimate, cluster_proportion, folds, ridge_scores, wilson_interval
 
-__all__ = ["check_positivity", "crump_cut", "effective_sample_size", "propensities", "unseen_share"]
+__all__ = [
+    "Positivity",
+    "check_positivity",
+    "crump_cut",
+    "effective_sample_size",
+    "propensities",
+    "unseen_share",
+]
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """The prompts of one context, weighted to look like all prompts.
+
+    Parameters
+    ----------
+    size : float
+        Effective sample size.
+    n : int
+        Prompts of the context.
+    reach : float
+        Share of all prompts that they can stand for.
+    """
+
+    size: float
+    n: int
+    reach: float
+
+    @property
+    def worth(self) -> float:
+        """Effective share of their number."""
+        return self.size / self.n
+
+
+@dataclass(frozen=True, eq=False)
+class Positivity:
+    """Numbers of the check of positivity.
+
+    Parameters
+    ----------
+    n : int
+        Units: prompts, or pairs where C was assigned pair by pair.
+    unit : str
+    unseen : Estimate
+        See :func:`unseen_share`.
+    missing : str
+        What overlap takes and is not there: ``"context"``, ``"second context"``,
+        ``"features"``, ``"pairs"``, ``"prompts"``; empty when it could be looked at.
+    bounds : (float, float)
+    outside : Estimate or None
+        Share of units with a propensity outside the bounds.
+    cut, trimmed : float
+        Of :func:`crump_cut`, and the share of units that it trims.
+    weighted : dict of Weighted
+        By context.
+    furthest : pandas.DataFrame
+        ``objective``, ``propensity``, ``prompt``: up to three each.
+    log_odds : dict of array
+        Of the last context, for the units of each context.
+    strained, violated : float
+        What the lower end of ``outside`` is held against.
+    """
+
+    n: int
+    unseen: Estimate
+    unit: str = "pairs"
+    missing: str = ""
+    bounds: tuple[float, float] = (0.05, 0.95)
+    outside: Estimate | None = None
+    cut: float = 0.0
+    trimmed: float = 0.0
+    weighted: dict[str, Weighted] = field(default_factory=dict)
+    furthest: pd.DataFrame | None = None
+    log_odds: dict[str, np.ndarray] = field(default_factory=dict)
+    strained: float = 0.05
+    violated: float = 0.25
 
 
 def effective_sample_size(weights: np.ndarray) -> float:
@@ -85,28 +162,24 @@ def crump_cut(propensity: np.ndarray) -> float:
     return float(0.5 - np.sqrt(max(0.25 - 1 / bound, 0)))
 
 
-def unseen_share(data: PreferenceData) -> tuple[float, float, float]:
+def unseen_share(data: PreferenceData) -> Estimate:
     """P(the next triple (x, y, y') is a new one), by Good (1953): the share of triples seen once.
 
-    Returns
-    -------
-    share, low, high : float
-        With a 95 % interval: Wilson's, with the variance of Esty (1983), which adds twice the
-        share of triples seen twice.
+    The 95 % interval is Wilson's, with the variance of Esty (1983), which adds twice the share
+    of triples seen twice.
     """
     _, counts = np.unique(data.pairs, axis=0, return_counts=True)
     n = len(data)
     p, twice = float((counts == 1).sum() / n), float((counts == 2).sum() / n)
     plain = p * (1 - p)
     size = n * plain / (plain + 2 * twice) if plain > 0 else n
-    return (p, *wilson_interval(p, max(size, 1.0)))
+    return Estimate(p, *wilson_interval(p, max(size, 1.0)), n=n)
 
 
 def propensities(
     data: PreferenceData,
     *,
     features: np.ndarray | None = None,
-    groups: Sequence[Any] | None = None,
     balanced: bool = False,
     n_folds: int = 5,
     seed: int | np.random.Generator = 0,
@@ -121,7 +194,7 @@ def propensities(
 
     Parameters
     ----------
-    data, features, groups, n_folds, seed
+    data, features, n_folds, seed
         As for :func:`check_positivity`.
     balanced : bool
         As if all contexts were equally common: what is left of a propensity when the share of
@@ -139,28 +212,23 @@ def propensities(
     ValueError
         No objective, or one context only; no features.
     """
-    return _propensities(data, features, groups, balanced, n_folds, seed)[0]
+    settings = Settings(features, n_folds=n_folds, seed=seed)
+    return _propensities(data, settings, balanced=balanced)[0]
 
 
 def _propensities(
-    data: PreferenceData,
-    features: np.ndarray | None,
-    groups: Sequence[Any] | None,
-    balanced: bool,
-    n_folds: int,
-    seed: int | np.random.Generator,
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """:func:`propensities`, and the scores behind them, which tell apart what shares a step."""
-    rng = np.random.default_rng(seed)
-    values = np.empty(0) if data.objective is None else np.unique(data.objective)
+    data: PreferenceData, settings: Settings, *, balanced: bool
+) -> tuple[pd.DataFrame, np.ndarray, Units]:
+    """:func:`propensities`, the scores behind them (they order what shares a step), the units."""
+    rng, values = settings.rng, contexts(data)
     if len(values) < 2:
         raise ValueError("propensities of C need an objective with two values at least")
-    x = pair_features(data, features)
+    x = pair_features(data, settings.features)
     if x is None:
         raise ValueError("the data have no embeddings or latents, and no features were passed")
-    unit, c, prompt, fold_group = judged_units(data, x, values, groups_of(data, groups), rng)
-    hot = (c[:, None] == np.arange(len(values))).astype(float)
-    score = ridge_scores(unit, hot, folds(fold_group, n_folds, seed=rng))
+    units = judged_units(data, x, values, rng)
+    hot = (units.code[:, None] == np.arange(len(values))).astype(float)
+    score = ridge_scores(units.x, hot, folds(units.group, settings.n_folds, seed=rng))
     out = np.empty_like(hot)
     for j in range(len(values)):
         step = IsotonicRegression().fit_transform(score[:, j], hot[:, j])
@@ -170,21 +238,20 @@ def _propensities(
     if balanced:
         out = out / hot.mean(axis=0)
     out /= out.sum(axis=1, keepdims=True)
-    return pd.DataFrame(
+    e = pd.DataFrame(
         {
-            "prompt": prompt,
-            "objective": values[c],
+            "prompt": units.prompt,
+            "objective": values[units.code],
             **{f"e_{v}": column for v, column in zip(values, out.T)},
         }
-    ), score
+    )
+    return e, score, units
 
 
 def check_positivity(
     data: PreferenceData,
     *,
     features: np.ndarray | None = None,
-    groups: Sequence[Any] | None = None,
-    names: Names | None = None,
     bounds: tuple[float, float] = (0.05, 0.95),
     strained: float = 0.05,
     violated: float = 0.25,
@@ -226,204 +293,229 @@ def check_positivity(
     middle. Power is above 80 % with 400 prompts at rho = 1 and types 3 standard
     deviations apart.
     """
-    common = dict(
-        blind="texts alike to the features used but not to a reader; and whether a probability is "
-        "zero or merely small",
-        source=data.source,
-        simulated=data.simulated,
+    return run_check(
+        POSITIVITY,
+        data,
+        Settings(features, most_pairs, n_folds, seed=seed),
+        bounds=bounds,
+        strained=strained,
+        violated=violated,
     )
-    new, new_low, new_high = unseen_share(data)
-    evidence = [
-        {
-            "what": "the next triple (x, y, y') is a new one: probability",
-            "value": new,
-            "low": new_low,
-            "high": new_high,
-            "n": len(data),
-            "note": "over texts assumption 3 cannot be relied on; 4 and 5 take its place"
-            if new > 0.5
-            else "",
-        }
-    ]
-    values = np.empty(0) if data.objective is None else np.unique(data.objective)
-    x = pair_features(data, features)
-    rng = np.random.default_rng(seed)
-    if len(values) < 2 or x is None or len(data) < 20:
-        verdict = Verdict.STRAINED if new_low > 0.5 else Verdict.NOT_FOUND
-        untested = (
-            "no context is recorded"
-            if data.objective is None
-            else "only one context is recorded"
-            if len(values) < 2
-            else "there is nothing to tell the context from"
-            if x is None
-            else "there are too few pairs"
-        )
-        return Report(
-            "3, positivity",
-            verdict,
-            sees="how much of what is shown was shown before",
-            sentence=f"The next triple would be a new one with probability {new:.2f}"
-            + (", so single texts cannot be averaged over." if verdict.alarm else ".")
-            + f" Positivity given C cannot be looked at: {untested}.",
-            next_step="Work with latents or embeddings (assumptions 4 and 5). Record who judged.",
-            statistic="P(the next triple is new)",
-            value=new,
-            low=new_low,
-            high=new_high,
-            n=len(data),
-            evidence=table(evidence),
-            picture=Picture(
-                "intervals",
-                pd.DataFrame(
-                    [{"what": "new triples", "value": new, "low": new_low, "high": new_high}]
-                ),
-                "probability",
-                (),
-                f"The next triple is new with probability {new:.2f}.",
-            ),
-            **common,
-        )
 
-    group = groups_of(data, groups)
-    kept = sampled_rows(data, most_pairs, rng, group)
-    if len(kept) < len(data):
-        data, x = data.select(kept), x[kept]
+
+def _compute(
+    data: PreferenceData,
+    settings: Settings,
+    *,
+    bounds: tuple[float, float] = (0.05, 0.95),
+    strained: float = 0.05,
+    violated: float = 0.25,
+) -> Positivity:
+    unseen, values = unseen_share(data), contexts(data)
+    x = pair_features(data, settings.features)
+    missing = (
+        "context"
+        if data.objective is None
+        else "second context"
+        if len(values) < 2
+        else "features"
+        if x is None
+        else "pairs"
+        if len(data) < 20
+        else ""
+    )
+    if missing:
+        return Positivity(len(data), unseen, missing=missing)
     values = rare_contexts(data)[1]
     if len(values) > 1:
         kept = np.isin(data.objective, values)
         data, x = data.select(kept), x[kept]
-    if len(values) < 2 or len(np.unique(group[data.pair_prompt])) < 4:
-        return Report(
-            "3, positivity given C",
-            Verdict.UNTESTABLE,
-            n=len(data),
-            sees="contexts that write different prompts",
-            sentence="The contexts rest on too few prompts to be compared.",
-            next_step="Collect at least 20 prompts under each context.",
-            evidence=table(evidence),
-            **common,
-        )
-    e, score = _propensities(data, x, groups, True, n_folds, rng)
-    columns = [f"e_{v}" for v in values]
-    p = e[columns].to_numpy()
+    if len(values) < 2 or len(np.unique(data.pair_group)) < 4:
+        return Positivity(len(data), unseen, missing="prompts")
+    e, score, units = _propensities(data, replace(settings, features=x), balanced=True)
+    p = e[[f"e_{v}" for v in values]].to_numpy()
+    weight = 1 / np.take_along_axis(p, units.code[:, None], axis=1)[:, 0]
     # two contexts in equal shares: e itself. K contexts: as if each stood against one other.
     odds = p / (1 - p) * (len(values) - 1)
     p = odds / (1 + odds)
-    own = np.searchsorted(values, e.objective)
     outside = ((p < bounds[0]) | (p > bounds[1])).any(axis=1)
-    unit_group = group[e.prompt.to_numpy()]
-    rate = cluster_proportion(outside.astype(float), unit_group)
-    share, low, high = rate.value, rate.low, rate.high
-    objective = _names(names, "objective", values)
     cut = crump_cut(p[:, -1]) if len(values) == 2 else max(crump_cut(v) for v in p.T)
-    trimmed = float(((p < cut) | (p > 1 - cut)).any(axis=1).mean())
-    evidence.append(
-        {
-            "what": f"prompts with a propensity outside [{bounds[0]:g}, {bounds[1]:g}]",
-            "value": share,
-            "low": low,
-            "high": high,
-            "n": len(e),
-        }
-    )
-    evidence.append(
-        {
-            "what": "cut of Crump et al. (2009)",
-            "value": cut,
-            "note": f"trims {trimmed:.1%} of the prompts" if cut else "nothing to trim",
-        }
-    )
-    ess, reach = {}, {}
-    for j, name in enumerate(objective):
-        weight = 1 / e[columns[j]].to_numpy()[own == j]
-        # its mean is the number of contexts when every prompt has a counterpart under this one
-        reach[name] = min(1.0, float(weight.mean()) / len(values))
-        size = effective_sample_size(weight)
-        ess[name] = size / len(weight)
-        evidence.append(
-            {
-                "what": f"effective sample size of {name}, weighted to all prompts",
-                "value": size,
-                "n": len(weight),
-                "note": f"{ess[name]:.0%} of its prompts, reaching {reach[name]:.0%} of all",
-            }
-        )
-    verdict = (
-        Verdict.VIOLATED
-        if low > violated
-        else Verdict.STRAINED
-        if low > strained
-        else Verdict.NOT_FOUND
-    )
-    worst, least = min(ess, key=ess.get), min(reach, key=reach.get)
-    if verdict.alarm:
-        sentence = (
-            f"{share:.0%} of the prompts were hardly ever written under some other "
-            "objective; "
-            + (
-                f"those of {least} can stand for {reach[least]:.0%} of all prompts, "
-                "whatever their weights."
-                if reach[least] < 0.9
-                else f"weighted to stand for all prompts, those of {worst} are worth "
-                f"{ess[worst]:.0%} of their number."
-            )
-        )
-        step = (
-            "What the other objective says of these prompts is extrapolation. Have them judged "
-            "under every objective"
-            + (
-                f", or restrict conclusions to propensities in [{cut:.2f}, {1 - cut:.2f}], which "
-                f"leaves out {trimmed:.0%}."
-                if 0 < trimmed < 1
-                else "; trimming does not help, since nothing overlaps."
-            )
-        )
-    else:
-        sentence = (
-            f"{share:.1%} of the prompts (at most {high:.1%}) have a propensity outside "
-            f"[{bounds[0]:g}, {bounds[1]:g}]."
-        )
-        step = "Look at the prompts listed, which are the furthest from the other objectives."
-    listed = []
-    for j, name in enumerate(objective):
-        for i in np.flatnonzero(own == j)[np.lexsort((-score[own == j, j], -p[own == j, j]))[:3]]:
+    listed, weighted, log_odds = [], {}, {}
+    for j, name in enumerate(data.names_of("objective", values)):
+        own = np.flatnonzero(units.code == j)
+        # the mean weight is the number of contexts when every prompt has a counterpart under this
+        reach = min(1.0, float(weight[own].mean()) / len(values))
+        weighted[name] = Weighted(effective_sample_size(weight[own]), len(own), reach)
+        log_odds[name] = special.logit(p[own, -1])
+        for i in own[np.lexsort((-score[own, j], -p[own, j]))[:3]]:
             if p[i, j] > 0.5:
-                listed.append(
-                    {
-                        "objective": name,
-                        "propensity": float(p[i, j]),
-                        "prompt": excerpt(data.prompts[e.prompt[i]]),
-                    }
-                )
+                listed.append((name, float(p[i, j]), excerpt(data.prompts[units.prompt[i]])))
+    return Positivity(
+        len(e),
+        unseen,
+        units.kind,
+        bounds=bounds,
+        outside=cluster_proportion(outside.astype(float), prompt_groups(data)[units.prompt]),
+        cut=cut,
+        trimmed=float(((p < cut) | (p > 1 - cut)).any(axis=1).mean()),
+        weighted=weighted,
+        furthest=pd.DataFrame(listed, columns=["objective", "propensity", "prompt"]),
+        log_odds=log_odds,
+        strained=strained,
+        violated=violated,
+    )
+
+
+def _judge(r: Positivity) -> Verdict:
+    if r.missing == "prompts":
+        return Verdict.UNTESTABLE
+    if r.missing:
+        return Verdict.STRAINED if r.unseen.low > 0.5 else Verdict.NOT_FOUND
+    if r.outside.low > r.violated:
+        return Verdict.VIOLATED
+    return Verdict.STRAINED if r.outside.low > r.strained else Verdict.NOT_FOUND
+
+
+_GIVEN_C = "positivity given C"
+_UNTESTED = {
+    "context": "no context is recorded",
+    "second context": "only one context is recorded",
+    "features": "there is nothing to tell the context from",
+    "pairs": "there are too few pairs",
+}
+
+
+def _word(r: Positivity, verdict: Verdict) -> Words:
+    new = r.unseen.value
+    rows = [
+        row(
+            "the next triple (x, y, y') is a new one: probability",
+            r.unseen,
+            note="over texts assumption 3 cannot be relied on; 4 and 5 take its place"
+            if new > 0.5
+            else "",
+        )
+    ]
+    if r.missing == "prompts":
+        return Words(
+            title=_GIVEN_C,
+            n=r.n,
+            sees="contexts that write different prompts",
+            sentence="The contexts rest on too few prompts to be compared.",
+            next_step="Collect at least 20 prompts under each context.",
+            evidence=table(rows),
+        )
+    if r.missing:
+        return Words(
+            sees="how much of what is shown was shown before",
+            sentence=f"The next triple would be a new one with probability {new:.2f}"
+            + (", so single texts cannot be averaged over." if verdict.alarm else ".")
+            + f" Positivity given C cannot be looked at: {_UNTESTED[r.missing]}.",
+            next_step="Work with latents or embeddings (assumptions 4 and 5). Record who judged.",
+            statistic="P(the next triple is new)",
+            short="P(new triple)",
+            value=new,
+            low=r.unseen.low,
+            high=r.unseen.high,
+            n=r.n,
+            evidence=table(rows),
+            picture=replace(
+                dots([row("new triples", r.unseen)], "probability", reference=()),
+                description=f"The next triple is new with probability {new:.2f}.",
+            ),
+        )
+    low, high = r.bounds
+    what = f"with a propensity outside [{low:g}, {high:g}]"
+    trims = f"trims {r.trimmed:.1%} of the prompts" if r.cut else "nothing to trim"
+    rows += [
+        row(f"prompts {what}", r.outside),
+        row("cut of Crump et al. (2009)", value=r.cut, note=trims),
+    ]
+    rows += [
+        row(
+            f"effective sample size of {name}, weighted to all prompts",
+            value=w.size,
+            n=w.n,
+            note=f"{w.worth:.0%} of its prompts, reaching {w.reach:.0%} of all",
+        )
+        for name, w in r.weighted.items()
+    ]
+    sentence, step = _sentences(r, verdict)
+    return Words(
+        title=_GIVEN_C,
+        sentence=sentence,
+        next_step=step,
+        statistic=f"share of prompts {what}",
+        short="poor overlap",
+        value=r.outside.value,
+        low=r.outside.low,
+        high=r.outside.high,
+        n=r.n,
+        unit=r.unit,
+        evidence=table(rows),
+        examples=r.furthest,
+        picture=_histograms(r),
+    )
+
+
+def _sentences(r: Positivity, verdict: Verdict) -> tuple[str, str]:
+    """The finding and what to do."""
+    share = r.outside.value
+    if not verdict.alarm:
+        return (
+            f"{share:.1%} of the prompts (at most {r.outside.high:.1%}) have a propensity outside "
+            f"[{r.bounds[0]:g}, {r.bounds[1]:g}].",
+            "Look at the prompts listed, which are the furthest from the other objectives.",
+        )
+    worst = min(r.weighted, key=lambda name: r.weighted[name].worth)
+    least = min(r.weighted, key=lambda name: r.weighted[name].reach)
+    reach = r.weighted[least].reach
+    so = (
+        f"those of {least} can stand for {reach:.0%} of all prompts, whatever their weights."
+        if reach < 0.9
+        else f"weighted to stand for all prompts, those of {worst} are worth "
+        f"{r.weighted[worst].worth:.0%} of their number."
+    )
+    or_trim = (
+        f", or restrict conclusions to propensities in [{r.cut:.2f}, {1 - r.cut:.2f}], which "
+        f"leaves out {r.trimmed:.0%}."
+        if 0 < r.trimmed < 1
+        else "; trimming does not help, since nothing overlaps."
+    )
+    return (
+        f"{share:.0%} of the prompts were hardly ever written under some other objective; {so}",
+        "What the other objective says of these prompts is extrapolation. Have them judged "
+        f"under every objective{or_trim}",
+    )
+
+
+def _histograms(r: Positivity) -> Picture:
     edges = np.linspace(-6, 6, 25)
-    logits = np.clip(special.logit(p[:, -1]), -5.99, 5.99)
     shown = [
         {"left": float(a), "right": float(b), "group": name, "count": int(v)}
-        for j, name in enumerate(objective)
-        for a, b, v in zip(edges, edges[1:], np.histogram(logits[own == j], edges)[0])
+        for name, odds in r.log_odds.items()
+        for a, b, v in zip(edges, edges[1:], np.histogram(np.clip(odds, -5.99, 5.99), edges)[0])
     ]
-    return Report(
-        "3, positivity given C",
-        verdict,
-        sentence=sentence,
-        sees="prompts that only one kind of judge ever wrote",
-        next_step=step,
-        statistic=f"share of prompts with a propensity outside [{bounds[0]:g}, {bounds[1]:g}]",
-        value=share,
-        low=low,
-        high=high,
-        n=len(e),
-        unit="pairs" if len(e) > 1.05 * e.prompt.nunique() else "prompts",
-        evidence=table(evidence),
-        examples=pd.DataFrame(listed, columns=["objective", "propensity", "prompt"]),
-        picture=Picture(
-            "histogram",
-            pd.DataFrame(shown),
-            f"log odds of {objective[-1]} given the texts, contexts equally common",
-            tuple(float(special.logit(b)) for b in bounds),
-            f"Histograms of the log odds of {objective[-1]}, one for each objective. "
-            f"{share:.1%} of the prompts lie beyond the dashed lines.",
-        ),
-        **common,
+    last = list(r.log_odds)[-1]
+    return Picture(
+        "histogram",
+        pd.DataFrame(shown),
+        f"log odds of {last} given the texts, contexts equally common",
+        tuple(float(special.logit(b)) for b in r.bounds),
+        f"Histograms of the log odds of {last}, one for each objective. "
+        f"{r.outside.value:.1%} of the prompts lie beyond the dashed lines.",
     )
+
+
+POSITIVITY = Check(
+    "positivity",
+    3,
+    "positivity",
+    _compute,
+    _judge,
+    _word,
+    sees="prompts that only one kind of judge ever wrote",
+    blind="texts alike to the features used but not to a reader; and whether a probability is "
+    "zero or merely small",
+    reads_texts=several_contexts,
+)

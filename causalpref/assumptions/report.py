@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import enum
 import html
-import math
 import textwrap
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-__all__ = ["STYLE", "Picture", "Report", "Verdict", "excerpt", "number"]
+from causalpref.assumptions.drawing import SVG, evidence
+from causalpref.assumptions.evidence import Picture, absent, number, p_text, table
+
+__all__ = ["STYLE", "Report", "Verdict", "Words", "html_table"]
 
 
 class Verdict(enum.StrEnum):
@@ -33,6 +34,16 @@ class Verdict(enum.StrEnum):
     def alarm(self) -> bool:
         """True for ``STRAINED`` and ``VIOLATED``."""
         return self in (Verdict.STRAINED, Verdict.VIOLATED)
+
+    @property
+    def mark(self) -> str:
+        """One letter."""
+        return "?·!✗"[list(Verdict).index(self)]
+
+    @property
+    def css(self) -> str:
+        """Class of its reports, see :data:`STYLE`."""
+        return f"cp-{self.name.lower().replace('_', '-')}"
 
 
 STYLE = """
@@ -60,57 +71,23 @@ STYLE = """
 """.strip()
 """How the HTML of reports looks, on a light page and a dark one: it takes the page's colours."""
 
-_MARK = {
-    Verdict.UNTESTABLE: "?",
-    Verdict.NOT_FOUND: "·",
-    Verdict.STRAINED: "!",
-    Verdict.VIOLATED: "✗",
-}
 
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """Numbers for the figure of a report; :func:`causalpref.figures.evidence` draws them.
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Words:
+    """What a check says about its result.
 
     Parameters
     ----------
-    kind : {"intervals", "histogram", "matrix"}
-        Dots with intervals (columns ``what``, ``value``, ``low``, ``high``); counts of two or
-        more groups over bins (``left``, ``right``, ``group``, ``count``); a matrix (``row``,
-        ``column``, ``value``).
-    table : pandas.DataFrame
-    axis : str
-        What the numbers are, with units.
-    reference : tuple of float
-        Where dashed lines stand.
-    description : str
-        For a screen reader: what the figure shows, with numbers.
-    """
-
-    kind: str
-    table: pd.DataFrame
-    axis: str
-    reference: tuple[float, ...] = ()
-    description: str = ""
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Report:
-    """The outcome of one check.
-
-    Parameters
-    ----------
-    assumption : str
-        Number and name in the paper, e.g. ``"2, unconfoundedness"``.
-    verdict : Verdict
     sentence : str
         The finding, in one plain sentence.
-    sees, blind : str
-        What the check can notice, and what it cannot.
     next_step : str
         What to do.
-    statistic : str
-        What ``value`` is, with units.
+    sees, blind : str
+        What the check can notice, and what it cannot. Default: what the check says of itself.
+    title : str
+        What was looked at, where that is only a part of what the check is named after.
+    statistic, short : str
+        What ``value`` is, with units; and in a few letters, for a summary.
     value : float or None
     low, high : float or None
         Ends of the 95 % interval of ``value``.
@@ -126,18 +103,17 @@ class Report:
     examples : pandas.DataFrame, optional
         Texts worth reading.
     picture : Picture, optional
-    source : str
-        What the data are.
-    simulated : bool
+    rests_on : tuple of str
+        The latents that the finding rests on: ``"prompt_latents"``, ``"response_latents"``.
     """
 
-    assumption: str
-    verdict: Verdict
     sentence: str
-    sees: str
-    blind: str
     next_step: str
+    sees: str = ""
+    blind: str = ""
+    title: str = ""
     statistic: str = ""
+    short: str = ""
     value: float | None = None
     low: float | None = None
     high: float | None = None
@@ -147,8 +123,48 @@ class Report:
     evidence: pd.DataFrame = field(default_factory=lambda: table([]))
     examples: pd.DataFrame | None = None
     picture: Picture | None = None
+    rests_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Report(Words):
+    """The outcome of one check: its words, with the verdict and the numbers that they put so.
+
+    Parameters
+    ----------
+    key : str
+        Of the check, see :data:`causalpref.assumptions.CHECKS`.
+    number : int or None
+        Of the assumption in the paper; None for a statement that is no assumption.
+    verdict : Verdict
+    result : object
+        The numbers, a frozen dataclass of the check's own.
+    source : str
+        What the data are.
+    simulated : bool
+    """
+
+    key: str
+    number: int | None
+    verdict: Verdict
+    result: Any = None
     source: str = "unnamed data"
     simulated: bool = False
+
+    @property
+    def name(self) -> str:
+        """Number, if there is one, and title: ``"2, unconfoundedness"``."""
+        return self.title if self.number is None else f"{self.number}, {self.title}"
+
+    @property
+    def assumption(self) -> str:
+        """The name as recorded tables have it."""
+        return self.name if self.number is not None else f"that {self.title} (3.2)"
+
+    @property
+    def heading(self) -> str:
+        """Assumption and verdict."""
+        return f"Assumption {self.assumption}: {self.verdict}"
 
     @property
     def figures(self) -> str:
@@ -160,7 +176,7 @@ class Report:
                 part += f" (95 % interval {number(self.low)} to {number(self.high)})"
             parts.append(part)
         if self.p_value is not None:
-            parts.append(f"p {'< 0.001' if self.p_value < 0.001 else f'= {self.p_value:.3f}'}")
+            parts.append(p_text(self.p_value))
         parts.append(f"{self.n:,} {self.unit}")
         return ", ".join(parts)
 
@@ -169,7 +185,7 @@ class Report:
             text, 88, initial_indent=f"  {label:<8}", subsequent_indent=" " * 10
         )
         lines = [
-            f"{_MARK[self.verdict]} Assumption {self.assumption}: {self.verdict}",
+            f"{self.verdict.mark} {self.heading}",
             fill("", self.sentence),
             fill("figures", self.figures),
         ]
@@ -193,9 +209,8 @@ class Report:
             With :data:`STYLE`. A page of several reports needs it once.
         """
         escape = html.escape
-        kind = self.verdict.name.lower().replace("_", "-")
         parts = [f"<style>{STYLE}</style>"] * style + [
-            f'<section class="cp-report cp-{kind}">',
+            f'<section class="cp-report {self.verdict.css}">',
             f"<h3>Assumption {escape(self.assumption)}: "
             f'<span class="cp-verdict">{escape(self.verdict)}</span></h3>',
             f"<p><strong>{escape(self.sentence)}</strong></p>",
@@ -205,11 +220,11 @@ class Report:
             parts.append(f'<div class="cp-figure">{self.plot().svg}</div>')
         if len(self.evidence):
             shown = self.evidence.drop(
-                columns=[c for c in self.evidence if self.evidence[c].map(_absent).all()]
+                columns=[c for c in self.evidence if self.evidence[c].map(absent).all()]
             )
-            parts.append(_html_table(shown))
+            parts.append(html_table(shown))
         if self.examples is not None and len(self.examples):
-            parts.append(_html_table(self.examples))
+            parts.append(html_table(self.examples))
         parts.append("<dl>")
         for term, text in (
             ("What this check can see", self.sees),
@@ -222,120 +237,56 @@ class Report:
 
     def to_frame(self) -> pd.DataFrame:
         """One row: everything but the tables. ``pandas.concat`` makes a table of several."""
-        return pd.DataFrame(
-            [
-                {
-                    "assumption": self.assumption,
-                    "verdict": str(self.verdict),
-                    "statistic": self.statistic,
-                    "value": self.value,
-                    "low": self.low,
-                    "high": self.high,
-                    "p_value": self.p_value,
-                    "n": self.n,
-                    "unit": self.unit,
-                    "sentence": self.sentence,
-                    "next_step": self.next_step,
-                    "source": self.source,
-                }
-            ]
-        )
+        row = {name: getattr(self, name) for name in _COLUMNS_OF_FRAME}
+        return pd.DataFrame([row | {"verdict": str(self.verdict)}])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, the tables as lists of rows."""
-        row = {
-            k: getattr(self, k)
-            for k in (
-                "assumption",
-                "sentence",
-                "sees",
-                "blind",
-                "next_step",
-                "statistic",
-                "value",
-                "low",
-                "high",
-                "p_value",
-                "n",
-                "unit",
-                "source",
-                "simulated",
-            )
-        }
         plain = lambda frame: [
-            {k: None if _absent(v) else v for k, v in r.items()} for r in frame.to_dict("records")
+            {k: None if absent(v) else v for k, v in r.items()} for r in frame.to_dict("records")
         ]
         return {
-            **row,
+            **{name: getattr(self, name) for name in ("key", *_COLUMNS_OF_FRAME)},
+            **{name: getattr(self, name) for name in ("sees", "blind", "simulated")},
             "verdict": str(self.verdict),
             "evidence": plain(self.evidence),
             "examples": [] if self.examples is None else plain(self.examples),
         }
 
-    def plot(self) -> Any:
-        """The figure of the check, see :func:`causalpref.figures.evidence`.
+    def plot(self) -> SVG:
+        """The figure of the check, see :func:`causalpref.assumptions.drawing.evidence`.
 
         Raises
         ------
         ValueError
             A check that has none, since it could not be made.
         """
-        from causalpref import figures
-
         if self.picture is None:
-            raise ValueError(f"there is no figure: assumption {self.assumption} {self.verdict}")
-        return figures.evidence(self)
+            raise ValueError(f"there is no figure: {self.heading}")
+        return evidence(self.picture, title=self.heading)
 
 
-COLUMNS = ("what", "value", "low", "high", "p_value", "n", "note")
-
-
-def table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """An evidence table: the columns of :class:`Report`, None where nothing is stated."""
-    full = [{c: r.get(c) for c in COLUMNS} for r in rows]
-    return pd.DataFrame(full, columns=list(COLUMNS), dtype=object)
-
-
-def number(value: float) -> str:
-    """A number in as few characters as tell it apart."""
-    if isinstance(value, int) or (float(value).is_integer() and abs(value) >= 10):
-        return f"{int(value):,}"
-    if math.isinf(value):
-        return "infinite" if value > 0 else "minus infinite"
-    if abs(value) >= 100:
-        return f"{value:,.0f}" if abs(value) < 1e6 else f"{value:.1e}"
-    if value != 0 and abs(value) < 0.001:
-        return f"{value:.1e}"
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def excerpt(text: str, width: int = 110) -> str:
-    """The text on one line, its middle left out when it is long."""
-    flat = " ".join(text.split())
-    if len(flat) <= width:
-        return flat
-    half = (width - 3) // 2
-    return flat[:half] + " … " + flat[-half:]
-
-
-def _absent(value: Any) -> bool:
-    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+_COLUMNS_OF_FRAME = (
+    *("assumption", "verdict", "statistic", "value", "low", "high", "p_value", "n", "unit"),
+    *("sentence", "next_step", "source"),
+)
 
 
 def _line(row: Any) -> str:
     text = row.what
-    if not _absent(row.value):
+    if not absent(row.value):
         text += f": {number(row.value)}"
-        if not _absent(row.low):
+        if not absent(row.low):
             text += f" ({number(row.low)} to {number(row.high)})"
-    if not _absent(row.p_value):
-        text += f", p {'< 0.001' if row.p_value < 0.001 else f'= {row.p_value:.3f}'}"
-    if not _absent(row.n):
+    if not absent(row.p_value):
+        text += f", {p_text(row.p_value)}"
+    if not absent(row.n):
         text += f", n = {row.n:,}"
-    return text + (f"; {row.note}" if not _absent(row.note) else "")
+    return text + (f"; {row.note}" if not absent(row.note) else "")
 
 
-def _html_table(frame: pd.DataFrame) -> str:
+def html_table(frame: pd.DataFrame) -> str:
+    """A table of a report as HTML, every text escaped, numbers to the right."""
     numeric = [any(isinstance(v, (int, float)) for v in frame[c]) for c in frame.columns]
     kinds = [' class="cp-number"' if n else "" for n in numeric]
     head = "".join(
@@ -346,7 +297,7 @@ def _html_table(frame: pd.DataFrame) -> str:
     for row in frame.itertuples(index=False):
         cells = [
             ""
-            if _absent(v)
+            if absent(v)
             else number(v)
             if isinstance(v, (int, float)) and not isinstance(v, bool)
             else str(v)

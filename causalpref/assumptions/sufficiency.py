@@ -1,66 +1,74 @@
-"""Assumption 4, latent sufficiency, and whether Z^X may be left out."""
+"""Assumption 4, latent sufficiency: does the embedding predict the label beyond the latents?"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
-from scipy import special, stats
+from scipy import special
 
-from causalpref.assumptions._fits import groups_of, modifiers, sampled_rows
-from causalpref.assumptions.confounding import Names, _names
-from causalpref.assumptions.report import Picture, Report, Verdict, table
+from causalpref.assumptions._check import Check, Settings, run_check
+from causalpref.assumptions._units import contexts, modifiers
+from causalpref.assumptions.evidence import dots, row, table
+from causalpref.assumptions.report import Report, Verdict, Words
 from causalpref.data import PreferenceData
 from causalpref.statistics import (
     TINY,
     WIDEST,
+    Estimate,
     cluster_mean,
     distinct,
     folds,
-    holm,
     logistic_fit,
     permutation_p_value,
     projected,
     ridge_scores,
-    score_test,
     unit_spread,
 )
 
-__all__ = ["check_additivity", "check_sufficiency"]
+__all__ = ["Sufficiency", "check_sufficiency"]
 
 
-def _reward_terms(data: PreferenceData, most: int) -> np.ndarray:
-    """Terms of a reward that is quadratic in Z^T and interacts with Z^X and C, as differences.
+@dataclass(frozen=True)
+class Sufficiency:
+    """Numbers of the check of latent sufficiency.
 
-    phi(z) - phi(z') for phi = (z_j, z_j z_k), each alone and times every latent of the prompt
-    and every context but one; the linear terms only, where that makes more than ``most``.
-    Scaled to root mean square 1; terms that are zero or repeat another are left out.
+    Parameters
+    ----------
+    n : int
+        Pairs.
+    missing : str
+        ``"embeddings"``, ``"response_latents"`` or both, joined by " and no ", where the data lack
+        them; ``"pairs"`` where there is too little to fit; empty when it could be tested.
+    latents, both : Estimate or None
+        Accuracy of the latents alone, and with the embedding.
+    gain : float
+        Their difference.
+    gain_low, gain_high : float or None
+        Its 95 % interval; None when the embedding is of no use at all.
+    correlation : float
+        Of the residuals with the direction of the embedding that fits the other folds best.
+    p_value : float
+    alpha : float
     """
-    m = data.response_latents.shape[1]
-    scaled = unit_spread(data.response_latents)
-    j, k = np.triu_indices(m)
-    square = (j, k) if m <= 8 else (np.arange(m), np.arange(m))
-    phi = np.concatenate([scaled, scaled[:, square[0]] * scaled[:, square[1]]], axis=1)
-    first, second = data.pairs.T
-    d = phi[first] - phi[second]
-    by = modifiers(data)
-    if data.objective is not None:
-        values = np.unique(data.objective)[1:]
-        hot = (data.objective[:, None] == values).astype(float)
-        by = np.concatenate([by, hot - hot.mean(axis=0)], axis=1)
-    crossed = d if d.shape[1] * (1 + by.shape[1]) <= most else d[:, :m]
-    parts = [d] + [crossed * b[:, None] for b in by.T]
-    return distinct(np.concatenate(parts, axis=1))
+
+    n: int
+    missing: str = ""
+    latents: Estimate | None = None
+    both: Estimate | None = None
+    gain: float = 0.0
+    gain_low: float | None = None
+    gain_high: float | None = None
+    correlation: float = 0.0
+    p_value: float = 1.0
+    alpha: float = 0.05
 
 
 def check_sufficiency(
     data: PreferenceData,
     *,
-    groups: Sequence[Any] | None = None,
     n_folds: int = 5,
-    flips: int = 199,
+    permutations: int = 199,
     most_pairs: int = 20_000,
     alpha: float = 0.05,
     seed: int | np.random.Generator = 0,
@@ -72,8 +80,8 @@ def check_sufficiency(
     Bradley-Terry model (reward quadratic in Z^T, interacting with Z^X and C)
     gives residuals; e - e' is cleared of that model's terms; a ridge regression
     of the residuals of the other folds on it gives a direction. The statistic is the sum of
-    residual times direction over held-out pairs, in the spirit of the projected covariance measure of
-    Lundborg et al. (2024). Summed over folds it is a degenerate U-statistic, each product of two
+    residual times direction over held-out pairs, in the spirit of the projected covariance measure
+    of Lundborg et al. (2024). Summed over folds it is a degenerate U-statistic, each product of two
     residuals standing in it twice, so a normal tail would reject far too often. Its law is
     taken from flipping the signs of all residuals of a group together.
 
@@ -81,10 +89,10 @@ def check_sufficiency(
     ----------
     data : PreferenceData
         With embeddings and response latents.
-    groups, n_folds, most_pairs, seed
+    n_folds, most_pairs, seed
         As for :func:`causalpref.assumptions.check_unconfoundedness`.
-    flips : int
-        The smallest p-value is 1 / (flips + 1).
+    permutations : int
+        Flips of the signs; the smallest p-value is 1 / (permutations + 1).
     alpha : float
 
     Returns
@@ -103,36 +111,43 @@ def check_sufficiency(
     is above 80 % with 1,000 pairs when a latent as strong as the one known is missing and the
     embedding carries it.
     """
-    common = dict(
-        assumption="4, latent sufficiency",
-        sees="features that move preferences, stand in the embedding and are not among the latents",
-        blind="features that the embedding does not carry; and the difference between a missing "
-        "latent and a reward that bends more than a quadratic",
-        source=data.source,
-        simulated=data.simulated,
-    )
-    missing = [n for n in ("embeddings", "response_latents") if getattr(data, n) is None]
-    if missing:
-        return Report(
-            verdict=Verdict.UNTESTABLE,
-            n=len(data),
-            **common,
-            sentence=f"The data have no {' and no '.join(missing)}: there is nothing to compare.",
-            next_step="Name the latents that are meant to suffice, and embed the texts "
-            "(causalpref.text.embedding).",
-        )
-    rng = np.random.default_rng(seed)
-    group = groups_of(data, groups)
-    kept = sampled_rows(data, most_pairs, rng, group)
-    if len(kept) < len(data):
-        data = data.select(kept)
-    n, member = len(data), group[data.pair_prompt]
+    settings = Settings(None, most_pairs, n_folds, permutations, alpha, seed)
+    return run_check(SUFFICIENCY, data, settings)
+
+
+def _reward_terms(data: PreferenceData, most: int) -> np.ndarray:
+    """Terms of a reward that is quadratic in Z^T and interacts with Z^X and C, as differences.
+
+    phi(z) - phi(z') for phi = (z_j, z_j z_k), each alone and times every latent of the prompt
+    and every context but one; the linear terms only, where that makes more than ``most``.
+    Scaled to root mean square 1; terms that are zero or repeat another are left out.
+    """
+    m = data.response_latents.shape[1]
+    scaled = unit_spread(data.response_latents)
+    j, k = np.triu_indices(m)
+    square = (j, k) if m <= 8 else (np.arange(m), np.arange(m))
+    phi = np.concatenate([scaled, scaled[:, square[0]] * scaled[:, square[1]]], axis=1)
     first, second = data.pairs.T
+    d = phi[first] - phi[second]
+    by = modifiers(data)
+    if data.objective is not None:
+        hot = (data.objective[:, None] == contexts(data)[1:]).astype(float)
+        by = np.concatenate([by, hot - hot.mean(axis=0)], axis=1)
+    crossed = d if d.shape[1] * (1 + by.shape[1]) <= most else d[:, :m]
+    parts = [d] + [crossed * b[:, None] for b in by.T]
+    return distinct(np.concatenate(parts, axis=1))
+
+
+def _compute(data: PreferenceData, settings: Settings) -> Sufficiency:
+    absent = [n for n in ("embeddings", "response_latents") if getattr(data, n) is None]
+    if absent:
+        return Sufficiency(len(data), " and no ".join(absent))
+    rng = settings.rng
+    n, member = len(data), data.pair_group
     y = data.label.astype(float)
     n_groups = len(np.unique(member))
     terms = np.column_stack([np.ones(n), _reward_terms(data, min(WIDEST, n_groups // 20))])
-    e = data.embeddings[first].astype(float) - data.embeddings[second]
-    e = projected(e, seed=rng)
+    e = projected(data.difference("embeddings"), seed=rng)
     sd = np.sqrt((e**2).mean(axis=0))
     live = sd > TINY * np.abs(data.embeddings).max()
     e = e[:, live] / sd[live]
@@ -141,19 +156,11 @@ def check_sufficiency(
     informative = 4 * (spread * (1 - spread)).sum()
     if (
         informative < 10 * terms.shape[1]
-        or n_groups < 2 * n_folds
+        or n_groups < 2 * settings.n_folds
         or e.shape[1] == 0
         or y.min() == y.max()
     ):
-        return Report(
-            verdict=Verdict.UNTESTABLE,
-            n=n,
-            **common,
-            sentence="There is too little to fit: few prompts for the number of latents and "
-            "objectives, embeddings that never differ within a pair, or labels "
-            "that leave nothing over.",
-            next_step="Collect more prompts, or look at fewer latents.",
-        )
+        return Sufficiency(n, "pairs")
     # One base for all rows: bases of folds share training data, their errors agree, and the
     # direction would learn them. e is cleared in the metric of the information matrix, so that
     # errors of the base drop out to first order.
@@ -161,53 +168,75 @@ def check_sufficiency(
     root = np.sqrt(special.expit(base) * special.expit(-base))[:, None]
     cleared = e - terms @ np.linalg.lstsq(terms * root, e * root, rcond=1e-10)[0]
     residual = y - special.expit(base)
-    fold = folds(member, n_folds, seed=rng)
+    fold = folds(member, settings.n_folds, seed=rng)
     # flip the residuals of whole groups: the same sum, had nothing been missing
     _, of = np.unique(member, return_inverse=True)
-    signs = rng.choice([-1.0, 1.0], size=(n_groups, flips))
+    signs = rng.choice([-1.0, 1.0], size=(n_groups, settings.permutations))
     outcomes = residual[:, None] * np.column_stack([np.ones(n_groups), signs])[of]
     scores = ridge_scores(cleared - cleared.mean(axis=0), outcomes, fold)
     sums = (scores * outcomes).sum(axis=0)
-    p = permutation_p_value(sums[0], sums[1:])
     product = scores[:, 0] / (np.sqrt((scores[:, 0] ** 2).mean()) or 1.0)
 
     # how far to go along the direction: one number, fitted to what was held out
     step = max(0.0, float(logistic_fit(product[:, None], y, ridge=1.0, offset=base).weights[0]))
-    full = base + step * product
-    hit_base, hit_full = (np.where(m == 0, 0.5, (m > 0) == (y == 1)) for m in (base, full))
-    gained = cluster_mean(hit_full - hit_base, member)
-    gain = gained.value
-    # a direction of no use at all is not followed: no gain, and no interval to be had
-    low, high = (gained.low, gained.high) if step > 0 else (None, None)
-    rejected = p <= alpha
-    verdict = (
-        Verdict.NOT_FOUND
-        if not rejected
-        else Verdict.VIOLATED
-        if low is not None and low > 0
-        else Verdict.STRAINED
+    hit_base, hit_full = (
+        np.where(m == 0, 0.5, (m > 0) == (y == 1)) for m in (base, base + step * product)
     )
-    accuracy = [
-        _accuracy(h, member, what)
-        for h, what in (
-            (hit_base, "accuracy of the latents alone"),
-            (hit_full, "accuracy of latents and embedding"),
+    gain = cluster_mean(hit_full - hit_base, member)
+    # a direction of no use at all is not followed: no gain, and no interval to be had
+    low, high = (gain.low, gain.high) if step > 0 else (None, None)
+    return Sufficiency(
+        n,
+        latents=cluster_mean(hit_base, member),
+        both=cluster_mean(hit_full, member),
+        gain=gain.value,
+        gain_low=low,
+        gain_high=high,
+        correlation=float(np.corrcoef(product, residual)[0, 1]) if product.std() > 0 else 0.0,
+        p_value=permutation_p_value(sums[0], sums[1:]),
+        alpha=settings.alpha,
+    )
+
+
+def _judge(r: Sufficiency) -> Verdict:
+    if r.missing:
+        return Verdict.UNTESTABLE
+    if r.p_value > r.alpha:
+        return Verdict.NOT_FOUND
+    return Verdict.VIOLATED if r.gain_low is not None and r.gain_low > 0 else Verdict.STRAINED
+
+
+def _word(r: Sufficiency, verdict: Verdict) -> Words:
+    if r.missing == "pairs":
+        return Words(
+            n=r.n,
+            sentence="There is too little to fit: few prompts for the number of latents and "
+            "objectives, embeddings that never differ within a pair, or labels "
+            "that leave nothing over.",
+            next_step="Collect more prompts, or look at fewer latents.",
         )
+    if r.missing:
+        return Words(
+            n=r.n,
+            sentence=f"The data have no {r.missing}: there is nothing to compare.",
+            next_step="Name the latents that are meant to suffice, and embed the texts "
+            "(causalpref.text.embedding).",
+        )
+    accuracy = [
+        row("accuracy of the latents alone", r.latents),
+        row("accuracy of latents and embedding", r.both),
     ]
-    rows = [
-        *accuracy,
-        {
-            "what": "correlation of residuals with the direction of the embedding "
-            "that fits the other folds best",
-            "value": float(np.corrcoef(product, residual)[0, 1]) if product.std() > 0 else 0.0,
-            "p_value": p,
-            "n": n,
-        },
-    ]
-    if rejected:
+    direction = row(
+        "correlation of residuals with the direction of the embedding that fits the other folds "
+        "best",
+        value=r.correlation,
+        p_value=r.p_value,
+        n=r.n,
+    )
+    if verdict.alarm:
         sentence = (
             "The embedding predicts the label beyond the latents "
-            f"(accuracy {accuracy[0]['value']:.1%} without it, {accuracy[1]['value']:.1%} "
+            f"(accuracy {r.latents.value:.1%} without it, {r.both.value:.1%} "
             "with it): something that moves preferences is missing from them, or the reward "
             "bends more than assumed."
         )
@@ -219,206 +248,36 @@ def check_sufficiency(
     else:
         sentence = (
             "The direction of the embedding that fits some pairs is of no use on others: "
-            if high is None
-            else f"The embedding adds {gain:+.1%} of accuracy to the latents, at most {high:+.1%}: "
+            if r.gain_high is None
+            else f"The embedding adds {r.gain:+.1%} of accuracy to the latents, at most "
+            f"{r.gain_high:+.1%}: "
         ) + "nothing that it carries was seen to be missing."
         step = "Try a stronger encoder: what it cannot read, this check cannot miss."
-    return Report(
-        verdict=verdict,
+    return Words(
         sentence=sentence,
         next_step=step,
         statistic="gain in accuracy from the embedding",
-        value=gain,
-        low=low,
-        high=high,
-        p_value=p,
-        n=n,
-        evidence=table(rows),
-        picture=Picture(
-            "intervals",
-            pd.DataFrame(accuracy)[["what", "value", "low", "high"]],
-            "accuracy (what the embedding adds is cross-fitted)",
-            (0.5,),
-            "Dots with 95 % intervals: "
-            + "; ".join(f"{a['what']} {a['value']:.3f}" for a in accuracy)
-            + ".",
-        ),
-        **common,
+        short="gain",
+        value=r.gain,
+        low=r.gain_low,
+        high=r.gain_high,
+        p_value=r.p_value,
+        n=r.n,
+        evidence=table([*accuracy, direction]),
+        picture=dots(accuracy, "accuracy (what the embedding adds is cross-fitted)", digits=3),
+        rests_on=("response_latents",),
     )
 
 
-def _accuracy(hit: np.ndarray, member: np.ndarray, what: str) -> dict:
-    rate = cluster_mean(hit, member)
-    return {"what": what, "value": rate.value, "low": rate.low, "high": rate.high, "n": rate.n}
-
-
-def check_additivity(
-    data: PreferenceData,
-    *,
-    names: Names | None = None,
-    groups: Sequence[Any] | None = None,
-    alpha: float = 0.05,
-) -> Report:
-    """Does what a latent of the response is worth depend on the prompt? ("Why Z^X matters")
-
-    If Z^X enters the reward additively it cancels in R - R' and may be left out of the
-    model; if it interacts with Z^T it may not (section 3.2). A score test, robust to dependence
-    within groups, for (delta, delta of squares) x Z^X in a logistic Bradley-Terry model of
-    (delta, delta of squares), with weights of their own for each recorded objective: otherwise
-    prompts would be credited with the taste of those who write them (example 4).
-
-    Parameters
-    ----------
-    data : PreferenceData
-        With response latents, and prompt latents or, in their place, prompt types.
-    names : mapping, optional
-        ``"response_latents"``, ``"prompt_latents"``: names for the table.
-    groups : sequence, shape (n_prompts,), optional
-        Prompts with the same value may depend on one another.
-    alpha : float
-
-    Returns
-    -------
-    Report
-        ``value`` is chi squared over its degrees of freedom, 1 on average without interaction.
-        Violated when the test rejects.
-
-    Notes
-    -----
-    Needs at least 20 groups for each term, or leaves the squares out; with fewer than that, or
-    with prompts that cannot be told from objectives, it cannot be tested. False alarms at most 5 %
-    where the reward bends no more than a quadratic. Power is above 80 % with 1,000 pairs when a
-    latent is worth 0.5 more and 0.5 less at one standard deviation of Z^X to either side.
-    """
-    common = dict(
-        assumption="that Z^X is additive (3.2)",
-        sees="latents of the response whose worth changes with the recorded latents of the prompt",
-        blind="features of the prompt that were not recorded, and interactions that are neither "
-        "linear nor quadratic in Z^T; where latents of prompt and response go together, a "
-        "reward that bends more than a quadratic looks like an interaction",
-        source=data.source,
-        simulated=data.simulated,
-    )
-    by = modifiers(data)
-    use = by.std(axis=0) > 0.5  # those that vary have 1
-    names_x = (
-        _names(names, "prompt_latents", range(by.shape[1]), "Z^X_")
-        if data.prompt_latents is not None
-        else [f"prompt type {v}" for v in np.unique(data.prompt_type)[1:]]
-        if data.prompt_type is not None
-        else []
-    )
-    by, names_x = by[:, use], [name for name, u in zip(names_x, use) if u]
-    if data.response_latents is None or by.shape[1] == 0:
-        what = (
-            "latents of the response"
-            if data.response_latents is None
-            else "latent or type of the prompt that varies"
-        )
-        return Report(
-            verdict=Verdict.UNTESTABLE,
-            n=len(data),
-            **common,
-            sentence=f"The data have no {what}.",
-            next_step="Record what kind of prompt each is: topic, task, length.",
-        )
-    first, second = data.pairs.T
-    z = data.response_latents
-    scaled = unit_spread(z)
-    d, label_d = scaled[first] - scaled[second], [(j, "") for j in range(z.shape[1])]
-    group = groups_of(data, groups)[data.pair_prompt]
-    n_groups = len(np.unique(group))
-    names_z = _names(names, "response_latents", range(z.shape[1]), "Z^T_")
-    bent = [j for j in range(z.shape[1]) if len(np.unique(z[:, j])) > 2]  # else square is linear
-    if n_groups >= 20 * (z.shape[1] + len(bent)) * by.shape[1]:
-        d = np.concatenate([d, scaled[first][:, bent] ** 2 - scaled[second][:, bent] ** 2], axis=1)
-        label_d += [(j, " squared") for j in bent]
-    live = (d**2).mean(axis=0) > 1e-12
-    d, label_d = d[:, live], [v for v, u in zip(label_d, live) if u]
-    too_few = n_groups < 20 * d.shape[1] * by.shape[1]
-    if d.shape[1] == 0 or too_few or data.label.min() == data.label.max():
-        return Report(
-            verdict=Verdict.UNTESTABLE,
-            n=len(data),
-            **common,
-            sentence="There is too little to fit: few prompts for the number of latents, "
-            "latents that never differ within a pair, or labels all the same.",
-            next_step="Collect more prompts, or look at fewer latents.",
-        )
-    base = np.column_stack([np.ones(len(d)), d])
-    values = np.empty(0) if data.objective is None else np.unique(data.objective)
-    if len(values) > 1:  # what a latent is worth under each objective is not the prompt's doing
-        if n_groups < 10 * d.shape[1] * len(values):
-            return Report(
-                verdict=Verdict.UNTESTABLE,
-                n=len(data),
-                **common,
-                sentence=f"What a latent is worth may differ between {len(values)} "
-                "objectives, and there are too few prompts to tell that apart "
-                "from the prompt.",
-                next_step="Collect more prompts, or merge objectives.",
-            )
-        hot = (data.objective[:, None] == values[1:]).astype(float)
-        base = distinct(
-            np.concatenate([base, (d[:, :, None] * hot[:, None, :]).reshape(len(d), -1)], axis=1)
-        )
-    extra = (d[:, :, None] * by[:, None, :]).reshape(len(d), -1)
-    test = score_test(base, extra, data.label, group)
-    statistic, df, p, alone = test.statistic, test.df, test.p_value, test.z
-    if df == 0:
-        return Report(
-            verdict=Verdict.UNTESTABLE,
-            n=len(data),
-            **common,
-            sentence="The prompts cannot be told from the objectives: each kind of prompt was "
-            "judged under its own.",
-            next_step="Have some prompts judged under another objective.",
-        )
-    rejected = p <= alpha
-    each = holm(2 * stats.norm.sf(np.abs(alone)))
-    cells = [
-        {"row": names_z[j] + power, "column": x, "value": float(alone[i * by.shape[1] + b])}
-        for i, (j, power) in enumerate(label_d)
-        for b, x in enumerate(names_x)
-    ]
-    worst = np.argsort(-np.abs(alone), kind="stable")[:6]
-    rows = [
-        {
-            "what": f"{cells[i]['row']} x {cells[i]['column']}: z",
-            "value": float(alone[i]),
-            "p_value": float(each[i]),
-            "n": len(data),
-        }
-        for i in worst
-    ]
-    top = cells[int(worst[0])]
-    return Report(
-        verdict=Verdict.VIOLATED if rejected else Verdict.NOT_FOUND,
-        sentence=(
-            "What a latent of the response is worth depends on the prompt, most visibly "
-            f"{top['row']} on {top['column']}: Z^X may not be left out."
-            if rejected
-            else "No latent of the response was seen to be worth more on some prompts than on others."
-        ),
-        next_step=(
-            "Give the reward model the prompt and let it interact; report effects for each kind of "
-            "prompt, or say over which mix they are averaged."
-            if rejected
-            else "Keep the prompt in the model where it costs little; this is no proof that it "
-            "cancels."
-        ),
-        statistic="chi squared / df of the interactions",
-        value=statistic / max(df, 1),
-        p_value=p,
-        n=len(data),
-        evidence=table(rows),
-        picture=Picture(
-            "matrix",
-            pd.DataFrame(cells),
-            "z of latent x prompt",
-            (),
-            "A matrix of z values of interactions, largest "
-            f"{top['row']} x {top['column']} with {top['value']:.1f}.",
-        ),
-        **common,
-    )
+SUFFICIENCY = Check(
+    "sufficiency",
+    4,
+    "latent sufficiency",
+    _compute,
+    _judge,
+    _word,
+    sees="features that move preferences, stand in the embedding and are not among the latents",
+    blind="features that the embedding does not carry; and the difference between a missing "
+    "latent and a reward that bends more than a quadratic",
+    reads_texts=lambda data: True,
+)

@@ -1,7 +1,6 @@
 """One function per figure: a tidy table in, an Altair chart out.
 
-:func:`evidence` alone draws with matplotlib, as SVG that needs no script: the reports of
-checks and of ``causalpref audit`` are files of their own.
+The reports of checks draw themselves, without Altair: see :mod:`causalpref.assumptions.drawing`.
 
 Every chart names its data in the subtitle (simulated, real, recorded) and carries
 a description for screen readers, written from the numbers it shows. Colours have
@@ -30,7 +29,6 @@ from causalpref.figures.identification import broken_assumptions
 from causalpref.figures.latents import amce_by_density, cells_against_truth, pooled_curve
 from causalpref.figures.multiobjective import architectures, balancing, two_players
 from causalpref.figures.outcomes import imagined_label, seeing_doing_imagining
-from causalpref.figures.reports import SVG, evidence
 from causalpref.figures.rewards import judge_noise, reward_shift
 from causalpref.figures.ultrafeedback import (
     accuracy_by_correlation,
@@ -42,7 +40,6 @@ from causalpref.figures.ultrafeedback import (
 
 __all__ = [
     "COLOURS",
-    "SVG",
     "accuracy_beside_the_paper",
     "accuracy_by_correlation",
     "accuracy_by_pairs",
@@ -58,7 +55,6 @@ __all__ = [
     "cells_against_truth",
     "dialled_pairs",
     "error_by_budget",
-    "evidence",
     "foretold_falls",
     "hidden_context",
     "imagined_label",

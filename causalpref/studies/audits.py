@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,12 +94,10 @@ def audit_tables(
         return data
 
     start = time.perf_counter()
-    found = audit(
-        load_preferences(source, columns=VIEWS[view]),
-        seed=seed,
-        order_known=view == "relabelled",
-        features=embedded if model else "hashed",
-    )
+    loaded = load_preferences(source, columns=VIEWS[view])
+    if view != "relabelled":
+        loaded = replace(loaded, data=loaded.data.replace(order_known=False))
+    found = audit(loaded, seed=seed, features=embedded if model else "hashed")
     seconds = time.perf_counter() - start
     evidence = [r.evidence.assign(assumption=r.assumption) for r in found.reports]
     tables = {

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalpref.assumptions.report import Picture, Report, excerpt, number
-from causalpref.figures._style import COLOURS
+from causalpref.assumptions.evidence import Picture, excerpt, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +26,7 @@ _WIDTH = 440  # of a figure of a report, in pixels: fits a telephone, nearly uns
 _LETTERS = 54  # on one line of it
 _INK = "#010203"  # stands for the colour of the text around the figure
 _MOST_ROWS, _MOST_COLUMNS = 24, 8
+_BLUE, _RED = "#2f86c8", "#d1672c"  # those of the book
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -58,38 +58,30 @@ class SVG:
         return path
 
 
-def evidence(report: Report | Picture, *, title: str | None = None) -> SVG:
-    """The figure of a report on an assumption.
+def evidence(picture: Picture, *, title: str | None = None) -> SVG:
+    """The figure of a report: dots with intervals, a histogram for each group, or a matrix.
 
     Parameters
     ----------
-    report : Report or Picture
-        Its picture is drawn: dots with intervals, a histogram for each group, or a matrix.
+    picture : Picture
+        ``report.picture``; :meth:`Report.plot` draws it with the report's heading.
     title : str, optional
-        Name of the figure for a screen reader. Default: assumption and verdict.
+        Name of the figure for a screen reader. Default: what its axis says.
 
     Returns
     -------
     SVG
-        Equal reports give equal text.
+        Equal pictures give equal text.
 
     Raises
     ------
     ValueError
-        A report without a picture, or a picture of another kind.
+        A picture of another kind.
     """
-    picture = report if isinstance(report, Picture) else report.picture
-    if picture is None:
-        raise ValueError(f"there is no figure: assumption {report.assumption} {report.verdict}")
     draw = {"intervals": _intervals, "histogram": _histograms, "matrix": _matrix}
     if picture.kind not in draw:
         raise ValueError(f"picture.kind is {picture.kind!r}, expected one of {list(draw)}")
-    if title is None:
-        title = (
-            picture.axis
-            if isinstance(report, Picture)
-            else f"Assumption {report.assumption}: {report.verdict}"
-        )
+    title = picture.axis if title is None else title
     import matplotlib as mpl
 
     # ids are hashes with this salt: two figures of one page must not share them
@@ -321,9 +313,6 @@ def _matrix(picture: Picture) -> Figure:
     if less:
         _left_out(figure, f"the {n} x {m} with the largest values, of {full[0]} x {full[1]}")
     return figure
-
-
-_BLUE, _RED = COLOURS["helpful"], COLOURS["harmless"]
 
 
 def _finite(value: object) -> bool:
