@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from causalpref._extras import models_extra
 from causalpref.rewards._config import KINDS, RewardConfig, Run
+from causalpref.rewards._config import Kind as Kind
 
 if TYPE_CHECKING:
     from causalpref.rewards._evaluation import Accuracy, accuracy, correct, predict

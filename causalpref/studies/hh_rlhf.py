@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 from causalpref import rewards
 from causalpref.data import PreferenceData
 from causalpref.estimators import longer_preferred
-from causalpref.rewards import KINDS, RewardConfig, Run
+from causalpref.rewards import KINDS, Kind, RewardConfig, Run
 from causalpref.sampling import sample_confounded
 from causalpref.sources.hh_rlhf import OBJECTIVES
 from causalpref.statistics import Estimate, cluster_bootstrap, cluster_mean
@@ -306,7 +306,7 @@ def reward_models(
     *,
     rhos: Sequence[float] = RHOS,
     n_seeds: int = 5,
-    kinds: Sequence[str] = KINDS,
+    kinds: Sequence[Kind] = KINDS,
     n_train: int | None = None,
     n_validation: int | None = None,
     hidden: int = 512,
