@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import pkgutil
 import subprocess
@@ -48,3 +49,40 @@ def test_type_checkers_see_the_same_names():
 def test_no_module_shares_a_name_with_a_function():
     modules = {m.name.rpartition(".")[2] for m in pkgutil.walk_packages(cp.__path__, "causalpref.")}
     assert not modules & set(cp.__all__)
+
+
+def public_callables():
+    """Every public function, and every public method of a public class, by its full name."""
+    for info in pkgutil.walk_packages(cp.__path__, "causalpref."):
+        if any(part.startswith("_") for part in info.name.split(".")):
+            continue
+        module = importlib.import_module(info.name)
+        for name in getattr(module, "__all__", []):
+            thing = getattr(module, name)
+            if inspect.isclass(thing):
+                for method, function in vars(thing).items():
+                    if inspect.isfunction(function) and not method.startswith("_"):
+                        yield f"{info.name}.{name}.{method}", function
+            elif inspect.isfunction(thing):
+                yield f"{info.name}.{name}", thing
+
+
+def test_seeds_are_optional_keywords():
+    """Sibling functions agree: a seed is given by keyword, and may be left out."""
+    seen = 0
+    for name, function in public_callables():
+        seed = inspect.signature(function).parameters.get("seed")
+        if seed is not None:
+            seen += 1
+            assert seed.kind is inspect.Parameter.KEYWORD_ONLY, name
+            assert seed.default is not inspect.Parameter.empty, name
+    assert seen > 30
+
+
+def test_facts_of_the_data_are_no_arguments():
+    """Names, groups and the order shown are on the data; counts of seeds are counts."""
+    for name, function in public_callables():
+        parameters = inspect.signature(function).parameters
+        if "data" in parameters:
+            assert not {"names", "groups", "order_known", "openings"} & set(parameters), name
+        assert not {"rng", "seeds"} & set(parameters), name

@@ -229,7 +229,12 @@ class Embedding:
             raise ValueError(f"blur is {self.blur}, expected no negative number")
 
     def draw(
-        self, z: np.ndarray, prompt: np.ndarray, prompt_type: np.ndarray, rng: np.random.Generator
+        self,
+        z: np.ndarray,
+        prompt: np.ndarray,
+        prompt_type: np.ndarray,
+        *,
+        seed: int | np.random.Generator = 0,
     ) -> np.ndarray:
         """Embeddings (n, d), float32, of responses with latents z (n, q).
 
@@ -239,8 +244,10 @@ class Embedding:
         prompt : array of int, shape (n,)
             Row of each response's prompt.
         prompt_type : array of int, shape (n_prompts,)
-        rng : numpy.random.Generator
+        seed : int or numpy.random.Generator
+            Of the noise and of what the texts share; the map itself is that of ``self.seed``.
         """
+        rng = np.random.default_rng(seed)
         fixed = np.random.default_rng([self.seed, z.shape[1]])
         n_types = int(prompt_type.max()) + 1
         shared = fixed.standard_normal((z.shape[1], self.d))
@@ -546,7 +553,7 @@ class Simulator:
             scaled = (np.concatenate([z_x[prompt], z], axis=1) - [g.mean for g in latents]) / [
                 g.sd for g in latents
             ]
-            embeddings = self.embedding.draw(scaled, prompt, kind, rng)
+            embeddings = self.embedding.draw(scaled, prompt, kind, seed=rng)
         return PreferenceData(
             prompts=[f"prompt {i}" for i in range(n_prompts)],
             responses=[f"response {i}" for i in range(len(z))],

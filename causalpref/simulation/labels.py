@@ -79,7 +79,10 @@ def label_by_reward(
 
 
 def compare_rated(
-    *, weights: Sequence[float] | np.ndarray | None, seed: int | np.random.Generator, **fields: Any
+    *,
+    weights: Sequence[float] | np.ndarray | None,
+    seed: int | np.random.Generator = 0,
+    **fields: Any,
 ) -> PreferenceData:
     """Rated responses as data: :func:`all_pairs` of each prompt, then :func:`label_by_reward`.
 
