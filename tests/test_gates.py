@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / "causalpref"
+KNOWN = 163
+"""Errors that the type checker's baseline held when this was last lowered."""
 CLEAN = ("data", "graph", "rewards", "statistics")
 
 
@@ -63,7 +64,6 @@ def modules() -> Iterator[tuple[Path, str]]:
         yield path, path.stem
 
 
-@pytest.mark.xfail(reason="in work")
 def test_no_private_name_is_used_in_another_room() -> None:
     found = [c for path, module in modules() for c in crossings(path.read_text(), module)]
     assert not found, "\n".join(found)
@@ -85,9 +85,13 @@ def test_a_crossing_is_noticed() -> None:
         assert len(crossings(text, "causalpref.a.d")) == 1, text
 
 
-@pytest.mark.xfail(reason="in work")
 def test_rooms_that_are_clean_stay_clean() -> None:
     """The type checker's baseline holds nothing of the rooms without errors."""
     files = json.loads((ROOT / ".ci" / "types.json").read_text())["files"]
     dirty = [f for f in files if Path(f).parts[1].removesuffix(".py") in CLEAN]
     assert not dirty, dirty
+
+
+def test_the_baseline_of_types_does_not_grow() -> None:
+    files = json.loads((ROOT / ".ci" / "types.json").read_text())["files"]
+    assert sum(map(len, files.values())) <= KNOWN, "fix the new errors; do not record them"
