@@ -51,9 +51,9 @@ pdf: $(VENV)/.installed
 	$(BIN)/python book/_ext/pdf.py $(BUILD)/singlehtml/index.html _build/$(NAME).pdf
 
 test: $(VENV)/.installed
-	$(BIN)/python tests/small_copies.py _build/small
+	$(BIN)/python tests/small_copies.py .cache/small
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --nbmake --nbmake-timeout=600 \
-		$(patsubst book/%,_build/small/%,$(wildcard book/*.ipynb)) tests $(TEST_ARGS)
+		$(patsubst book/%,.cache/small/%,$(wildcard book/*.ipynb)) tests $(TEST_ARGS)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check
@@ -91,4 +91,4 @@ quiz: book
 	$(BIN)/python book/_ext/quiz.py $(BUILD)/html $(BUILD)/quiz
 
 clean:
-	rm -rf _build
+	rm -rf _build .cache
