@@ -6,7 +6,17 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import headline, layered, scale_of
+from causalpref.figures._layers import (
+    drawn,
+    interval,
+    marked,
+    menu,
+    numbers,
+    sentence,
+    slider,
+    slider_over,
+)
+from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, scale_of
 from causalpref.simulation.boundary import alpha_variance, expected_accuracy, opposed_probability
 
 __all__ = ["boundary_wedge", "labels_by_correlation"]
@@ -48,32 +58,10 @@ def boundary_wedge(
         if z > 0 and w > 1e-6
     )
     dials = [
-        alt.param(
-            name="wrho",
-            value=start["rho"],
-            bind=alt.binding_range(
-                min=-0.9, max=0.98, step=0.02, name="ρ, correlation of δ₁ and δ₂: "
-            ),
-        ),
-        alt.param(
-            name="walpha",
-            value=start["alpha"],
-            bind=alt.binding_range(
-                min=0, max=1, step=0.05, name="α, true weight of the first latent: "
-            ),
-        ),
-        alt.param(
-            name="wn",
-            value=start["n"],
-            bind=alt.binding_select(
-                options=[100, 300, 1000, 3000, 10_000, 30_000], name="n, labels to fit: "
-            ),
-        ),
-        alt.param(
-            name="wfit",
-            value=1,
-            bind=alt.binding_range(min=1, max=len(draws), step=1, name="which of the fits: "),
-        ),
+        slider("wrho", "ρ, correlation of δ₁ and δ₂: ", start["rho"], -0.9, 0.98, 0.02),
+        slider("walpha", "α, true weight of the first latent: ", start["alpha"], 0, 1, 0.05),
+        menu("wn", "n, labels to fit: ", start["n"], [100, 300, 1000, 3000, 10_000, 30_000]),
+        slider("wfit", "which of the fits: ", 1, 1, len(draws), 1),
     ]
     found = {
         "wq": "1 - 2 * (1 - wrho) * walpha * (1 - walpha)",
@@ -86,7 +74,7 @@ def boundary_wedge(
         "whigh": "clamp(walpha + 1.96 * wse, 0, 1)",
     }
     computed = [alt.param(name=name, expr=expr) for name, expr in found.items()]
-    room = alt.Scale(domain=[-reach, reach], nice=False)
+    room = between(-reach, reach)
     axis = alt.Axis(grid=False, values=[-3, -2, -1, 0, 1, 2, 3])
     x = alt.X("x:Q", scale=room, axis=axis, title="δ₁, first minus second response")
     y = alt.Y("y:Q", scale=room, axis=axis, title="δ₂, first minus second response")
@@ -108,7 +96,7 @@ def boundary_wedge(
         alt.Chart(
             pd.DataFrame({"x": [-reach, 0], "x2": [0, reach], "y": [0, -reach], "y2": [reach, 0]})
         )
-        .mark_rect(color="#858585", opacity=0.16)
+        .mark_rect(color=GREY, opacity=0.16)
         .encode(x=x, x2="x2:Q", y=y, y2="y2:Q")
     )
     corner = alt.Chart(pd.DataFrame({"words": ["opposed"]}))
@@ -137,7 +125,7 @@ def boundary_wedge(
                 "order:N",
                 title="pairs, ordered by the fit",
                 legend=wide,
-                scale=scale_of(fate, dict(zip(fate, ["#2f86c8", "#d1672c"]))),
+                scale=scale_of(fate, dict(zip(fate, [BLUE, ORANGE]))),
             ),
             shape=alt.Shape(
                 "order:N",
@@ -156,7 +144,7 @@ def boundary_wedge(
             x2=f"{far} * (1 - datum.a)",
             y2=f"-{far} * datum.a",
         )
-        .mark_rule(strokeWidth=3, clip=True, color="#c2578f")
+        .mark_rule(strokeWidth=3, clip=True, color=PINK)
         .encode(
             x=x,
             y=y,
@@ -192,8 +180,6 @@ def boundary_wedge(
         )
         for name, height in (("first", -56), ("second", -26))
     ]
-    title = headline("Where a fitted reward goes wrong", points, source)
-    title.offset = 14
     cells = []
     for rho in (0.0, start["rho"]):
         se = np.sqrt(alpha_variance(start["alpha"], rho, scale=scale) / start["n"])
@@ -204,29 +190,26 @@ def boundary_wedge(
             f"the standard error of alpha-hat is {se:.3f}, and the expected accuracy is "
             f"{same:.1%} on pairs like these and {opposed:.1%} on opposed ones"
         )
-    return (
-        layered(
+    return drawn(
+        [
             quadrants,
-            *wedge("wlow", "whigh", "#858585", 0.3),
-            *wedge("walpha", "what", "#d1672c", 0.35),
+            *wedge("wlow", "whigh", GREY, 0.3),
+            *wedge("walpha", "what", ORANGE, 0.35),
             dots,
             lines,
             *named,
             *told,
-        )
-        .add_params(*dials, *computed)
-        .properties(
-            width=430,
-            height=400,
-            title=title,
-            description=f"{len(points)} pairs in the plane of latent differences, the second and "
-            "fourth quadrant shaded as opposed. A solid line is the true boundary, a dashed "
-            "one a fitted boundary, both falling through the origin; a grey wedge holds "
-            "95 % of fits and an orange wedge, within the opposed quadrants, is ordered "
-            f"wrongly. With alpha {start['alpha']:g} and {start['n']} labels, "
-            f"{'; '.join(cells)}. Sliders set rho, alpha and the fit, a menu the number "
-            "of labels: the wedges widen as rho grows and narrow with labels.",
-        )
+        ],
+        dials=[*dials, *computed],
+        title=headline("Where a fitted reward goes wrong", points, source, offset=14),
+        height=400,
+        description=f"{len(points)} pairs in the plane of latent differences, the second and "
+        "fourth quadrant shaded as opposed. A solid line is the true boundary, a dashed "
+        "one a fitted boundary, both falling through the origin; a grey wedge holds "
+        "95 % of fits and an orange wedge, within the opposed quadrants, is ordered "
+        f"wrongly. With alpha {start['alpha']:g} and {start['n']} labels, "
+        f"{'; '.join(cells)}. Sliders set rho, alpha and the fit, a menu the number "
+        "of labels: the wedges widen as rho grows and narrow with labels.",
     )
 
 
@@ -249,24 +232,14 @@ def labels_by_correlation(
     steps, scales = np.sort(lines.rho.unique()), [float(s) for s in np.sort(lines.scale.unique())]
     wanted = [float(a) for a in np.sort(lines.accuracy.unique())[::-1]]
     names = [f"{a:.0%}" for a in wanted]
-    colours = dict(zip(names, ["#c2578f", "#2f86c8", "#d1672c"]))
+    colours = dict(zip(names, [PINK, BLUE, ORANGE]))
     shapes = dict(zip(names, ["square", "circle", "diamond"]))
     dashes = [[2, 3], [1, 0], [8, 4]]
     step = round(float(steps[1] - steps[0]), 6)
     begin, first = (min(v, key=lambda s, c=c: abs(s - c)) for v, c in ((steps, 0.9), (scales, 2)))
     dials = [
-        alt.param(
-            name="costrho",
-            value=float(begin),
-            bind=alt.binding_range(
-                min=float(steps[0]), max=float(steps[-1]), step=step, name="ρ in training: "
-            ),
-        ),
-        alt.param(
-            name="costscale",
-            value=first,
-            bind=alt.binding_select(options=scales, name="k, how sure judges are: "),
-        ),
+        slider_over("costrho", "ρ in training: ", float(begin), steps),
+        menu("costscale", "k, how sure judges are: ", first, scales),
     ]
     both = [t.assign(goal=t.accuracy.map(lambda a: f"{a:.0%}")) for t in (lines, dots)]
     curve, points = (
@@ -286,11 +259,9 @@ def labels_by_correlation(
             (np.ceil, lines.labels.max()),
         )
     )
-    room = alt.Scale(type="log", domain=[low, high], nice=False)
+    room = between(low, high, type="log")
     ticks = [10.0**i for i in range(int(np.log10(low)), int(np.log10(high)) + 1)]
-    x = alt.X(
-        "rho:Q", title="ρ in training", scale=alt.Scale(domain=[float(steps[0]), 1], nice=False)
-    )
+    x = alt.X("rho:Q", title="ρ in training", scale=between(float(steps[0]), 1))
     y = alt.Y(
         "labels:Q", title="labels needed", scale=room, axis=alt.Axis(values=ticks, format=",.0f")
     )
@@ -305,10 +276,10 @@ def labels_by_correlation(
         .encode(x=x, y=y, color=colour)
         for n, dash in zip(names, dashes)
     ]
-    bars = points.mark_rule(strokeWidth=1.5).encode(
-        x=x, y=alt.Y("low:Q", scale=room), y2="high:Q", color=colour
-    )
-    marks = points.mark_point(size=75, filled=True, opacity=1).encode(
+    bars = interval(points, alt.Y("low:Q", scale=room), x=x, color=colour)
+    marks = marked(
+        points,
+        75,
         x=x,
         y=y,
         color=colour,
@@ -318,42 +289,35 @@ def labels_by_correlation(
         tooltip=[
             alt.Tooltip("goal:N", title=goal),
             alt.Tooltip("rho:Q", title="ρ"),
-            *(alt.Tooltip(f"{c}:Q", format=",.0f") for c in ("labels", "low", "high")),
+            *numbers(",.0f", "labels", "low", "high"),
         ],
     )
     rule = (
         here.transform_filter(f"datum.goal == '{names[0]}'")
-        .mark_rule(color="#858585", strokeDash=[2, 3], strokeWidth=1.5)
+        .mark_rule(color=GREY, strokeDash=[2, 3], strokeWidth=1.5)
         .encode(x=x)
     )
-    told = (
-        here.transform_pivot("goal", value="labels", groupby=["rho"])
-        .transform_calculate(
-            words="'at ρ = ' + format(datum.rho, '.2f') + ': ' + "
-            + " + ', ' + ".join(
-                f"format(datum['{n}'], ',.0f') + ' for {n}'" for n in names[::-1]
-            ).replace("', '", "',;'", 1)
-        )
-        .mark_text(align="left", fontSize=13, fontWeight="bold", lineBreak=";")
-        .encode(text="words:N", x=alt.value(0), y=alt.value(-27))
+    told = sentence(
+        here.transform_pivot("goal", value="labels", groupby=["rho"]),
+        "'at ρ = ' + format(datum.rho, '.2f') + ': ' + "
+        + " + ', ' + ".join(
+            f"format(datum['{n}'], ',.0f') + ' for {n}'" for n in names[::-1]
+        ).replace("', '", "',;'", 1),
+        -27,
+        lineBreak=";",
     )
     at = lines[np.isclose(lines.scale, first)].set_index(["rho", "accuracy"]).labels
     cells = "; ".join(
         f"rho {r:g}: " + ", ".join(f"{at[r, a]:,.0f} for {a:.0%}" for a in wanted)
         for r in (steps[0], begin, steps[-1])
     )
-    title = headline("What correlation costs in labels", lines, source)
-    title.offset = 24
-    return (
-        layered(*path, bars, marks, rule, told)
-        .add_params(*dials)
-        .properties(
-            width=430,
-            height=280,
-            title=title,
-            description="Lines, labels needed for an expected accuracy on opposed pairs, on a "
-            "logarithmic axis, rising with the correlation rho in training; dots with bars "
-            f"are counts on simulated labels. At k = {first:g}, {cells}. A slider sets "
-            "rho, a menu k.",
-        )
+    return drawn(
+        [*path, bars, marks, rule, told],
+        dials=dials,
+        title=headline("What correlation costs in labels", lines, source, offset=24),
+        height=280,
+        description="Lines, labels needed for an expected accuracy on opposed pairs, on a "
+        "logarithmic axis, rising with the correlation rho in training; dots with bars "
+        f"are counts on simulated labels. At k = {first:g}, {cells}. A slider sets "
+        "rho, a menu k.",
     )

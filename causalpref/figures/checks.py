@@ -6,7 +6,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import headline, layered, scale_of
+from causalpref.figures._layers import drawn, marked, menu, numbers, sentence, slider_over
+from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, scale_of
 
 __all__ = ["place_ceilings", "power_by_strength"]
 
@@ -25,42 +26,26 @@ def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         What the data are. Default: the column ``source``.
     """
     names = ["both", "blind to place", "place alone"]
-    colours = dict(zip(names, ["#c2578f", "#2f86c8", "#d1672c"]))
+    colours = dict(zip(names, [PINK, BLUE, ORANGE]))
     shapes = dict(zip(names, ["square", "circle", "diamond"]))
     dashes = dict(zip(names, [[2, 3], [1, 0], [8, 4]]))
     spreads, biases = np.sort(table.spread.unique()), np.sort(table.bias.unique())
     step = round(float(biases[1] - biases[0]), 6)
     dials = [
-        alt.param(
-            name="placespread",
-            value=float(spreads[len(spreads) // 3]),
-            bind=alt.binding_range(
-                min=float(spreads[0]),
-                max=float(spreads[-1]),
-                step=round(float(spreads[1] - spreads[0]), 6),
-                name="spread of r − r′: ",
-            ),
+        slider_over(
+            "placespread", "spread of r − r′: ", float(spreads[len(spreads) // 3]), spreads
         ),
-        alt.param(
-            name="placebias",
-            value=float(biases[len(biases) // 3]),
-            bind=alt.binding_range(
-                min=float(biases[0]),
-                max=float(biases[-1]),
-                step=step,
-                name="b, worth of the first place: ",
-            ),
+        slider_over(
+            "placebias", "b, worth of the first place: ", float(biases[len(biases) // 3]), biases
         ),
     ]
     shown = alt.Chart(table).transform_filter("abs(datum.spread - placespread) < 0.001")
     here = shown.transform_filter(f"abs(datum.bias - placebias) < {step / 2:g}")
-    room = alt.Scale(domain=[0.48, 1], nice=False)
+    room = between(0.48, 1)
     x = alt.X(
         "bias:Q",
         title="b, worth of the first place, in reward",
-        scale=alt.Scale(
-            domain=[float(biases[0]) - step / 2, float(biases[-1]) + step / 2], nice=False
-        ),
+        scale=between(float(biases[0]) - step / 2, float(biases[-1]) + step / 2),
     )
     y = alt.Y("ceiling:Q", title="best accuracy", scale=room, axis=alt.Axis(format="%"))
     legend = alt.Legend(orient="bottom", symbolSize=110, symbolOpacity=1)
@@ -69,12 +54,12 @@ def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
     tips = [
         "rule:N",
         alt.Tooltip("bias:Q", title="b"),
-        *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("ceiling", "counted", "first")),
+        *numbers(".3f", "ceiling", "counted", "first"),
     ]
     blind = shown.transform_filter("datum.rule == 'blind to place'")
     bound = (
         blind.transform_calculate(ceiling="1 - abs(datum.first - 0.5)")
-        .mark_line(color="#858585", strokeDash=[6, 4], strokeWidth=1.5)
+        .mark_line(color=GREY, strokeDash=[6, 4], strokeWidth=1.5)
         .encode(x=x, y=y)
     )
     lines = [
@@ -83,20 +68,18 @@ def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         .encode(x=x, y=y)
         for n in names
     ]
-    dots = shown.mark_point(size=55, filled=True, opacity=1).encode(
-        x=x, y=alt.Y("counted:Q", scale=room), color=colour, shape=shape, tooltip=tips
+    dots = marked(
+        shown, 55, x=x, y=alt.Y("counted:Q", scale=room), color=colour, shape=shape, tooltip=tips
     )
     rule = (
         here.transform_filter("datum.rule == 'both'")
-        .mark_rule(color="#858585", strokeDash=[2, 3], strokeWidth=1.5)
+        .mark_rule(color=GREY, strokeDash=[2, 3], strokeWidth=1.5)
         .encode(x=x)
     )
     pct = "format(datum['{}'], '.0%')"
     wide = here.transform_pivot("rule", value="ceiling", groupby=["first"])
     said = [
-        wide.transform_calculate(words=text)
-        .mark_text(align="left", fontSize=12, fontWeight="bold", lineBreak=";")
-        .encode(text="words:N", x=alt.value(0), y=alt.value(height))
+        sentence(wide, text, height, size=12, lineBreak=";")
         for text, height in (
             ("'the first is preferred in ' + format(datum.first, '.0%')", -42),
             (
@@ -112,21 +95,16 @@ def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         for s in (spreads[0], spreads[-1])
         for b in (biases[0], biases[-1])
     )
-    title = headline("What place does to accuracy", table, source)
-    title.offset = 14
-    return (
-        layered(bound, *lines, dots, rule, *said)
-        .add_params(*dials)
-        .properties(
-            width=430,
-            height=260,
-            title=title,
-            description="Lines of the best accuracy over b, the worth of the first place, for "
-            "rules that know place and rewards, that are blind to place, and that know place "
-            "alone; dots are counts on simulated labels, a grey dashed line is the bound "
-            f"from how often the first is preferred. {cells}. Two sliders set the spread "
-            "of reward differences and b.",
-        )
+    return drawn(
+        [bound, *lines, dots, rule, *said],
+        dials=dials,
+        title=headline("What place does to accuracy", table, source, offset=14),
+        height=260,
+        description="Lines of the best accuracy over b, the worth of the first place, for "
+        "rules that know place and rewards, that are blind to place, and that know place "
+        "alone; dots are counts on simulated labels, a grey dashed line is the bound "
+        f"from how often the first is preferred. {cells}. Two sliders set the spread "
+        "of reward differences and b.",
     )
 
 
@@ -147,22 +125,13 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
     cases, steps = list(dict.fromkeys(t.case)), np.sort(t.step.unique())
     t["label"] = t["size"].map({1: "half as many", 2: "as many as stated", 3: "twice as many"})
     names = ["twice as many", "as many as stated", "half as many"]
-    colours = dict(zip(names, ["#c2578f", "#2f86c8", "#d1672c"]))
+    colours = dict(zip(names, [PINK, BLUE, ORANGE]))
     shapes = dict(zip(names, ["square", "circle", "diamond"]))
     dashes = dict(zip(names, [[2, 3], [1, 0], [8, 4]]))
     dials = [
-        alt.param(
-            name="powercase", value=cases[0], bind=alt.binding_select(options=cases, name="check: ")
-        ),
-        alt.param(
-            name="powerstep",
-            value=float(steps[-1]),
-            bind=alt.binding_range(
-                min=float(steps[0]),
-                max=float(steps[-1]),
-                step=float(steps[1] - steps[0]),
-                name="strength, as a share of the stated one: ",
-            ),
+        menu("powercase", "check: ", cases[0], cases),
+        slider_over(
+            "powerstep", "strength, as a share of the stated one: ", float(steps[-1]), steps
         ),
     ]
     kept = ["case", "step", "label", "strength", "n", "alarms", "low", "high", "dial"]
@@ -171,16 +140,16 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
     x = alt.X(
         "step:Q",
         title="strength of the violation, as a share of the stated one",
-        scale=alt.Scale(domain=[-0.05, float(steps[-1]) + 0.05], nice=False),
+        scale=between(-0.05, float(steps[-1]) + 0.05),
         axis=alt.Axis(values=steps.tolist(), grid=False, format=".2f"),
     )
-    room = alt.Scale(domain=[0, 1], nice=False)
+    room = between(0, 1)
     y = alt.Y("alarms:Q", title="data sets with an alarm", scale=room, axis=alt.Axis(format="%"))
     legend = alt.Legend(orient="bottom", symbolSize=110, symbolOpacity=1)
     colour = alt.Color("label:N", title="prompts", legend=legend, scale=scale_of(names, colours))
     marks = (
         alt.Chart(pd.DataFrame({"alarms": [0.05, 0.8]}))
-        .mark_rule(color="#858585", strokeDash=[6, 4], strokeWidth=1.5)
+        .mark_rule(color=GREY, strokeDash=[6, 4], strokeWidth=1.5)
         .encode(y=y)
     )
     bars = shown.mark_rule(strokeWidth=1.5, opacity=1).encode(
@@ -192,7 +161,9 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
         .encode(x=x, y=y)
         for n in names
     ]
-    dots = shown.mark_point(size=65, filled=True, opacity=1).encode(
+    dots = marked(
+        shown,
+        65,
         x=x,
         y=y,
         color=colour,
@@ -201,22 +172,17 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
             alt.Tooltip("dial:N"),
             alt.Tooltip("strength:Q"),
             "n:Q",
-            *(alt.Tooltip(f"{c}:Q", format=".1%") for c in ("alarms", "low", "high")),
+            *numbers(".1%", "alarms", "low", "high"),
         ],
     )
     rule = (
         here.transform_filter("datum.label == 'as many as stated'")
-        .mark_rule(color="#858585", strokeDash=[2, 3], strokeWidth=1.5)
+        .mark_rule(color=GREY, strokeDash=[2, 3], strokeWidth=1.5)
         .encode(x=x)
     )
 
     def words(label: str, text: str, height: int) -> alt.Chart:
-        return (
-            here.transform_filter(f"datum.label == '{label}'")
-            .transform_calculate(words=text)
-            .mark_text(align="left", fontSize=12, fontWeight="bold")
-            .encode(text="words:N", x=alt.value(0), y=alt.value(height))
-        )
+        return sentence(here.transform_filter(f"datum.label == '{label}'"), text, height, size=12)
 
     share = "datum.n + ' prompts: alarm in ' + format(datum.alarms, '.0%')"
     said = [
@@ -232,17 +198,12 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
         f"unbroken {null[r.case]:.0%}"
         for r in full.itertuples()
     )
-    title = headline("How often a check raises an alarm", table, source)
-    title.offset = 14
-    return (
-        layered(marks, bars, *lines, dots, rule, *said)
-        .add_params(*dials)
-        .properties(
-            width=430,
-            height=240,
-            title=title,
-            description="Lines, share of simulated data sets in which a check raises an alarm, "
-            "rising with the strength of the violation and the number of prompts; dashed at 5 % "
-            f"and 80 %. {cells}. A menu picks the check, a slider the strength.",
-        )
+    return drawn(
+        [marks, bars, *lines, dots, rule, *said],
+        dials=dials,
+        title=headline("How often a check raises an alarm", table, source, offset=14),
+        height=240,
+        description="Lines, share of simulated data sets in which a check raises an alarm, "
+        "rising with the strength of the violation and the number of prompts; dashed at 5 % "
+        f"and 80 %. {cells}. A menu picks the check, a slider the strength.",
     )

@@ -6,7 +6,26 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import COLOURS, headline, layered, scale_of
+from causalpref.figures._layers import (
+    guide,
+    interval,
+    marked,
+    numbers,
+    sentence,
+    slider,
+    slider_over,
+)
+from causalpref.figures._style import (
+    BLUE,
+    COLOURS,
+    GREY,
+    ORANGE,
+    PINK,
+    between,
+    headline,
+    layered,
+    scale_of,
+)
 
 __all__ = ["hidden_context", "overlap_by_rho"]
 
@@ -38,25 +57,16 @@ def overlap_by_rho(
         What the data are. Default: the column ``source``.
     """
     names, ways = ["helpful", "harmless"], ["seen", "adjusted"]
-    colours = {"seen": "#d1672c", "adjusted": "#2f86c8"}
+    colours = {"seen": ORANGE, "adjusted": BLUE}
     shapes = {"seen": "diamond", "adjusted": "circle"}
     steps = np.sort(estimates.rho.unique())
-    rho = alt.param(
-        name="overlap",
-        value=0.95,
-        bind=alt.binding_range(
-            min=float(steps[0]),
-            max=float(steps[-1]),
-            step=round(float(steps[1] - steps[0]), 6),
-            name="ρ = P(type(X) = C): ",
-        ),
-    )
+    rho = slider_over("overlap", "ρ = P(type(X) = C): ", 0.95, steps)
     picked = "abs(datum.rho - overlap) < 0.001"
     top = int(np.ceil(bins["count"].max() * 1.06))
     up = alt.Y(
         "signed:Q",
         title="prompts",
-        scale=alt.Scale(domain=[-top, top], nice=False),
+        scale=between(-top, top),
         axis=alt.Axis(labelExpr="format(abs(datum.value), ',.0f')", tickCount=5),
     )
     bars = (
@@ -68,20 +78,13 @@ def overlap_by_rho(
             x=alt.X(
                 "left:Q",
                 title="log odds of the harmless objective, given the texts",
-                scale=alt.Scale(
-                    domain=[float(bins.left.min()), float(bins.right.max())], nice=False
-                ),
+                scale=between(float(bins.left.min()), float(bins.right.max())),
             ),
             x2="right:Q",
             y=up,
             y2=alt.datum(0),
             color=alt.Color("objective:N", legend=None, scale=scale_of(names, COLOURS)),
-            tooltip=[
-                "objective",
-                alt.Tooltip("left:Q", format=".2f"),
-                alt.Tooltip("right:Q", format=".2f"),
-                "count",
-            ],
+            tooltip=["objective", *numbers(".2f", "left", "right"), "count"],
         )
     )
     said = [
@@ -90,23 +93,19 @@ def overlap_by_rho(
         .encode(text="words:N", x=alt.value(8), y=alt.value(y))
         for n, y in zip(names, (12, 148))
     ]
-    middle = alt.Chart(pd.DataFrame({"signed": [0]})).mark_rule(color="#858585").encode(y=up)
+    middle = guide("signed", 0, y=up, dash=None)
 
-    room = alt.Scale(domain=[0.3, 0.9], nice=False)
+    room = between(0.3, 0.9)
     x = alt.X("rate:Q", scale=room, title="P(the more helpful answer wins), risky prompts")
     y = alt.Y("how:N", scale=alt.Scale(domain=ways), title=None)
     here = alt.Chart(estimates).transform_filter(picked)
     there = here.transform_filter("isValid(datum.rate)")
     colour = alt.Color("how:N", legend=None, scale=scale_of(ways, colours))
-    coin = (
-        alt.Chart(pd.DataFrame({"rate": [0.5]}))
-        .mark_rule(strokeDash=[4, 4], color="#858585")
-        .encode(x=x)
-    )
+    coin = guide("rate", 0.5, x=x)
     lines = alt.Chart(
         pd.DataFrame({"words": [*groups, "everyone"], "rate": [*groups.values(), truth]})
     )
-    ticks = lines.mark_rule(color="#858585", strokeWidth=2).encode(x=x)
+    ticks = lines.mark_rule(color=GREY, strokeWidth=2).encode(x=x)
     told = lines.mark_text(dy=-7, fontSize=12, baseline="bottom").encode(
         x=x, y=alt.value(0), text="words:N"
     )
@@ -116,28 +115,22 @@ def overlap_by_rho(
         y=y,
         color=colour,
     )
-    dots = there.mark_point(size=150, filled=True, opacity=1).encode(
+    dots = marked(
+        there,
+        150,
         x=x,
         y=y,
         color=colour,
         shape=alt.Shape("how:N", legend=None, scale=scale_of(ways, shapes)),
-        tooltip=[
-            "how",
-            alt.Tooltip("rate:Q", format=".3f"),
-            alt.Tooltip("low:Q", format=".3f"),
-            alt.Tooltip("high:Q", format=".3f"),
-            "n",
-        ],
+        tooltip=["how", *numbers(".3f", "rate", "low", "high"), "n"],
     )
-    worth = (
-        here.transform_filter("datum.how == 'adjusted'")
-        .transform_calculate(
-            words="isValid(datum.rate) ? 'rarer objective: ' + datum.rarest + ' pairs;in effect ' "
-            "+ format(datum.size, ',.0f') + ' of ' + format(datum.n, ',') : "
-            "'no risky prompt was judged;for helpfulness: no estimate'"
-        )
-        .mark_text(align="left", fontSize=13, fontWeight="bold", lineBreak=";")
-        .encode(text="words:N", x=alt.value(0), y=alt.value(-43))
+    worth = sentence(
+        here.transform_filter("datum.how == 'adjusted'"),
+        "isValid(datum.rate) ? 'rarer objective: ' + datum.rarest + ' pairs;in effect ' "
+        "+ format(datum.size, ',.0f') + ' of ' + format(datum.n, ',') : "
+        "'no risky prompt was judged;for helpfulness: no estimate'",
+        -43,
+        lineBreak=";",
     )
     cells = "; ".join(
         f"rho {r.rho:g} {r.how} "
@@ -193,21 +186,13 @@ def hidden_context(
         What the data are. Default: the column ``source`` of ``rates``.
     """
     names = list(rates.what)
-    colours = dict(zip(names, ["#2f86c8", "#d1672c", "#c2578f"]))
+    colours = dict(zip(names, [BLUE, ORANGE, PINK]))
     shapes = dict(zip(names, ["circle", "diamond", "square"]))
     dashes = dict(zip(names, [[1, 0], [8, 4], [2, 3]]))
     most = 16
     dials = [
-        alt.param(
-            name="gamma",
-            value=2,
-            bind=alt.binding_range(min=1, max=most, step=0.25, name="Γ, change of odds: "),
-        ),
-        alt.param(
-            name="spread",
-            value=0.5,
-            bind=alt.binding_range(min=0, max=1, step=0.05, name="δ, contexts differ by at most: "),
-        ),
+        slider("gamma", "Γ, change of odds: ", 2, 1, most, 0.25),
+        slider("spread", "δ, contexts differ by at most: ", 0.5, 0, 1, 0.05),
     ]
 
     def drop(p: str, out: str) -> dict[str, str]:
@@ -233,31 +218,25 @@ def hidden_context(
             "'still below one half' : 'overturned'"
         )
     )
-    room = alt.Scale(domain=[0, 1], nice=False)
+    room = between(0, 1)
     title = "P(the answer with more jargon wins)"
     y = alt.Y("what:N", sort=names, title=None, axis=alt.Axis(labelLimit=200))
     colour = alt.Color("what:N", legend=None, scale=scale_of(names, colours))
-    coin = (
-        alt.Chart(pd.DataFrame({"value": [0.5]}))
-        .mark_rule(strokeDash=[4, 4], color="#858585")
-        .encode(x=alt.X("value:Q", scale=room, title=title))
-    )
+    coin = guide("value", 0.5, x=alt.X("value:Q", scale=room, title=title))
     band = here.mark_rule(strokeWidth=12, opacity=0.35).encode(
         x=alt.X("bottom:Q", scale=room, title=title), x2="top:Q", y=y, color=colour
     )
-    seen = here.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", scale=room, title=title), x2="high:Q", y=y, color=colour
-    )
-    dots = here.mark_point(size=110, filled=True, opacity=1).encode(
+    seen = interval(here, alt.X("low:Q", scale=room, title=title), width=3, y=y, color=colour)
+    dots = marked(
+        here,
+        110,
         x=alt.X("value:Q", scale=room, title=title),
         y=y,
         color=colour,
         shape=alt.Shape("what:N", legend=None, scale=scale_of(names, shapes)),
         tooltip=[
             "what",
-            alt.Tooltip("value:Q", format=".3f"),
-            alt.Tooltip("low:Q", format=".3f"),
-            alt.Tooltip("high:Q", format=".3f"),
+            *numbers(".3f", "value", "low", "high"),
             alt.Tooltip("bottom:Q", format=".3f", title="everyone, at least"),
             alt.Tooltip("top:Q", format=".3f", title="everyone, at most"),
         ],
@@ -267,15 +246,11 @@ def hidden_context(
     )
 
     legend = alt.Legend(orient="bottom", symbolSize=600, symbolStrokeWidth=3, labelLimit=240)
-    gx = alt.X(
-        "spread:Q",
-        title="δ, contexts differ by at most",
-        scale=alt.Scale(domain=[0, 1], nice=False),
-    )
+    gx = alt.X("spread:Q", title="δ, contexts differ by at most", scale=between(0, 1))
     gy = alt.Y(
         "strength:Q",
         title="Γ, change of odds",
-        scale=alt.Scale(type="log", domain=[1, most], nice=False),
+        scale=between(1, most, type="log"),
         axis=alt.Axis(values=[1, 2, 4, 8, 16]),
     )
     curves = (
@@ -297,16 +272,16 @@ def hidden_context(
     )
     name, at_gamma, at_spread = benchmark
     mark = alt.Chart(pd.DataFrame({"spread": [at_spread], "strength": [at_gamma], "words": [name]}))
-    known = mark.mark_point(
-        shape="cross", size=150, filled=True, opacity=1, color="#858585"
-    ).encode(x=gx, y=gy)
+    known = mark.mark_point(shape="cross", size=150, filled=True, opacity=1, color=GREY).encode(
+        x=gx, y=gy
+    )
     known_text = mark.mark_text(align="left", dx=10, fontSize=13, fontWeight="bold").encode(
         x=gx, y=gy, text="words:N"
     )
     dial = (
         alt.Chart(pd.DataFrame({"one": [1]}))
         .transform_calculate(spread="spread", strength="gamma")
-        .mark_point(size=200, strokeWidth=3, opacity=1, color="#c2578f")
+        .mark_point(size=200, strokeWidth=3, opacity=1, color=PINK)
         .encode(x=gx, y=gy)
     )
     ends = "; ".join(

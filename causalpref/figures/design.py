@@ -6,11 +6,22 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import headline, layered, scale_of
+from causalpref.figures._layers import (
+    drawn,
+    guide,
+    interval,
+    marked,
+    menu,
+    numbers,
+    radio,
+    sentence,
+    slider_over,
+)
+from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, scale_of
 
 __all__ = ["error_by_budget", "leaking_control", "selection_curves"]
 
-_INKS = ["#858585", "#2f86c8", "#d1672c", "#c2578f", "#2a9d74"]
+_INKS = [GREY, BLUE, ORANGE, PINK, "#2a9d74"]
 SHAPES = ["circle", "square", "diamond", "triangle-up", "cross"]
 _DASHES = [[1, 0], [8, 4], [2, 3], [10, 3, 2, 3], [5, 2]]
 
@@ -58,18 +69,8 @@ def error_by_budget(
     if budget not in budgets:
         raise ValueError(f"budget is {budget}, expected one of {budgets}")
     dials = [
-        alt.param(
-            name="buyrho",
-            value=begin,
-            bind=alt.binding_range(
-                min=float(rhos[0]), max=float(rhos[-1]), step=step, name="ρ in the log: "
-            ),
-        ),
-        alt.param(
-            name="buybudget",
-            value=int(budget),
-            bind=alt.binding_select(options=budgets, name="budget, in labels: "),
-        ),
+        slider_over("buyrho", "ρ in the log: ", begin, rhos),
+        menu("buybudget", "budget, in labels: ", int(budget), budgets),
     ]
     curve, points = (
         alt.Chart(t).transform_filter(f"abs(datum.rho - buyrho) < {step / 2:g}")
@@ -79,13 +80,13 @@ def error_by_budget(
         )
     )
     low, high = lines.se.min() / 1.4, lines.se.max() * 1.2
-    y_scale = alt.Scale(type="log", domain=[float(low), float(high)], nice=False)
+    y_scale = between(float(low), float(high), type="log")
     ticks = [t for t in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if low <= t <= high]
     x = alt.X(
         "budget:Q",
         title="budget, in labels",
         axis=alt.Axis(values=budgets, format=",.0f"),
-        scale=alt.Scale(type="log", domain=[budgets[0] / 1.15, budgets[-1] * 1.15], nice=False),
+        scale=between(budgets[0] / 1.15, budgets[-1] * 1.15, type="log"),
     )
     y = alt.Y(
         "se:Q", title="standard error of α̂", scale=y_scale, axis=alt.Axis(values=ticks, format="~g")
@@ -100,10 +101,10 @@ def error_by_budget(
         .encode(x=x, y=y, color=colour)
         for name, dash in dashes.items()
     ]
-    bars = points.mark_rule(strokeWidth=1.5).encode(
-        x=x, y=alt.Y("low:Q", scale=y_scale), y2="high:Q", color=colour
-    )
-    marks = points.mark_point(size=75, filled=True, opacity=1).encode(
+    bars = interval(points, alt.Y("low:Q", scale=y_scale), x=x, color=colour)
+    marks = marked(
+        points,
+        75,
         x=x,
         y=alt.Y("rmse:Q", scale=y_scale),
         color=colour,
@@ -118,34 +119,31 @@ def error_by_budget(
     here = curve.transform_filter("datum.budget == buybudget")
     rule = (
         here.transform_filter(alt.FieldEqualPredicate(field="how", equal=names[0]))
-        .mark_rule(color="#858585", strokeDash=[2, 3], strokeWidth=1.5)
+        .mark_rule(color=GREY, strokeDash=[2, 3], strokeWidth=1.5)
         .encode(x=x)
     )
     told = [
-        here.transform_filter(alt.FieldEqualPredicate(field="how", equal=name))
-        .transform_calculate(words=f"'{name}: ' + format(datum.se, '.3f')")
-        .mark_text(align="left", fontSize=12, fontWeight="bold")
-        .encode(text="words:N", x=alt.value(0), y=alt.value(-12 - 16 * (len(names) - 1 - i)))
+        sentence(
+            here.transform_filter(alt.FieldEqualPredicate(field="how", equal=name)),
+            f"'{name}: ' + format(datum.se, '.3f')",
+            -12 - 16 * (len(names) - 1 - i),
+            size=12,
+        )
         for i, name in enumerate(names)
     ]
-    title = headline("What a budget buys", lines, source)
-    title.offset = 24 + 16 * (len(names) - 1)
     at = lines.set_index(["how", "rho", "budget"]).se
     cells = "; ".join(
         f"at rho {r:g}: " + ", ".join(f"{n} {at[n, r, budget]:.3f}" for n in names)
         for r in (float(rhos[0]), begin, float(rhos[-1]))
     )
-    return (
-        layered(*path, bars, marks, rule, *told)
-        .add_params(*dials)
-        .properties(
-            width=430,
-            height=290,
-            title=title,
-            description="Lines, the standard error of the fitted share of the first weight, "
-            "falling with the budget, both axes logarithmic; dots with bars are simulated fits. "
-            f"With {budget:,.0f} labels, {cells}. A slider sets rho, a menu the budget.",
-        )
+    return drawn(
+        [*path, bars, marks, rule, *told],
+        dials=dials,
+        title=headline("What a budget buys", lines, source, offset=24 + 16 * (len(names) - 1)),
+        height=290,
+        description="Lines, the standard error of the fitted share of the first weight, "
+        "falling with the budget, both axes logarithmic; dots with bars are simulated fits. "
+        f"With {budget:,.0f} labels, {cells}. A slider sets rho, a menu the budget.",
     )
 
 
@@ -162,9 +160,7 @@ def selection_curves(table: pd.DataFrame, *, source: str | None = None) -> alt.L
     """
     names, worlds = list(dict.fromkeys(table.how)), list(dict.fromkeys(table.world))
     colours, shapes, dashes = _marks(names)
-    dial = alt.param(
-        name="pickworld", value=worlds[0], bind=alt.binding_radio(options=worlds, name="the pool: ")
-    )
+    dial = radio("pickworld", "the pool: ", worlds[0], worlds)
     rows = alt.Chart(
         table[["world", "how", "labels", "accuracy", "low", "high"]].round(4)
     ).transform_filter("datum.world == pickworld")
@@ -172,13 +168,10 @@ def selection_curves(table: pd.DataFrame, *, source: str | None = None) -> alt.L
     x = alt.X(
         "labels:Q",
         title="labels, the log included",
-        scale=alt.Scale(
-            domain=[float(table.labels.min()) - span / 40, float(table.labels.max()) + span / 40],
-            nice=False,
-        ),
+        scale=between(float(table.labels.min()) - span / 40, float(table.labels.max()) + span / 40),
         axis=alt.Axis(values=[int(v) for v in np.sort(table.labels.unique())]),
     )
-    y_scale = alt.Scale(domain=[float(table.low.min()) - 0.01, 1.0], nice=False)
+    y_scale = between(float(table.low.min()) - 0.01, 1.0)
     y = alt.Y(
         "accuracy:Q", title="pairs ordered rightly", scale=y_scale, axis=alt.Axis(format=".0%")
     )
@@ -190,10 +183,10 @@ def selection_curves(table: pd.DataFrame, *, source: str | None = None) -> alt.L
         .encode(x=x, y=y, color=colour)
         for name, dash in dashes.items()
     ]
-    bars = rows.mark_rule(strokeWidth=1.5).encode(
-        x=x, y=alt.Y("low:Q", scale=y_scale), y2="high:Q", color=colour
-    )
-    marks = rows.mark_point(size=75, filled=True, opacity=1).encode(
+    bars = interval(rows, alt.Y("low:Q", scale=y_scale), x=x, color=colour)
+    marks = marked(
+        rows,
+        75,
         x=x,
         y=y,
         color=colour,
@@ -201,7 +194,7 @@ def selection_curves(table: pd.DataFrame, *, source: str | None = None) -> alt.L
         tooltip=[
             alt.Tooltip("how:N"),
             alt.Tooltip("labels:Q"),
-            *(alt.Tooltip(f"{c}:Q", format=".1%") for c in ("accuracy", "low", "high")),
+            *numbers(".1%", "accuracy", "low", "high"),
         ],
     )
     last = table[table.labels == table.labels.max()].set_index(["world", "how"]).accuracy
@@ -210,17 +203,14 @@ def selection_curves(table: pd.DataFrame, *, source: str | None = None) -> alt.L
         f"{w}: " + ", ".join(f"{n} from {first[w, n]:.1%} to {last[w, n]:.1%}" for n in names)
         for w in worlds
     )
-    return (
-        layered(*path, bars, marks)
-        .add_params(dial)
-        .properties(
-            width=430,
-            height=280,
-            title=headline("Who picks the pairs", table, source),
-            description="Accuracy of a fitted reward on fresh pairs by the number of labels, with "
-            f"95 % intervals, for pairs picked in different ways. {cells}. Buttons choose the "
-            "pool.",
-        )
+    return drawn(
+        [*path, bars, marks],
+        dials=[dial],
+        title=headline("Who picks the pairs", table, source),
+        height=280,
+        description="Accuracy of a fitted reward on fresh pairs by the number of labels, with "
+        f"95 % intervals, for pairs picked in different ways. {cells}. Buttons choose the "
+        "pool.",
     )
 
 
@@ -256,28 +246,19 @@ def leaking_control(
     """
     names = list(dict.fromkeys(lines.how))
     colours, shapes = (
-        scale_of(names, dict(zip(names, v)))
-        for v in (["#d1672c", "#2f86c8"], ["diamond", "circle"])
+        scale_of(names, dict(zip(names, v))) for v in ([ORANGE, BLUE], ["diamond", "circle"])
     )
     rhos = np.sort(passive.rho.unique())
     step = round(float(rhos[1] - rhos[0]), 6)
     begin = float(min(rhos, key=lambda r: abs(r - start)))
-    dial = alt.param(
-        name="leakrho",
-        value=begin,
-        bind=alt.binding_range(
-            min=float(rhos[0]), max=float(rhos[-1]), step=step, name="ρ in the log: "
-        ),
-    )
+    dial = slider_over("leakrho", "ρ in the log: ", begin, rhos)
     values = np.r_[lines.value, dots.low, dots.high, passive.value + half, passive.value - half]
-    room = alt.Scale(domain=[float(values.min()) - 0.05, float(values.max()) + 0.05], nice=False)
+    room = between(float(values.min()) - 0.05, float(values.max()) + 0.05)
     edge = float(np.ptp(lines.leak)) / 40
     x = alt.X(
         "leak:Q",
         title="γ: what the other feature moves by, for each unit",
-        scale=alt.Scale(
-            domain=[float(lines.leak.min()) - edge, float(lines.leak.max()) + edge], nice=False
-        ),
+        scale=between(float(lines.leak.min()) - edge, float(lines.leak.max()) + edge),
         axis=alt.Axis(values=[float(v) for v in np.sort(dots.leak.unique())], format=".2~f"),
     )
     y = alt.Y("value:Q", title="weight of sources", scale=room)
@@ -290,10 +271,10 @@ def leaking_control(
         for name, dash in zip(names, _DASHES)
     ]
     spots = alt.Chart(dots[["how", "leak", "value", "low", "high"]].round(4))
-    bars = spots.mark_rule(strokeWidth=1.5).encode(
-        x=x, y=alt.Y("low:Q", scale=room), y2="high:Q", color=colour
-    )
-    marks = spots.mark_point(size=75, filled=True, opacity=1).encode(
+    bars = interval(spots, alt.Y("low:Q", scale=room), x=x, color=colour)
+    marks = marked(
+        spots,
+        75,
         x=x,
         y=y,
         color=colour,
@@ -301,7 +282,7 @@ def leaking_control(
         tooltip=[
             alt.Tooltip("how:N"),
             alt.Tooltip("leak:Q", title="γ"),
-            *(alt.Tooltip(f"{c}:Q", format=".2f") for c in ("value", "low", "high")),
+            *numbers(".2f", "value", "low", "high"),
         ],
     )
     log = (
@@ -309,30 +290,21 @@ def leaking_control(
         .transform_filter(f"abs(datum.rho - leakrho) < {step / 2:g}")
         .transform_calculate(low=f"datum.value - {half:g}", high=f"datum.value + {half:g}")
     )
-    band = log.mark_rect(color="#858585", opacity=0.35).encode(
-        y=alt.Y("low:Q", scale=room), y2="high:Q"
-    )
-    middle = log.mark_rule(color="#858585", strokeWidth=2).encode(y=alt.Y("value:Q", scale=room))
-    flat = (
-        alt.Chart(pd.DataFrame({"value": [truth]}))
-        .mark_rule(color="#858585", strokeDash=[4, 4], strokeWidth=1.5)
-        .encode(y=y)
-    )
+    band = log.mark_rect(color=GREY, opacity=0.35).encode(y=alt.Y("low:Q", scale=room), y2="high:Q")
+    middle = log.mark_rule(color=GREY, strokeWidth=2).encode(y=alt.Y("value:Q", scale=room))
+    flat = guide("value", truth, y=y, width=1.5)
     words = (
         alt.Chart(pd.DataFrame({"value": [truth], "words": ["truth"]}))
         .mark_text(align="right", dx=-6, dy=11, fontSize=12, fontStyle="italic")
         .encode(y=y, x=alt.value("width"), text="words:N")
     )
-    told = (
-        log.transform_calculate(
-            words="'log without length, ρ = ' + format(datum.rho, '.2f') + ': ' + "
-            f"format(datum.value, '.2f') + ';truth {truth:.2f}'"
-        )
-        .mark_text(align="left", fontSize=13, fontWeight="bold", lineBreak=";")
-        .encode(text="words:N", x=alt.value(0), y=alt.value(-28))
+    told = sentence(
+        log,
+        "'log without length, ρ = ' + format(datum.rho, '.2f') + ': ' + "
+        f"format(datum.value, '.2f') + ';truth {truth:.2f}'",
+        -28,
+        lineBreak=";",
     )
-    title = headline("Control that leaks", lines, source)
-    title.offset = 40
     at = passive.set_index("rho").value
     ends = "; ".join(
         f"{n}: "
@@ -342,19 +314,14 @@ def leaking_control(
         )
         for n in names
     )
-    return (
-        layered(band, flat, words, *path, bars, marks, middle, told)
-        .add_params(dial)
-        .properties(
-            width=430,
-            height=280,
-            title=title,
-            description=f"Estimates of a weight whose truth is {truth:.2f}, by the leakage gamma. "
-            f"Lines are limits, dots with bars simulated fits. {ends}. A grey band is what "
-            "the log says without the other feature: "
-            + ", ".join(
-                f"{at[r]:.2f} at rho {r:g}" for r in (float(rhos[0]), begin, float(rhos[-1]))
-            )
-            + ". A slider sets rho.",
-        )
+    return drawn(
+        [band, flat, words, *path, bars, marks, middle, told],
+        dials=[dial],
+        title=headline("Control that leaks", lines, source, offset=40),
+        height=280,
+        description=f"Estimates of a weight whose truth is {truth:.2f}, by the leakage gamma. "
+        f"Lines are limits, dots with bars simulated fits. {ends}. A grey band is what "
+        "the log says without the other feature: "
+        + ", ".join(f"{at[r]:.2f} at rho {r:g}" for r in (float(rhos[0]), begin, float(rhos[-1])))
+        + ". A slider sets rho.",
     )

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import layered
+from causalpref.figures._style import BLUE, GREY, ORANGE, layered
 from causalpref.graph import CausalGraph, pretty
 
 __all__ = ["causal_graph"]
@@ -126,7 +126,7 @@ def causal_graph(
             turn="datum.way * 180 / PI + 90",
         )
     )
-    colour = alt.condition("datum.cut", alt.value("#d1672c"), alt.value("#858585"))
+    colour = alt.condition("datum.cut", alt.value(ORANGE), alt.value(GREY))
     shafts = lines.mark_rule(strokeWidth=2).encode(
         x=alt.X("ax:Q", scale=None, axis=None),
         y=alt.Y("ay:Q", scale=None, axis=None),
@@ -137,7 +137,7 @@ def causal_graph(
     )
     heads = (
         lines.transform_filter("!datum.cut")
-        .mark_point(shape="triangle-up", size=90, filled=True, opacity=1, color="#858585")
+        .mark_point(shape="triangle-up", size=90, filled=True, opacity=1, color=GREY)
         .encode(
             x=alt.X("bx:Q", scale=None, axis=None),
             y=alt.Y("by:Q", scale=None, axis=None),
@@ -150,7 +150,7 @@ def causal_graph(
         .encode(x=alt.X("px:Q", scale=None, axis=None), y=alt.Y("py:Q", scale=None, axis=None))
     )
     circles = at.mark_point(
-        shape="circle", size=4 * radius**2, filled=False, strokeWidth=2, opacity=1, stroke="#2f86c8"
+        shape="circle", size=4 * radius**2, filled=False, strokeWidth=2, opacity=1, stroke=BLUE
     ).encode(strokeDash=alt.condition("datum.observed", alt.value([1, 0]), alt.value([4, 4])))
     names = at.mark_text(fontSize=17, fontStyle="italic", fontWeight="bold").encode(text="node:N")
     middle = float(ys.min() + ys.max()) / 2

@@ -7,7 +7,19 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from causalpref.figures._style import COLOURS, SHAPES, headline, layered, scale_of
+from causalpref.figures._layers import drawn, guide, interval, marked, numbers, radio, slider
+from causalpref.figures._style import (
+    BLUE,
+    COLOURS,
+    GREY,
+    ORANGE,
+    PINK,
+    SHAPES,
+    between,
+    headline,
+    layered,
+    scale_of,
+)
 from causalpref.studies import summarise
 
 __all__ = [
@@ -48,40 +60,28 @@ def length_by_objective(table: pd.DataFrame, *, source: str | None = None) -> al
         yOffset=alt.YOffset("objective:N", sort=names),
         color=alt.Color("objective:N", title="judged for being", scale=scale_of(names, COLOURS)),
         opacity=alt.condition(picked, alt.value(1), alt.value(0.15)),
-        tooltip=[
-            "prompts",
-            "objective",
-            alt.Tooltip("rate:Q", format=".3f"),
-            alt.Tooltip("low:Q", format=".3f"),
-            alt.Tooltip("high:Q", format=".3f"),
-            "pairs",
-        ],
+        tooltip=["prompts", "objective", *numbers(".3f", "rate", "low", "high"), "pairs"],
     )
     x, title = alt.Scale(domain=[0.35, 0.75]), "P(the longer response is preferred)"
-    coin = (
-        alt.Chart(pd.DataFrame({"x": [0.5]}))
-        .mark_rule(strokeDash=[4, 4], color="#858585")
-        .encode(x=alt.X("x:Q", scale=x, title=title))
-    )
-    return (
-        layered(
+    coin = guide("x", 0.5, x=alt.X("x:Q", scale=x, title=title))
+    return drawn(
+        [
             coin,
-            base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", scale=x), x2="high:Q"),
-            base.mark_point(size=110, filled=True, opacity=1).encode(
+            interval(base, alt.X("low:Q", scale=x), width=2),
+            marked(
+                base,
+                110,
                 x=alt.X("rate:Q", scale=x, title=title),
                 shape=alt.Shape(
                     "objective:N", title="judged for being", scale=scale_of(names, SHAPES)
                 ),
             ),
-        )
-        .add_params(picked)
-        .properties(
-            width=430,
-            height=170,
-            title=headline("How often the longer response is preferred", table, source),
-            description=f"Dots with 95 % intervals, probability that the longer response is "
-            f"preferred: {cells}. The dashed line is a coin toss.",
-        )
+        ],
+        dials=[picked],
+        title=headline("How often the longer response is preferred", table, source),
+        height=170,
+        description=f"Dots with 95 % intervals, probability that the longer response is "
+        f"preferred: {cells}. The dashed line is a coin toss.",
     )
 
 
@@ -107,13 +107,7 @@ def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         f"{r.model} on {r.split} pairs at rho {r.rho:g} {r.percent:.1f} %"
         for r in ends.itertuples()
     )
-    shown = alt.param(
-        name="pairs",
-        value="both",
-        bind=alt.binding_radio(
-            options=["both", "consistent", "inconsistent"], name="pairs shown: "
-        ),
-    )
+    shown = radio("pairs", "pairs shown: ", "both", ["both", "consistent", "inconsistent"])
     picked = alt.selection_point(fields=["model"], bind="legend")
     base = (
         alt.Chart(t)
@@ -131,8 +125,7 @@ def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
                 "split",
                 "rho",
                 alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
-                alt.Tooltip("low:Q", format=".1f"),
-                alt.Tooltip("high:Q", format=".1f"),
+                *numbers(".1f", "low", "high"),
             ],
         )
     )
@@ -143,23 +136,18 @@ def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         legend=alt.Legend(symbolSize=600, symbolStrokeWidth=2),
         scale=alt.Scale(domain=["consistent", "inconsistent"], range=[[1, 0], [6, 4]]),
     )
-    return (
-        layered(
-            base.mark_rule(strokeWidth=1.5).encode(
-                y=alt.Y("low:Q", scale=alt.Scale(zero=False)), y2="high:Q"
-            ),
+    return drawn(
+        [
+            interval(base, alt.Y("low:Q", scale=alt.Scale(zero=False))),
             base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
             base.mark_point(size=60, filled=True).encode(
                 y=y, shape=alt.Shape("model:N", title="model", scale=scale_of(names, SHAPES))
             ),
-        )
-        .add_params(shown, picked)
-        .properties(
-            width=430,
-            height=280,
-            title=headline("Accuracy on held-out pairs", table, source),
-            description=f"Lines, test accuracy with standard errors over seeds: {cells}.",
-        )
+        ],
+        dials=[shown, picked],
+        title=headline("Accuracy on held-out pairs", table, source),
+        height=280,
+        description=f"Lines, test accuracy with standard errors over seeds: {cells}.",
     )
 
 
@@ -185,21 +173,11 @@ def who_asked(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerCha
             for p in names
         ]
     )
-    rho = alt.param(
-        name="rho",
-        value=1.0,
-        bind=alt.binding_range(
-            min=0.5, max=1.0, step=0.01, name="ρ, how often people ask what they judge for: "
-        ),
-    )
+    rho = slider("rho", "ρ, how often people ask what they judge for: ", 1.0, 0.5, 1.0, 0.01)
     x = alt.Scale(domain=[0.35, 0.75])
     title = "P(the longer response is preferred)"
     y = alt.Y("prompts:N", title="type of prompt", sort=names)
-    coin = (
-        alt.Chart(pd.DataFrame({"x": [0.5]}))
-        .mark_rule(strokeDash=[4, 4], color="#858585")
-        .encode(x=alt.X("x:Q", scale=x, title=title))
-    )
+    coin = guide("x", 0.5, x=alt.X("x:Q", scale=x, title=title))
     truth = (
         alt.Chart(table)
         .mark_tick(thickness=3, size=40, opacity=1)
@@ -220,26 +198,23 @@ def who_asked(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerCha
         )
         .encode(y=y, x=alt.X("pooled:Q", scale=x, title=title))
     )
-    return (
-        layered(
+    return drawn(
+        [
             coin,
             truth,
-            pooled.mark_point(size=300, strokeWidth=3, opacity=1, color="#858585"),
+            pooled.mark_point(size=300, strokeWidth=3, opacity=1, color=GREY),
             pooled.mark_text(dy=-28, fontSize=13, fontWeight="bold").encode(text="label:N"),
-        )
-        .add_params(rho)
-        .properties(
-            width=430,
-            height=190,
-            title=headline("What you would conclude if you did not know who asked", table, source),
-            description="Two rows, helpful and harmless prompts. Ticks: probability that the "
-            "longer response is preferred when judged for helpfulness "
-            f"({rate['helpful', 'helpful']:.2f} and {rate['harmless', 'helpful']:.2f}) "
-            "and for harmlessness "
-            f"({rate['helpful', 'harmless']:.2f} and {rate['harmless', 'harmless']:.2f}). "
-            "A slider for rho moves the pooled rate from the tick of the matching "
-            "objective at rho 1 to halfway between the two ticks at rho 0.5.",
-        )
+        ],
+        dials=[rho],
+        title=headline("What you would conclude if you did not know who asked", table, source),
+        height=190,
+        description="Two rows, helpful and harmless prompts. Ticks: probability that the "
+        "longer response is preferred when judged for helpfulness "
+        f"({rate['helpful', 'helpful']:.2f} and {rate['harmless', 'helpful']:.2f}) "
+        "and for harmlessness "
+        f"({rate['helpful', 'harmless']:.2f} and {rate['harmless', 'harmless']:.2f}). "
+        "A slider for rho moves the pooled rate from the tick of the matching "
+        "objective at rho 1 to halfway between the two ticks at rho 0.5.",
     )
 
 
@@ -270,16 +245,8 @@ def accuracy_beside_the_paper(
     }
     if source:
         said[names[0]] = source
-    whose = alt.param(
-        name=f"{dials}whose",
-        value="both",
-        bind=alt.binding_radio(options=["both", *names], name="accuracies of: "),
-    )
-    pairs = alt.param(
-        name=f"{dials}pairs",
-        value="inconsistent",
-        bind=alt.binding_radio(options=["both", *_SPLITS], name="test pairs: "),
-    )
+    whose = radio(f"{dials}whose", "accuracies of: ", "both", ["both", *names])
+    pairs = radio(f"{dials}pairs", "test pairs: ", "inconsistent", ["both", *_SPLITS])
     picked = alt.selection_point(fields=["model"], bind="legend")
     base = (
         alt.Chart(t)
@@ -298,8 +265,7 @@ def accuracy_beside_the_paper(
                 "split",
                 "rho",
                 alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
-                alt.Tooltip("low:Q", format=".1f"),
-                alt.Tooltip("high:Q", format=".1f"),
+                *numbers(".1f", "low", "high"),
             ],
         )
     )
@@ -308,28 +274,23 @@ def accuracy_beside_the_paper(
     dash = alt.StrokeDash(
         "whose:N", title="whose", scale=alt.Scale(domain=names, range=[[1, 0], [6, 4]])
     )
-    return (
-        layered(
-            base.mark_rule(strokeWidth=1.5).encode(
-                y=alt.Y("low:Q", scale=scale, title=title), y2="high:Q"
-            ),
+    return drawn(
+        [
+            interval(base, alt.Y("low:Q", scale=scale, title=title)),
             base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
             base.mark_point(size=60, filled=True).encode(
                 y=y, shape=alt.Shape("model:N", title="model", scale=scale_of(_MODELS, SHAPES))
             ),
-        )
-        .add_params(whose, pairs, picked)
-        .properties(
-            width=430,
-            height=300,
-            title=alt.TitleParams(
-                "Test accuracy against confounding",
-                anchor="start",
-                subtitle=[f"{name}: {what}" for name, what in said.items()],
-            ),
-            description=f"Lines, test accuracy with standard errors over seeds: {cells}. Radio "
-            "buttons pick whose accuracies and which test pairs.",
-        )
+        ],
+        dials=[whose, pairs, picked],
+        title=alt.TitleParams(
+            "Test accuracy against confounding",
+            anchor="start",
+            subtitle=[f"{name}: {what}" for name, what in said.items()],
+        ),
+        height=300,
+        description=f"Lines, test accuracy with standard errors over seeds: {cells}. Radio "
+        "buttons pick whose accuracies and which test pairs.",
     )
 
 
@@ -352,7 +313,7 @@ def _rho_axis(t: pd.DataFrame) -> alt.X:
         "rho:Q",
         title="ρ = P(type(X) = C) in training",
         axis=alt.Axis(values=sorted(t.rho.unique()), format=".1f"),
-        scale=alt.Scale(domain=[t.rho.min() - 0.02, t.rho.max() + 0.02], nice=False),
+        scale=between(t.rho.min() - 0.02, t.rho.max() + 0.02),
     )
 
 
@@ -373,11 +334,9 @@ def cell_differences(table: pd.DataFrame, *, source: str | None = None) -> alt.H
         points=100 * table["difference"], ours=100 * table["mean"], theirs=100 * table["paper"]
     ).round(2)
     t = t[["rho", "model", "split", "table", "points", "ours", "theirs"]]
-    dial = alt.param(
-        name="celltable", value=tables[0], bind=alt.binding_radio(options=tables, name="table: ")
-    )
+    dial = radio("celltable", "table: ", tables[0], tables)
     reach = max(4.0, float(t.points.abs().max()) + 1)
-    scale, title = alt.Scale(domain=[-reach, reach], nice=False), "ours − the paper's, points"
+    scale, title = between(-reach, reach), "ours − the paper's, points"
     x = alt.X("points:Q", title=title, scale=scale)
     panels = []
     for split in _SPLITS:
@@ -385,15 +344,13 @@ def cell_differences(table: pd.DataFrame, *, source: str | None = None) -> alt.H
         y = alt.Y("rho:O", title="ρ" if split == _SPLITS[0] else None, axis=alt.Axis(format=".1f"))
         band = (
             alt.Chart(pd.DataFrame({"a": [-3], "b": [3]}))
-            .mark_rect(opacity=0.15, color="#858585")
+            .mark_rect(opacity=0.15, color=GREY)
             .encode(x=alt.X("a:Q", title=title, scale=scale), x2="b:Q")
         )
-        zero = (
-            alt.Chart(pd.DataFrame({"a": [0]}))
-            .mark_rule(color="#858585")
-            .encode(x=alt.X("a:Q", title=title, scale=scale))
-        )
-        dots = shown.mark_point(size=75, filled=True, opacity=1).encode(
+        zero = guide("a", 0, x=alt.X("a:Q", title=title, scale=scale), dash=None)
+        dots = marked(
+            shown,
+            75,
             x=x,
             y=y,
             yOffset=alt.YOffset("model:N", sort=_MODELS),
@@ -451,14 +408,10 @@ def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         .drop(columns=["se", "seeds"])
         .round(4)
     )
-    dial = alt.param(
-        name="readtarget",
-        value=_TARGETS["type"],
-        bind=alt.binding_radio(options=list(_TARGETS.values()), name="to be read: "),
-    )
+    dial = radio("readtarget", "to be read: ", _TARGETS["type"], list(_TARGETS.values()))
     picked = alt.selection_point(fields=["model"], bind="legend")
     shown = alt.Chart(t).transform_filter("datum.target == readtarget")
-    scale = alt.Scale(domain=[min(0.45, float(t.low.min())), 1.0], nice=False)
+    scale = between(min(0.45, float(t.low.min())), 1.0)
     title = "accuracy of a linear probe"
     y = alt.Y("mean:Q", title=title, scale=scale)
     base = shown.encode(
@@ -474,25 +427,22 @@ def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
             "target",
             "rho",
             alt.Tooltip("mean:Q", format=".3f", title="accuracy"),
-            alt.Tooltip("low:Q", format=".3f"),
-            alt.Tooltip("high:Q", format=".3f"),
+            *numbers(".3f", "low", "high"),
         ],
     )
     best = (
         shown.transform_filter("datum.model == 'embedding'")
-        .mark_line(strokeDash=[2, 3], color="#858585")
+        .mark_line(strokeDash=[2, 3], color=GREY)
         .encode(x=_rho_axis(t), y=alt.Y("best:Q", title=title, scale=scale))
     )
     cells = "; ".join(
         f"{r.target} from {r.model} at rho {r.rho:g} {r.mean:.2f}"
         for r in t[t.rho.isin([t.rho.min(), t.rho.max()])].itertuples()
     )
-    return (
-        layered(
+    return drawn(
+        [
             best,
-            base.mark_rule(strokeWidth=1.5).encode(
-                y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q"
-            ),
+            interval(base, alt.Y("low:Q", title=title, scale=scale)),
             base.mark_line(strokeWidth=2).encode(y=y),
             base.mark_point(size=60, filled=True).encode(
                 y=y,
@@ -502,16 +452,13 @@ def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
                     scale=alt.Scale(domain=names, range=["cross", *(SHAPES[m] for m in _MODELS)]),
                 ),
             ),
-        )
-        .add_params(dial, picked)
-        .properties(
-            width=430,
-            height=280,
-            title=headline("What can be read from the representations", table, source),
-            description="Lines, accuracy of a linear probe with standard errors over seeds: "
-            f"{cells}. The dotted line is what knowing the type would give. Radio buttons pick "
-            "what is to be read.",
-        )
+        ],
+        dials=[dial, picked],
+        title=headline("What can be read from the representations", table, source),
+        height=280,
+        description="Lines, accuracy of a linear probe with standard errors over seeds: "
+        f"{cells}. The dotted line is what knowing the type would give. Radio buttons pick "
+        "what is to be read.",
     )
 
 
@@ -533,11 +480,7 @@ def lambda_dial(
         read.assign(what=read["target"].map(_TARGETS), value=read["accuracy"]),
     ]
     t = pd.concat([p[["rho", "lambda_", "seed", "what", "value"]] for p in parts]).round(4)
-    dial = alt.param(
-        name="lambdarho",
-        value=rhos[len(rhos) // 2],
-        bind=alt.binding_radio(options=rhos, labels=[f"{r:g}" for r in rhos], name="ρ: "),
-    )
+    dial = radio("lambdarho", "ρ: ", rhos[len(rhos) // 2], rhos, labels=[f"{r:g}" for r in rhos])
     x = alt.X(
         "lambda_:O", title="λ, weight of the adversary", axis=alt.Axis(labelAngle=0, format="~g")
     )
@@ -571,15 +514,10 @@ def _seeds_and_means(
     t: pd.DataFrame, names: Sequence[str], title: str, legend: str, x: alt.X, height: int
 ) -> alt.LayerChart:
     here = t[t.what.isin(names)]
-    room = alt.Scale(
-        domain=[float(here.value.min()) - 0.01, float(here.value.max()) + 0.01], nice=False
-    )
+    room = between(float(here.value.min()) - 0.01, float(here.value.max()) + 0.01)
     key = alt.Legend(orient="bottom", direction="horizontal", symbolOpacity=1)
     colour = alt.Color(
-        "what:N",
-        title=legend,
-        legend=key,
-        scale=alt.Scale(domain=names, range=["#d1672c", "#2f86c8"]),
+        "what:N", title=legend, legend=key, scale=alt.Scale(domain=names, range=[ORANGE, BLUE])
     )
     shape = alt.Shape(
         "what:N",
@@ -599,7 +537,9 @@ def _seeds_and_means(
             tooltip=["rho", "lambda_", "what", "seed", alt.Tooltip("value:Q", format=".3f")],
         ),
         mean.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour),
-        mean.mark_point(size=110, filled=True, opacity=1).encode(
+        marked(
+            mean,
+            110,
             x=x,
             y=y,
             color=colour,
@@ -625,19 +565,11 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
     t = t.assign(same=(t["size"] * share).round(), rho=t.rho.map("{:g}".format))
     counts = ["all training pairs", "training pairs of the tested kind"]
     dials = [
-        alt.param(
-            name="pairsmodel",
-            value="multihead",
-            bind=alt.binding_radio(options=_MODELS, name="model: "),
-        ),
-        alt.param(
-            name="pairscount",
-            value=counts[0],
-            bind=alt.binding_radio(options=counts, name="count: "),
-        ),
+        radio("pairsmodel", "model: ", "multihead", _MODELS),
+        radio("pairscount", "count: ", counts[0], counts),
     ]
     names = [f"{r:g}" for r in rhos]
-    colours = ["#2f86c8", "#d1672c", "#c2578f", "#4f9d69"][: len(names)]
+    colours = [BLUE, ORANGE, PINK, "#4f9d69"][: len(names)]
     shapes = ["circle", "diamond", "square", "triangle-up"][: len(names)]
     domain = [0.9 * float(t.same.min()), 1.1 * float(t["size"].max())]
     ticks = [v for e in range(8) for v in (10**e, 3 * 10**e) if domain[0] <= v <= domain[1]]
@@ -661,8 +593,7 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
                 alt.Tooltip("size:Q", format=",", title="pairs"),
                 alt.Tooltip("same:Q", format=",", title="of the kind"),
                 alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
-                alt.Tooltip("low:Q", format=".1f"),
-                alt.Tooltip("high:Q", format=".1f"),
+                *numbers(".1f", "low", "high"),
             ],
         )
     )
@@ -675,25 +606,22 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
     cells = "; ".join(
         f"{r.model}, rho {r.rho}, {r.split} {r.percent:.1f} %" for r in last.itertuples()
     )
-    return (
-        layered(
-            base.mark_rule(strokeWidth=1.5).encode(
-                y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q"
-            ),
+    return drawn(
+        [
+            interval(base, alt.Y("low:Q", title=title, scale=scale)),
             base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
-            base.mark_point(size=60, filled=True, opacity=1).encode(
+            marked(
+                base,
+                60,
                 y=y,
                 shape=alt.Shape("rho:N", title="ρ", scale=alt.Scale(domain=names, range=shapes)),
             ),
-        )
-        .add_params(*dials)
-        .properties(
-            width=430,
-            height=280,
-            title=headline("Accuracy against the number of pairs", table, source),
-            description="Lines, test accuracy with standard errors over seeds against the number "
-            f"of training pairs. With {t['size'].max():,} pairs: {cells}. Radio buttons pick "
-            "the model, and whether all training pairs are counted or those of the tested "
-            "kind.",
-        )
+        ],
+        dials=dials,
+        title=headline("Accuracy against the number of pairs", table, source),
+        height=280,
+        description="Lines, test accuracy with standard errors over seeds against the number "
+        f"of training pairs. With {t['size'].max():,} pairs: {cells}. Radio buttons pick "
+        "the model, and whether all training pairs are counted or those of the tested "
+        "kind.",
     )

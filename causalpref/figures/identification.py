@@ -5,7 +5,8 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from causalpref.figures._style import headline, layered, scale_of
+from causalpref.figures._layers import guide, marked, menu, numbers, sentence, slider
+from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, layered, scale_of
 
 __all__ = ["broken_assumptions"]
 
@@ -28,21 +29,11 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
         What the data are. Default: the column ``source``.
     """
     cases, names = list(dict.fromkeys(table.case)), ["cell mean", "adjusted for C"]
-    colours = {"cell mean": "#2f86c8", "adjusted for C": "#c2578f"}
+    colours = {"cell mean": BLUE, "adjusted for C": PINK}
     shapes = {"cell mean": "circle", "adjusted for C": "diamond"}
     last, logs = int(table.step.max()), int(table.logs.max())
-    case = alt.param(
-        name="brokencase",
-        value=cases[0],
-        bind=alt.binding_select(options=cases, name="assumption, and what is on record: "),
-    )
-    step = alt.param(
-        name="brokenstep",
-        value=min(5, last),
-        bind=alt.binding_range(
-            min=0, max=last, step=1, name=f"how far it is broken, 0 to {last}: "
-        ),
-    )
+    case = menu("brokencase", "assumption, and what is on record: ", cases[0], cases)
+    step = slider("brokenstep", f"how far it is broken, 0 to {last}: ", min(5, last), 0, last, 1)
     shown = (
         alt.Chart(table)
         .transform_filter("datum.case == brokencase")
@@ -50,7 +41,7 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
     )
     here = shown.transform_filter("datum.step == brokenstep")
     there = "isValid(datum.estimate)"
-    room = alt.Scale(domain=[-0.5, last + 0.5], nice=False)
+    room = between(-0.5, last + 0.5)
     ticks = alt.Axis(values=[*range(last + 1)], labels=False, grid=False)
     x = alt.X("step:Q", scale=room, title=None, axis=ticks)
     y = alt.Y("estimate:Q", scale=alt.Scale(domain=[0, 1]), title="P(L(x; y, y′) = 1)")
@@ -63,12 +54,11 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
     tips = [
         alt.Tooltip("dial:N", title="broken"),
         "estimator:N",
-        *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("estimate", "low", "high", "truth")),
+        *numbers(".3f", "estimate", "low", "high", "truth"),
         alt.Tooltip("pairs:Q", format=".1f"),
-        alt.Tooltip("covered:Q", format=".0%"),
-        alt.Tooltip("alarms:Q", format=".0%"),
+        *numbers(".0%", "covered", "alarms"),
     ]
-    truth = shown.mark_line(strokeDash=[6, 4], strokeWidth=2, color="#858585").encode(
+    truth = shown.mark_line(strokeDash=[6, 4], strokeWidth=2, color=GREY).encode(
         x=x, y=alt.Y("truth:Q", scale=alt.Scale(domain=[0, 1]))
     )
     label = (
@@ -84,12 +74,10 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
     bars = found.mark_rule(strokeWidth=1.5, opacity=1).encode(
         x=at, y=alt.Y("low:Q", scale=alt.Scale(domain=[0, 1])), y2="high:Q", color=colour
     )
-    dots = found.mark_point(size=55, filled=True, opacity=1).encode(
-        x=at, y=y, color=colour, shape=shape, tooltip=tips
-    )
+    dots = marked(found, 55, x=at, y=y, color=colour, shape=shape, tooltip=tips)
     rule = (
         here.transform_filter("datum.estimator == 'cell mean'")
-        .mark_rule(color="#858585", strokeDash=[2, 3], strokeWidth=1.5)
+        .mark_rule(color=GREY, strokeDash=[2, 3], strokeWidth=1.5)
         .encode(x=x)
     )
     big = (
@@ -99,12 +87,7 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
     )
 
     def words(text: str, height: int, keep: str = "true") -> alt.Chart:
-        return (
-            here.transform_filter(keep)
-            .transform_calculate(words=text)
-            .mark_text(align="left", fontSize=13, fontWeight="bold", lineBreak=";")
-            .encode(text="words:N", x=alt.value(0), y=alt.value(height))
-        )
+        return sentence(here.transform_filter(keep), text, height, lineBreak=";")
 
     value = "format(datum.estimate, '.2f')"
     span = "format(datum.low, '.2f') + ' to ' + format(datum.high, '.2f')"
@@ -137,15 +120,11 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
         title="how far the assumption is broken",
         axis=alt.Axis(values=[*range(last + 1)], grid=False, format="d"),
     )
-    usual = (
-        alt.Chart(pd.DataFrame({"alarms": [0.05]}))
-        .mark_rule(color="#858585", strokeDash=[6, 4], strokeWidth=1.5)
-        .encode(y=share)
-    )
+    usual = guide("alarms", 0.05, y=share, dash=[6, 4], width=1.5)
     told_of = one.transform_filter("datum.untestable <= 0.5")
-    line = told_of.mark_line(color="#d1672c", strokeWidth=2).encode(x=below, y=share)
+    line = told_of.mark_line(color=ORANGE, strokeWidth=2).encode(x=below, y=share)
     marks = told_of.mark_point(
-        color="#d1672c", shape="square", size=45, filled=True, opacity=1
+        color=ORANGE, shape="square", size=45, filled=True, opacity=1
     ).encode(x=below, y=share, tooltip=tips[:1] + tips[-1:])
     verdict = words(
         "datum.untestable > 0.5 ? 'the check says that it cannot test this' : "
@@ -165,8 +144,7 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
             for s in sorted({0, (last + 1) // 2, last})
         )
         cells.append(f"{name}: {steps}")
-    title = headline("One assumption at a time", table, source)
-    title.offset = 14
+    title = headline("One assumption at a time", table, source, offset=14)
     return (
         alt.vconcat(
             top.properties(width=430, height=230, title=title),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from causalpref.figures._style import headline, layered
+from causalpref.figures._layers import drawn, guide, interval, numbers, slider_over
+from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, layered
 
 __all__ = ["amce_by_density", "cells_against_truth", "pooled_curve"]
 
 _TASKS = ["summarisation", "creative writing"]
-_TASK_COLOURS = alt.Scale(domain=_TASKS, range=["#2f86c8", "#d1672c"])
+_TASK_COLOURS = alt.Scale(domain=_TASKS, range=[BLUE, ORANGE])
 _TASK_SHAPES = alt.Scale(domain=_TASKS, range=["circle", "diamond"])
 
 
@@ -32,7 +33,7 @@ def cells_against_truth(table: pd.DataFrame, *, source: str | None = None) -> al
     picked = alt.selection_point(fields=["task"], bind="legend")
     line = (
         alt.Chart(pd.DataFrame({"x": [0, 1]}))
-        .mark_line(strokeDash=[4, 4], color="#858585")
+        .mark_line(strokeDash=[4, 4], color=GREY)
         .encode(
             x=alt.X("x:Q", scale=scale, title="truth, P(L(x; y, y') = 1)"),
             y=alt.Y("x:Q", scale=scale, title="mean label of the cell"),
@@ -46,32 +47,26 @@ def cells_against_truth(table: pd.DataFrame, *, source: str | None = None) -> al
             "task",
             "first",
             "second",
-            alt.Tooltip("truth:Q", format=".3f"),
-            alt.Tooltip("mean:Q", format=".3f"),
-            alt.Tooltip("low:Q", format=".3f"),
-            alt.Tooltip("high:Q", format=".3f"),
+            *numbers(".3f", "truth", "mean", "low", "high"),
             "pairs",
         ],
     )
-    return (
-        layered(
+    return drawn(
+        [
             line,
-            base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q"),
+            interval(base, alt.Y("low:Q", scale=scale)),
             base.mark_point(size=60, filled=True).encode(
                 y=alt.Y("mean:Q", scale=scale),
                 shape=alt.Shape("task:N", title="task", scale=_TASK_SHAPES),
             ),
-        )
-        .add_params(picked)
-        .properties(
-            width=430,
-            height=300,
-            title=headline("Cell means are potential outcomes", table, source),
-            description=f"{len(table)} dots with 95 % intervals, one for each combination of task "
-            f"and two responses. The mean label lies on the diagonal, at the potential "
-            f"outcome, give or take at most {worst:.2f}; {inside} intervals of "
-            f"{len(table)} hold the truth.",
-        )
+        ],
+        dials=[picked],
+        title=headline("Cell means are potential outcomes", table, source),
+        height=300,
+        description=f"{len(table)} dots with 95 % intervals, one for each combination of task "
+        f"and two responses. The mean label lies on the diagonal, at the potential "
+        f"outcome, give or take at most {worst:.2f}; {inside} intervals of "
+        f"{len(table)} hold the truth.",
     )
 
 
@@ -100,16 +95,7 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
 
     def dial(column: str, label: str) -> alt.Parameter:
         values = steps[column]
-        return alt.param(
-            name=f"dial_{column}",
-            value=float(start[column]),
-            bind=alt.binding_range(
-                min=float(values[0]),
-                max=float(values[-1]),
-                step=round(float(values[1] - values[0]), 6),
-                name=label,
-            ),
-        )
+        return slider_over(f"dial_{column}", label, float(start[column]), values)
 
     dials = [
         dial("share", "share of creative prompts: "),
@@ -122,9 +108,7 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         .transform_calculate(best="-datum.slope / (2 * datum.bend)")
     )
     x = alt.X("z:Q", title="conciseness", scale=alt.Scale(domain=[-3, 3]))
-    y = alt.Y(
-        "reward:Q", title="reward, best level at 0", scale=alt.Scale(domain=[-6, 0.9], nice=False)
-    )
+    y = alt.Y("reward:Q", title="reward, best level at 0", scale=between(-6, 0.9))
     names = [*_TASKS, "pooled fit"]
     dash = alt.StrokeDash(
         "curve:N",
@@ -136,7 +120,7 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         "curve:N",
         title="reward",
         legend=alt.Legend(symbolSize=600, symbolStrokeWidth=3, columns=2),
-        scale=alt.Scale(domain=names, range=["#2f86c8", "#d1672c", "#858585"]),
+        scale=alt.Scale(domain=names, range=[BLUE, ORANGE, GREY]),
     )
     curves = (
         here.transform_calculate(z="sequence(-3, 3.01, 0.1)")
@@ -161,7 +145,7 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
     )
     top = layered(
         curves,
-        said.mark_point(size=130, filled=True, opacity=1, color="#858585").encode(x=x, y=y),
+        said.mark_point(size=130, filled=True, opacity=1, color=GREY).encode(x=x, y=y),
         said.mark_text(dy=-16, fontSize=13, fontWeight="bold").encode(x=x, y=y, text="words:N"),
     ).properties(width=430, height=250, title=headline("One reward for two tasks", table, source))
     groups = ["summarisation", "creative writing", "all pairs"]
@@ -179,23 +163,17 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
             x=alt.X(
                 "wrong:Q",
                 title="share of test pairs in the wrong order",
-                scale=alt.Scale(domain=[0, 1.12], nice=False),
+                scale=between(0, 1.12),
                 axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
             ),
         )
     )
-    coin = (
-        alt.Chart(pd.DataFrame({"x": [0.5]}))
-        .mark_rule(strokeDash=[4, 4], color="#858585")
-        .encode(x="x:Q")
-    )
+    coin = guide("x", 0.5, x="x:Q")
     bottom = layered(
         coin,
         bars.mark_bar(height=16, opacity=1).encode(
             color=alt.Color(
-                "group:N",
-                legend=None,
-                scale=alt.Scale(domain=groups, range=["#2f86c8", "#d1672c", "#858585"]),
+                "group:N", legend=None, scale=alt.Scale(domain=groups, range=[BLUE, ORANGE, GREY])
             )
         ),
         bars.mark_text(align="left", dx=2, fontSize=13, fontWeight="bold").encode(
@@ -245,14 +223,10 @@ def amce_by_density(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     )
     picked = alt.selection_point(fields=["density"], bind="legend")
     colour = alt.Color(
-        "density:N", title="density m", scale=alt.Scale(domain=names, range=["#2f86c8", "#c2578f"])
+        "density:N", title="density m", scale=alt.Scale(domain=names, range=[BLUE, PINK])
     )
     y = alt.Scale(domain=[0.2, 0.8])
-    coin = (
-        alt.Chart(pd.DataFrame({"y": [0.5]}))
-        .mark_rule(strokeDash=[4, 4], color="#858585")
-        .encode(y=alt.Y("y:Q", scale=y, title="AMCE of conciseness"))
-    )
+    coin = guide("y", 0.5, y=alt.Y("y:Q", scale=y, title="AMCE of conciseness"))
     base = alt.Chart(table).encode(
         x=alt.X(
             "share:Q",
@@ -265,17 +239,14 @@ def amce_by_density(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         tooltip=[
             "density",
             alt.Tooltip("share:Q", format=".0%"),
-            alt.Tooltip("value:Q", format=".3f"),
-            alt.Tooltip("low:Q", format=".3f"),
-            alt.Tooltip("high:Q", format=".3f"),
-            alt.Tooltip("truth:Q", format=".3f"),
+            *numbers(".3f", "value", "low", "high", "truth"),
         ],
     )
-    return (
-        layered(
+    return drawn(
+        [
             coin,
             base.mark_line(strokeWidth=1.5).encode(y=alt.Y("truth:Q", scale=y)),
-            base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q", scale=y), y2="high:Q"),
+            interval(base, alt.Y("low:Q", scale=y)),
             base.mark_point(size=70, filled=True).encode(
                 y=alt.Y("value:Q", scale=y),
                 shape=alt.Shape(
@@ -284,13 +255,10 @@ def amce_by_density(table: pd.DataFrame, *, source: str | None = None) -> alt.La
                     scale=alt.Scale(domain=names, range=["circle", "diamond"]),
                 ),
             ),
-        )
-        .add_params(picked)
-        .properties(
-            width=430,
-            height=250,
-            title=headline("Same preferences, two averages", table, source),
-            description=f"Dots with 95 % intervals on lines of the truth, probability that the "
-            f"concise response is preferred: {cells}. The dashed line is no effect.",
-        )
+        ],
+        dials=[picked],
+        title=headline("Same preferences, two averages", table, source),
+        height=250,
+        description=f"Dots with 95 % intervals on lines of the truth, probability that the "
+        f"concise response is preferred: {cells}. The dashed line is no effect.",
     )

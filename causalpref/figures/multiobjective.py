@@ -8,16 +8,17 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import headline, layered, scale_of
+from causalpref.figures._layers import drawn, numbers, radio, sentence, slider
+from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, layered, scale_of
 
 __all__ = ["architectures", "balancing", "two_players"]
 
-_PARTS = {"input": "#858585", "trunk": "#2f86c8", "head": "#d1672c", "adversary": "#c2578f"}
+_PARTS = {"input": GREY, "trunk": BLUE, "head": ORANGE, "adversary": PINK}
 _LINES = {
-    "consistent": "#2f86c8",
-    "inconsistent": "#d1672c",
-    "its own adversary": "#c2578f",
-    "a fresh probe": "#858585",
+    "consistent": BLUE,
+    "inconsistent": ORANGE,
+    "its own adversary": PINK,
+    "a fresh probe": GREY,
 }
 _DASH = {
     "consistent": [1, 0],
@@ -118,8 +119,8 @@ def _boxes(
     )
     ties = pd.DataFrame(links, columns=["x", "y", "x2", "y2", "reversed"])
     ties = ties.assign(x=ties.x + half, x2=ties.x2 - half - 0.06)
-    across = alt.Scale(domain=[-0.5, 5.5], nice=False)
-    up = alt.Scale(domain=[-0.6, lanes - 0.45], nice=False)
+    across = between(-0.5, 5.5)
+    up = between(-0.6, lanes - 0.45)
 
     def at(name: str, scale: alt.Scale) -> Any:
         return (alt.X if scale is across else alt.Y)(f"{name}:Q", scale=scale, axis=None)
@@ -139,7 +140,7 @@ def _boxes(
         x=at("x", across), y=at("low", up), text="words:N"
     )
     lines = alt.Chart(ties)
-    shade = alt.condition("datum.reversed", alt.value(_PARTS["adversary"]), alt.value("#858585"))
+    shade = alt.condition("datum.reversed", alt.value(_PARTS["adversary"]), alt.value(GREY))
     shafts = lines.mark_rule(strokeWidth=2).encode(
         x=at("x", across),
         x2="x2:Q",
@@ -205,28 +206,14 @@ def two_players(
         )
     turned = float(np.arctan2(start[1], start[0]))
     dials = [
-        alt.param(
-            name="playlambda",
-            value=1.0,
-            bind=alt.binding_range(
-                min=0, max=3, step=0.1, name="λ, how much the two have to do with each other: "
-            ),
-        ),
-        alt.param(
-            name="playkappa",
-            value=0.0,
-            bind=alt.binding_range(min=0, max=1, step=0.05, name="κ, curvature: "),
-        ),
-        alt.param(
-            name="playeta",
-            value=0.2,
-            bind=alt.binding_range(min=0.02, max=0.6, step=0.02, name="η, step: "),
-        ),
+        slider("playlambda", "λ, how much the two have to do with each other: ", 1.0, 0, 3, 0.1),
+        slider("playkappa", "κ, curvature: ", 0.0, 0, 1, 0.05),
+        slider("playeta", "η, step: ", 0.2, 0.02, 0.6, 0.02),
     ]
     growth = "sqrt(pow(1 - playeta * playkappa, 2) + pow(playeta * playlambda, 2))"
     turn = "atan2(playeta * playlambda, 1 - playeta * playkappa)"
     room = 1.6 * away
-    span = alt.Scale(domain=[-room, room], nice=False)
+    span = between(-room, room)
     walk = (
         alt.Chart(alt.sequence(0, steps + 1, as_="k"))
         .transform_calculate(r=f"{away} * pow({growth}, datum.k)", a=f"{turned} + datum.k * {turn}")
@@ -235,36 +222,27 @@ def two_players(
     )
     x = alt.X("u:Q", scale=span, title="u, what the representation shows (it descends)")
     y = alt.Y("v:Q", scale=span, title="v, what the adversary bets (it ascends)")
-    path = walk.mark_line(strokeWidth=1.5, color="#858585", clip=True).encode(x=x, y=y, order="k:Q")
-    dots = walk.mark_point(filled=True, size=35, color="#2f86c8", opacity=1, clip=True).encode(
-        x=x,
-        y=y,
-        tooltip=[
-            alt.Tooltip("k:Q", title="step"),
-            alt.Tooltip("u:Q", format=".3f"),
-            alt.Tooltip("v:Q", format=".3f"),
-        ],
+    path = walk.mark_line(strokeWidth=1.5, color=GREY, clip=True).encode(x=x, y=y, order="k:Q")
+    dots = walk.mark_point(filled=True, size=35, color=BLUE, opacity=1, clip=True).encode(
+        x=x, y=y, tooltip=[alt.Tooltip("k:Q", title="step"), *numbers(".3f", "u", "v")]
     )
     first = (
         walk.transform_filter("datum.k == 0")
-        .mark_point(shape="diamond", size=170, filled=True, color="#d1672c", opacity=1)
+        .mark_point(shape="diamond", size=170, filled=True, color=ORANGE, opacity=1)
         .encode(x=x, y=y)
     )
     rest = (
         alt.Chart(pd.DataFrame({"u": [0.0], "v": [0.0]}))
-        .mark_point(shape="cross", size=130, filled=True, color="#c2578f", opacity=1)
+        .mark_point(shape="cross", size=130, filled=True, color=PINK, opacity=1)
         .encode(x=x, y=y)
     )
-    one = (
-        walk.transform_filter("datum.k == 0")
-        .transform_calculate(g=growth)
-        .transform_calculate(
-            words="'a step multiplies the distance by ' + format(datum.g, '.4f') + (datum.g > 1 + "
-            "1e-12 ? ';it spirals out' : datum.g < 1 - 1e-12 ? ';it comes to rest' : "
-            "';it stays')"
-        )
-        .mark_text(align="left", fontSize=13, fontWeight="bold", lineBreak=";")
-        .encode(x=alt.value(0), y=alt.value(-26), text="words:N")
+    one = sentence(
+        walk.transform_filter("datum.k == 0").transform_calculate(g=growth),
+        "'a step multiplies the distance by ' + format(datum.g, '.4f') + (datum.g > 1 + "
+        "1e-12 ? ';it spirals out' : datum.g < 1 - 1e-12 ? ';it comes to rest' : "
+        "';it stays')",
+        -26,
+        lineBreak=";",
     )
     grown = float(np.hypot(1.0, 0.2))
     title = alt.TitleParams(
@@ -273,20 +251,17 @@ def two_players(
         anchor="start",
         offset=36,
     )
-    return (
-        layered(path, dots, first, rest, one)
-        .add_params(*dials)
-        .properties(
-            width=430,
-            height=330,
-            title=title,
-            description=f"The play of two numbers u and v from ({start[0]:g}, {start[1]:g}) around "
-            "the equilibrium (0, 0). With lambda 1, curvature 0 and step 0.2 every step "
-            f"multiplies the distance by {grown:.4f} and the path spirals out. With "
-            "curvature kappa above 0 it spirals in if the step is below "
-            "2 kappa / (kappa squared + lambda squared). Three dials set lambda, kappa "
-            "and the step.",
-        )
+    return drawn(
+        [path, dots, first, rest, one],
+        dials=dials,
+        title=title,
+        height=330,
+        description=f"The play of two numbers u and v from ({start[0]:g}, {start[1]:g}) around "
+        "the equilibrium (0, 0). With lambda 1, curvature 0 and step 0.2 every step "
+        f"multiplies the distance by {grown:.4f} and the path spirals out. With "
+        "curvature kappa above 0 it spirals in if the step is below "
+        "2 kappa / (kappa squared + lambda squared). Three dials set lambda, kappa "
+        "and the step.",
     )
 
 
@@ -306,14 +281,8 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
     worlds = list(dict.fromkeys(table.world))
     values = [float(v) for v in sorted(table.lambda_.unique())]
     slim = table.drop(columns="source").assign(value=table.value.round(4))
-    world = alt.param(
-        name="balanceworld",
-        value=worlds[0],
-        bind=alt.binding_radio(options=worlds, name="the type is: "),
-    )
-    dial = alt.param(
-        name="balancelambda", value=values[0], bind=alt.binding_radio(options=values, name="λ: ")
-    )
+    world = radio("balanceworld", "the type is: ", worlds[0], worlds)
+    dial = radio("balancelambda", "λ: ", values[0], values)
     shown = alt.Chart(slim).transform_filter("datum.world == balanceworld")
     x = alt.X(
         "lambda_:O",
@@ -372,13 +341,14 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
         )
         here = mean.transform_filter("datum.lambda_ == balancelambda")
         told = [
-            here.transform_filter(f"datum.measure == '{n}'")
-            .transform_calculate(words=f"'{n} ' + format(datum.value, '{form}')")
-            .mark_text(align="left", fontSize=13, fontWeight="bold")
-            .encode(text="words:N", x=alt.value(0), y=alt.value(-12 - 16 * (1 - k)))
+            sentence(
+                here.transform_filter(f"datum.measure == '{n}'"),
+                f"'{n} ' + format(datum.value, '{form}')",
+                -12 - 16 * (1 - k),
+            )
             for k, n in enumerate(names)
         ]
-        guide = line_at.mark_rule(strokeDash=dash, color="#858585").encode(
+        guide = line_at.mark_rule(strokeDash=dash, color=GREY).encode(
             y=alt.Y(
                 f"{field}:Q",
                 title=title,
@@ -415,8 +385,7 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
         [2, 3],
         "C read by",
     )
-    title = headline("Hiding who is judging", table, source)
-    title.offset = 36
+    title = headline("Hiding who is judging", table, source, offset=36)
     mean = table.groupby(["world", "lambda_", "measure"], sort=False).value.mean()
     cells = "; ".join(
         f"{w}, lambda {v:g}: " + ", ".join(f"{m} {mean[w, v, m]:.2f}" for m in _LINES)

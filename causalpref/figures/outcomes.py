@@ -6,7 +6,16 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import headline, layered, scale_of
+from causalpref.figures._layers import (
+    drawn,
+    guide,
+    interval,
+    marked,
+    numbers,
+    sentence,
+    slider_over,
+)
+from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, scale_of
 
 __all__ = ["imagined_label", "seeing_doing_imagining"]
 
@@ -27,53 +36,37 @@ def seeing_doing_imagining(
         What the data are. Default: the column ``source``.
     """
     names = ["seeing", "doing", "imagining"]
-    colours = {"seeing": "#d1672c", "doing": "#2f86c8", "imagining": "#c2578f"}
+    colours = {"seeing": ORANGE, "doing": BLUE, "imagining": PINK}
     shapes = {"seeing": "diamond", "doing": "circle", "imagining": "square"}
     steps = np.sort(table.rho.unique())
-    rho = alt.param(
-        name="who",
-        value=0.9,
-        bind=alt.binding_range(
-            min=float(steps[0]),
-            max=float(steps[-1]),
-            step=round(float(steps[1] - steps[0]), 6),
-            name="ρ, users ask their own type: ",
-        ),
-    )
+    rho = slider_over("who", "ρ, users ask their own type: ", 0.9, steps)
     here = alt.Chart(table).transform_filter("abs(datum.rho - who) < 0.001")
-    room = alt.Scale(domain=[0.2, 0.85], nice=False)
+    room = between(0.2, 0.85)
     axis = alt.Axis(values=[0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], format=".1f")
     x = alt.X("rate:Q", scale=room, axis=axis, title="P(the longer answer is preferred)")
     y = alt.Y("level:N", sort=names, title=None)
     colour = alt.Color("level:N", legend=None, scale=scale_of(names, colours))
-    coin = (
-        alt.Chart(pd.DataFrame({"rate": [0.5]}))
-        .mark_rule(strokeDash=[4, 4], color="#858585")
-        .encode(x=x)
-    )
+    coin = guide("rate", 0.5, x=x)
     users = alt.Chart(pd.DataFrame({"words": list(groups), "rate": list(groups.values())}))
-    ticks = users.mark_rule(color="#858585", strokeWidth=2).encode(x=x)
+    ticks = users.mark_rule(color=GREY, strokeWidth=2).encode(x=x)
     told = users.mark_text(dy=-7, fontSize=12, baseline="bottom").encode(
         x=x, y=alt.value(0), text="words:N"
     )
-    bars = here.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", scale=room, axis=axis, title="P(the longer answer is preferred)"),
-        x2="high:Q",
+    bars = interval(
+        here,
+        alt.X("low:Q", scale=room, axis=axis, title="P(the longer answer is preferred)"),
+        width=2,
         y=y,
         color=colour,
     )
-    dots = here.mark_point(size=150, filled=True, opacity=1).encode(
+    dots = marked(
+        here,
+        150,
         x=x,
         y=y,
         color=colour,
         shape=alt.Shape("level:N", legend=None, scale=scale_of(names, shapes)),
-        tooltip=[
-            "level",
-            alt.Tooltip("rate:Q", format=".3f"),
-            alt.Tooltip("low:Q", format=".3f"),
-            alt.Tooltip("high:Q", format=".3f"),
-            "n",
-        ],
+        tooltip=["level", *numbers(".3f", "rate", "low", "high"), "n"],
     )
     said = (
         here.transform_calculate(
@@ -89,20 +82,15 @@ def seeing_doing_imagining(
         if min(abs(r.rho - s) for s in (0, 0.5, 0.9, 1)) < 1e-6
     )
     ends = " and ".join(f"{k} {v:.2f}" for k, v in groups.items())
-    title = headline("Do longer answers win?", table, source)
-    title.offset = 26
-    return (
-        layered(coin, ticks, told, bars, dots, said)
-        .add_params(rho)
-        .properties(
-            width=430,
-            height=210,
-            title=title,
-            description=f"Three dots with 95 % intervals, the rate at which the longer answer is "
-            f"preferred: {cells}. Vertical lines: a coin toss, and the rates of the two "
-            f"kinds of user, {ends}. A slider sets rho: seeing moves with it, doing and "
-            "imagining do not.",
-        )
+    return drawn(
+        [coin, ticks, told, bars, dots, said],
+        dials=[rho],
+        title=headline("Do longer answers win?", table, source, offset=26),
+        height=210,
+        description=f"Three dots with 95 % intervals, the rate at which the longer answer is "
+        f"preferred: {cells}. Vertical lines: a coin toss, and the rates of the two "
+        f"kinds of user, {ends}. A slider sets rho: seeing moves with it, doing and "
+        "imagining do not.",
     )
 
 
@@ -121,22 +109,13 @@ def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         What the data are. Default: the column ``source``.
     """
     names = ["said 1", "all units", "said 0"]
-    colours = {"said 1": "#2f86c8", "all units": "#858585", "said 0": "#d1672c"}
+    colours = {"said 1": BLUE, "all units": GREY, "said 0": ORANGE}
     shapes = {"said 1": "circle", "all units": "square", "said 0": "diamond"}
     dashes = {"said 1": [1, 0], "all units": [2, 3], "said 0": [8, 4]}
     old, new = np.sort(table.gap.unique()), np.sort(table.new_gap.unique())
-    gap = alt.param(
-        name="oldgap",
-        value=1.0,
-        bind=alt.binding_range(
-            min=float(old[0]),
-            max=float(old[-1]),
-            step=float(old[1] - old[0]),
-            name="gap g of the pair that was shown: ",
-        ),
-    )
+    gap = slider_over("oldgap", "gap g of the pair that was shown: ", 1.0, old)
     reach = float(new[-1])
-    scale = alt.Scale(domain=[-reach - 0.2, reach + 0.2], nice=False)
+    scale = between(-reach - 0.2, reach + 0.2)
     x = alt.X("new_gap:Q", scale=scale, title="gap g′ of the pair that was not shown")
     y = alt.Y("share:Q", scale=alt.Scale(domain=[0, 1]), title="P(it would have said 1)")
     legend = alt.Legend(symbolSize=90, columns=3, orient="bottom")
@@ -167,42 +146,36 @@ def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         )
     )
     here = alt.Chart(table).transform_filter("abs(datum.gap - oldgap) < 0.001")
-    rule = here.mark_rule(color="#858585", strokeDash=[4, 4]).encode(
+    rule = here.mark_rule(color=GREY, strokeDash=[4, 4]).encode(
         x=alt.X("gap:Q", scale=scale, title="gap g′ of the pair that was not shown")
     )
-    dots = here.mark_point(size=70, filled=True, opacity=1).encode(
+    dots = marked(
+        here,
+        70,
         x=x,
         y=y,
         color=colour,
         shape=alt.Shape("units:N", title="units", legend=legend, scale=scale_of(names, shapes)),
         tooltip=["units", "new_gap", alt.Tooltip("share:Q", format=".3f"), "n"],
     )
-    told = (
-        alt.Chart(pd.DataFrame({"one": [1]}))
-        .transform_calculate(
-            words="format(1 / (1 + exp(-oldgap)), '.0%') + ' of units said 1 at g = ' + "
-            "replace(format(oldgap, '.0f'), '-', '−')"
-        )
-        .mark_text(align="left", fontSize=13, fontWeight="bold")
-        .encode(text="words:N", x=alt.value(0), y=alt.value(-10))
+    told = sentence(
+        alt.Chart(pd.DataFrame({"one": [1]})),
+        "format(1 / (1 + exp(-oldgap)), '.0%') + ' of units said 1 at g = ' + "
+        "replace(format(oldgap, '.0f'), '-', '−')",
+        -10,
     )
-    title = headline("What they would have said", table, source)
-    title.offset = 24
     cells = "; ".join(
         f"shown {r.gap:g}, new {r.new_gap:g}, {r.units} {r.share:.2f}"
         for r in table[(table.new_gap == 0) & table.gap.isin([old[0], 1, old[-1]])].itertuples()
     )
-    return (
-        layered(rule, lines, dots, told)
-        .add_params(gap)
-        .properties(
-            width=430,
-            height=260,
-            title=title,
-            description="Three curves with dots over the gap of a pair not shown: the probability "
-            "to say 1 for units that said 1, for those that said 0, and for all. Units that "
-            "said 1 would say 1 for certain at any larger gap, those that said 0 would say "
-            "0 for certain at any smaller one; the curve of all units lies between and "
-            f"does not move with the slider, which sets the gap shown. At gap 0: {cells}.",
-        )
+    return drawn(
+        [rule, lines, dots, told],
+        dials=[gap],
+        title=headline("What they would have said", table, source, offset=24),
+        height=260,
+        description="Three curves with dots over the gap of a pair not shown: the probability "
+        "to say 1 for units that said 1, for those that said 0, and for all. Units that "
+        "said 1 would say 1 for certain at any larger gap, those that said 0 would say "
+        "0 for certain at any smaller one; the curve of all units lies between and "
+        f"does not move with the slider, which sets the gap shown. At gap 0: {cells}.",
     )

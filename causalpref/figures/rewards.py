@@ -6,7 +6,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import headline, layered, scale_of
+from causalpref.figures._layers import guide, marked, slider
+from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, layered, scale_of
 
 __all__ = ["judge_noise", "reward_shift"]
 
@@ -25,17 +26,11 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
     source : str, optional
         What the data are. Default: the column ``source``.
     """
-    kinds, colours = ["easy", "hard"], {"easy": "#2f86c8", "hard": "#d1672c"}
+    kinds, colours = ["easy", "hard"], {"easy": BLUE, "hard": ORANGE}
     shapes = {"easy": "circle", "hard": "diamond"}
     reach = float(np.ceil(table[["first", "second"]].abs().to_numpy().max() + 3))
-    scale = alt.Scale(domain=[-reach, reach], nice=False)
-    shift = alt.param(
-        name="shift",
-        value=0,
-        bind=alt.binding_range(
-            min=-3, max=3, step=0.25, name="h, added to every reward on hard prompts: "
-        ),
-    )
+    scale = between(-reach, reach)
+    shift = slider("shift", "h, added to every reward on hard prompts: ", 0, -3, 3, 0.25)
     moved = alt.Chart(table).transform_calculate(
         h="datum.prompts == 'hard' ? shift : 0",
         r="datum.first + datum.h",
@@ -48,7 +43,7 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
     shape = alt.Shape("prompts:N", title="prompt", scale=scale_of(kinds, shapes))
     diagonal = (
         alt.Chart(pd.DataFrame({"r": [-reach, reach]}))
-        .mark_line(strokeDash=[4, 4], color="#858585")
+        .mark_line(strokeDash=[4, 4], color=GREY)
         .encode(
             x=alt.X("r:Q", scale=scale, title="reward of the first answer"),
             y=alt.Y("r:Q", scale=scale, title="reward of the second answer"),
@@ -80,15 +75,9 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         .transform_aggregate(mean="mean(both)", groupby=["prompts"])
         .transform_calculate(text="format(datum.mean, '+.2f')")
     )
-    near = alt.X(
-        "mean:Q",
-        title="mean reward of the answers",
-        scale=alt.Scale(domain=[-3.75, 3.75], nice=False),
-    )
+    near = alt.X("mean:Q", title="mean reward of the answers", scale=between(-3.75, 3.75))
     row = alt.Y("prompts:N", title="prompt", sort=kinds)
-    mean_dots = means.mark_point(size=150, filled=True, opacity=1).encode(
-        x=near, y=row, color=colour, shape=shape
-    )
+    mean_dots = marked(means, 150, x=near, y=row, color=colour, shape=shape)
     mean_text = means.mark_text(dy=-15, fontSize=13, fontWeight="bold").encode(
         x=near, y=row, text="text:N"
     )
@@ -140,34 +129,28 @@ def judge_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.VConca
     """
     each = table.drop_duplicates("noise")
     step = float(each.noise.diff().min())
-    noise = alt.param(
-        name="noise",
-        value=1,
-        bind=alt.binding_range(
-            min=float(each.noise.min()),
-            max=float(each.noise.max()),
-            step=step,
-            name="s, scale of the judge's noise: ",
-        ),
+    noise = slider(
+        "noise",
+        "s, scale of the judge's noise: ",
+        1,
+        float(each.noise.min()),
+        float(each.noise.max()),
+        step,
     )
     picked = "abs(datum.noise - noise) < 0.001"
     reach = float(table.gap.abs().max()) + 0.4
-    x = alt.X(
-        "gap:Q",
-        title="difference of rewards, r − r′",
-        scale=alt.Scale(domain=[-reach, reach], nice=False),
-    )
+    x = alt.X("gap:Q", title="difference of rewards, r − r′", scale=between(-reach, reach))
     y = alt.Scale(domain=[0, 1])
     curve = (
         alt.Chart(alt.sequence(-reach, reach, reach / 60, as_="gap"))
         .transform_calculate(p="1 / (1 + exp(-datum.gap / noise))")
-        .mark_line(color="#858585", strokeDash=[6, 4], strokeWidth=2)
+        .mark_line(color=GREY, strokeDash=[6, 4], strokeWidth=2)
         .encode(x=x, y=alt.Y("p:Q", scale=y, title="share with L = 1"))
     )
     dots = (
         alt.Chart(table)
         .transform_filter(picked)
-        .mark_point(size=70, filled=True, opacity=1, color="#2f86c8")
+        .mark_point(size=70, filled=True, opacity=1, color=BLUE)
         .encode(
             x=x,
             y=alt.Y("share:Q", scale=y),
@@ -190,12 +173,12 @@ def judge_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.VConca
         id_vars="noise", value_vars=names, var_name="rule", value_name="rate"
     )
     colour = alt.Color(
-        "rule:N", title="accuracy", scale=alt.Scale(domain=names, range=["#c2578f", "#2f86c8"])
+        "rule:N", title="accuracy", scale=alt.Scale(domain=names, range=[PINK, BLUE])
     )
     at = alt.X(
         "noise:Q",
         title="scale of the judge's noise, s",
-        scale=alt.Scale(domain=[0, float(each.noise.max()) + step], nice=False),
+        scale=between(0, float(each.noise.max()) + step),
     )
     rate = alt.Y("rate:Q", title="expected accuracy", scale=alt.Scale(domain=[0.5, 1]))
     lines = (
@@ -210,14 +193,12 @@ def judge_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.VConca
             ),
         )
     )
-    asked = (
-        alt.Chart(pd.DataFrame({"rate": [0.7]}))
-        .mark_rule(color="#858585", strokeDash=[2, 3])
-        .encode(y=rate)
-    )
+    asked = guide("rate", 0.7, y=rate, dash=[2, 3])
     here = alt.Chart(long).transform_filter(picked)
-    rule = here.mark_rule(color="#858585").encode(x=at, y=rate, y2=alt.value(190))
-    marks = here.mark_point(size=80, filled=True, opacity=1).encode(
+    rule = here.mark_rule(color=GREY).encode(x=at, y=rate, y2=alt.value(190))
+    marks = marked(
+        here,
+        80,
         x=at,
         y=rate,
         color=colour,

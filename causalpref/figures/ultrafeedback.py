@@ -8,7 +8,18 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import headline, layered
+from causalpref.figures._layers import (
+    drawn,
+    guide,
+    interval,
+    marked,
+    menu,
+    numbers,
+    radio,
+    sentence,
+    slider_over,
+)
+from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline
 
 __all__ = [
     "accuracy_by_correlation",
@@ -19,7 +30,7 @@ __all__ = [
 ]
 
 _SPLITS = ["ID", "OOD"]
-_SPLIT_COLOURS = alt.Scale(domain=_SPLITS, range=["#2f86c8", "#d1672c"])
+_SPLIT_COLOURS = alt.Scale(domain=_SPLITS, range=[BLUE, ORANGE])
 _SPLIT_SHAPES = alt.Scale(domain=_SPLITS, range=["circle", "diamond"])
 
 
@@ -52,11 +63,7 @@ def accuracy_by_correlation(scores: pd.DataFrame, *, source: str | None = None) 
         .drop(columns=["mean", "se"])
         .round(3)
     )
-    shown = alt.param(
-        name="whose",
-        value="both",
-        bind=alt.binding_radio(options=["both", *names], name="accuracies shown: "),
-    )
+    shown = radio("whose", "accuracies shown: ", "both", ["both", *names])
     base = (
         alt.Chart(t)
         .transform_filter("whose == 'both' || whose == datum.whose")
@@ -64,7 +71,7 @@ def accuracy_by_correlation(scores: pd.DataFrame, *, source: str | None = None) 
             x=alt.X(
                 "rho:Q",
                 title="ρ in training, correlation of δ₁ and δ₂",
-                scale=alt.Scale(domain=[t.rho.min() - 0.04, t.rho.max() + 0.04], nice=False),
+                scale=between(t.rho.min() - 0.04, t.rho.max() + 0.04),
                 axis=alt.Axis(values=sorted(t.rho.unique()), format=".2~f"),
             ),
             color=alt.Color("split:N", title="test pairs", scale=_SPLIT_COLOURS),
@@ -73,8 +80,7 @@ def accuracy_by_correlation(scores: pd.DataFrame, *, source: str | None = None) 
                 "split",
                 "rho",
                 alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
-                alt.Tooltip("low:Q", format=".1f"),
-                alt.Tooltip("high:Q", format=".1f"),
+                *numbers(".1f", "low", "high"),
             ],
         )
     )
@@ -86,30 +92,25 @@ def accuracy_by_correlation(scores: pd.DataFrame, *, source: str | None = None) 
         f"{r.whose}, {r.split}, rho {r.rho:g}: {r.percent:.1f} %" for r in t.itertuples()
     )
     said = source or " / ".join(dict.fromkeys(scores["source"]))
-    return (
-        layered(
-            base.mark_rule(strokeWidth=1.5).encode(
-                y=alt.Y("low:Q", scale=alt.Scale(zero=False), title="test accuracy, %"), y2="high:Q"
-            ),
+    return drawn(
+        [
+            interval(base, alt.Y("low:Q", scale=alt.Scale(zero=False), title="test accuracy, %")),
             base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
-            base.mark_point(size=70, filled=True, opacity=1).encode(
-                y=y, shape=alt.Shape("split:N", title="test pairs", scale=_SPLIT_SHAPES)
+            marked(
+                base, 70, y=y, shape=alt.Shape("split:N", title="test pairs", scale=_SPLIT_SHAPES)
             ),
-        )
-        .add_params(shown)
-        .properties(
-            width=430,
-            height=280,
-            title=alt.TitleParams(
-                "Accuracy when two latents are correlated in training",
-                anchor="start",
-                subtitle=[
-                    *textwrap.wrap(f"Ours: {said}", 76),
-                    "The paper's: table 1, UltraFeedback, Llama-3-8B",
-                ],
-            ),
-            description=f"Lines, test accuracy with standard errors over seeds: {cells}.",
-        )
+        ],
+        dials=[shown],
+        title=alt.TitleParams(
+            "Accuracy when two latents are correlated in training",
+            anchor="start",
+            subtitle=[
+                *textwrap.wrap(f"Ours: {said}", 76),
+                "The paper's: table 1, UltraFeedback, Llama-3-8B",
+            ],
+        ),
+        height=280,
+        description=f"Lines, test accuracy with standard errors over seeds: {cells}.",
     )
 
 
@@ -133,19 +134,8 @@ def dialled_pairs(
     kinds = ["rest", "the latents disagree", "tie"]
     tilts, rhos = list(dict.fromkeys(scores.tilt)), np.sort(scores.rho.unique())
     dials = [
-        alt.param(
-            name="tilt", value=tilts[0], bind=alt.binding_radio(options=tilts, name="tilt: ")
-        ),
-        alt.param(
-            name="dialrho",
-            value=float(rhos[0]),
-            bind=alt.binding_range(
-                min=float(rhos[0]),
-                max=float(rhos[-1]),
-                step=round(float(rhos[1] - rhos[0]), 6),
-                name="ρ: ",
-            ),
-        ),
+        radio("tilt", "tilt: ", tilts[0], tilts),
+        slider_over("dialrho", "ρ: ", float(rhos[0]), rhos),
     ]
     # the words stand on a row of their own with every cell: one table, one filter
     kept = cells[["tilt", "rho", "d1", "d2", "share", "kind"]].round({"share": 4})
@@ -153,7 +143,7 @@ def dialled_pairs(
         "datum.tilt == tilt && abs(datum.rho - dialrho) < 0.001"
     )
     reach = float(np.abs(cells[["d1", "d2"]]).to_numpy().max()) + 0.6
-    room = alt.Scale(domain=[-reach, reach], nice=False)
+    room = between(-reach, reach)
     legend = alt.Legend(orient="bottom", symbolSize=90, title=None)
     dots = here.mark_point(filled=True, opacity=1).encode(
         x=alt.X("d1:Q", scale=room, title="δ₁", axis=alt.Axis(grid=False)),
@@ -164,9 +154,7 @@ def dialled_pairs(
             scale=alt.Scale(domain=[0, float(kept.share.max())], range=[0, 1100]),
         ),
         color=alt.Color(
-            "kind:N",
-            legend=legend,
-            scale=alt.Scale(domain=kinds, range=["#858585", "#d1672c", "#2f86c8"]),
+            "kind:N", legend=legend, scale=alt.Scale(domain=kinds, range=[GREY, ORANGE, BLUE])
         ),
         shape=alt.Shape(
             "kind:N",
@@ -175,35 +163,29 @@ def dialled_pairs(
         ),
         tooltip=["d1", "d2", alt.Tooltip("share:Q", format=".1%", title="share of pairs"), "kind"],
     )
-    told = (
-        alt.Chart(scores[["tilt", "rho", "ties", "ID", "OOD"]].round(4))
-        .transform_filter("datum.tilt == tilt && abs(datum.rho - dialrho) < 0.001")
-        .transform_calculate(
-            words="'ρ = ' + format(datum.rho, '.1f') + ': ' + format(datum.ties, '.0%') + "
-            "' ties,;accuracy ' + format(datum.ID, '.1%') + ' ID, ' + "
-            "format(datum.OOD, '.1%') + ' OOD'"
-        )
-        .mark_text(align="left", fontSize=13, fontWeight="bold", lineBreak=";")
-        .encode(text="words:N", x=alt.value(0), y=alt.value(-29))
+    told = sentence(
+        alt.Chart(scores[["tilt", "rho", "ties", "ID", "OOD"]].round(4)).transform_filter(
+            "datum.tilt == tilt && abs(datum.rho - dialrho) < 0.001"
+        ),
+        "'ρ = ' + format(datum.rho, '.1f') + ': ' + format(datum.ties, '.0%') + "
+        "' ties,;accuracy ' + format(datum.ID, '.1%') + ' ID, ' + "
+        "format(datum.OOD, '.1%') + ' OOD'",
+        -29,
+        lineBreak=";",
     )
     said = "; ".join(
         f"tilt {r.tilt}, rho {r.rho:g}: {r.ties:.0%} ties, {r.ID:.1%} ID, {r.OOD:.1%} OOD"
         for r in scores.itertuples()
         if r.rho in (rhos[0], rhos[-1])
     )
-    title = headline("Which pairs the dial draws", scores, source)
-    title.offset = 30
-    return (
-        layered(dots, told)
-        .add_params(*dials)
-        .properties(
-            width=430,
-            height=330,
-            title=title,
-            description="Dots on the grid of the differences of two ratings, larger where more "
-            "pairs are drawn; diamonds where the latents disagree, squares where the rewards "
-            f"tie. {said}. A slider sets rho, buttons the way of drawing.",
-        )
+    return drawn(
+        [dots, told],
+        dials=dials,
+        title=headline("Which pairs the dial draws", scores, source, offset=30),
+        height=330,
+        description="Dots on the grid of the differences of two ratings, larger where more "
+        "pairs are drawn; diamonds where the latents disagree, squares where the rewards "
+        f"tie. {said}. A slider sets rho, buttons the way of drawing.",
     )
 
 
@@ -220,16 +202,7 @@ def labels_and_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.L
     """
     names = ["exact", "noisy"]
     rhos = np.sort(table.rho.unique())
-    dial = alt.param(
-        name="noiserho",
-        value=float(rhos[-1]),
-        bind=alt.binding_range(
-            min=float(rhos[0]),
-            max=float(rhos[-1]),
-            step=round(float(rhos[1] - rhos[0]), 6),
-            name="ρ in training: ",
-        ),
-    )
+    dial = slider_over("noiserho", "ρ in training: ", float(rhos[-1]), rhos)
     kept = table[["rho", "reading", "n", "accuracy", "limit"]].round(4)
     here = alt.Chart(kept).transform_filter("abs(datum.rho - noiserho) < 0.001")
     x = alt.X(
@@ -242,22 +215,20 @@ def labels_and_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.L
         "accuracy:Q",
         title="accuracy on opposed pairs",
         axis=alt.Axis(format="%"),
-        scale=alt.Scale(domain=[0.45, 1.02], nice=False),
+        scale=between(0.45, 1.02),
     )
     colour = alt.Color(
-        "reading:N", title="readings", scale=alt.Scale(domain=names, range=["#2f86c8", "#d1672c"])
+        "reading:N", title="readings", scale=alt.Scale(domain=names, range=[BLUE, ORANGE])
     )
     limits = here.mark_line(strokeDash=[6, 4], strokeWidth=1.5).encode(
         x=x,
-        y=alt.Y(
-            "limit:Q",
-            scale=alt.Scale(domain=[0.45, 1.02], nice=False),
-            title="accuracy on opposed pairs",
-        ),
+        y=alt.Y("limit:Q", scale=between(0.45, 1.02), title="accuracy on opposed pairs"),
         color=colour,
     )
     lines = here.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour)
-    dots = here.mark_point(size=80, filled=True, opacity=1).encode(
+    dots = marked(
+        here,
+        80,
         x=x,
         y=y,
         color=colour,
@@ -266,12 +237,7 @@ def labels_and_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.L
             title="readings",
             scale=alt.Scale(domain=names, range=["circle", "diamond"]),
         ),
-        tooltip=[
-            "reading",
-            "n",
-            alt.Tooltip("accuracy:Q", format=".1%"),
-            alt.Tooltip("limit:Q", format=".1%"),
-        ],
+        tooltip=["reading", "n", *numbers(".1%", "accuracy", "limit")],
     )
     last = (
         here.transform_filter(f"datum.n == {int(kept.n.max())}")
@@ -283,16 +249,13 @@ def labels_and_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.L
         f"{r.reading} readings, rho {r.rho:g}: {r.accuracy:.1%}, limit {r.limit:.1%}"
         for r in ends.itertuples()
     )
-    return (
-        layered(limits, lines, dots, last)
-        .add_params(dial)
-        .properties(
-            width=430,
-            height=260,
-            title=headline("Do more labels help?", table, source),
-            description="Lines, accuracy on opposed pairs by number of training pairs; dashed, the "
-            f"limit. With {int(kept.n.max()):,} pairs: {said}. A slider sets rho.",
-        )
+    return drawn(
+        [limits, lines, dots, last],
+        dials=[dial],
+        title=headline("Do more labels help?", table, source),
+        height=260,
+        description="Lines, accuracy on opposed pairs by number of training pairs; dashed, the "
+        f"limit. With {int(kept.n.max()):,} pairs: {said}. A slider sets rho.",
     )
 
 
@@ -310,58 +273,43 @@ def aspect_accuracy(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     names = list(dict.fromkeys([*table.z1, *table.z2]))
     first = table.iloc[0]
     menus = [
-        alt.param(
-            name="aspect1",
-            value=first.z1,
-            bind=alt.binding_select(options=names, name="z₁, weight 1/4: "),
-        ),
-        alt.param(
-            name="aspect2",
-            value=first.z2,
-            bind=alt.binding_select(options=names, name="z₂, weight 3/4: "),
-        ),
+        menu("aspect1", "z₁, weight 1/4: ", first.z1, names),
+        menu("aspect2", "z₂, weight 3/4: ", first.z2, names),
     ]
     kept = table[["z1", "z2", "rho", "split", "mean", "low", "high", "expected"]].round(3)
     here = alt.Chart(kept).transform_filter("datum.z1 == aspect1 && datum.z2 == aspect2")
-    room = alt.Scale(domain=[0.35, 0.85], nice=False)
+    room = between(0.35, 0.85)
     axis = alt.Axis(format="%")
     x = alt.X(
         "rho:Q",
         title="ρ in training, correlation of δ₁ and δ₂",
-        scale=alt.Scale(domain=[-0.06, 0.96], nice=False),
+        scale=between(-0.06, 0.96),
         axis=alt.Axis(values=sorted(table.rho.unique()), format=".2~f"),
     )
     y = alt.Y("mean:Q", scale=room, axis=axis, title="test accuracy")
     colour = alt.Color("split:N", title="test pairs", scale=_SPLIT_COLOURS)
-    coin = (
-        alt.Chart(pd.DataFrame({"mean": [0.5]}))
-        .mark_rule(strokeDash=[2, 3], color="#858585")
-        .encode(y=y)
-    )
-    bars = here.mark_rule(strokeWidth=2).encode(
+    coin = guide("mean", 0.5, y=y, dash=[2, 3])
+    bars = interval(
+        here,
+        alt.Y("low:Q", scale=room, axis=axis, title="test accuracy"),
+        width=2,
         x=x,
-        y=alt.Y("low:Q", scale=room, axis=axis, title="test accuracy"),
-        y2="high:Q",
         color=colour,
     )
     lines = here.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour)
     foretold = (
         here.transform_filter("datum.split == 'OOD'")
-        .mark_line(strokeWidth=2, strokeDash=[6, 4], color="#858585")
+        .mark_line(strokeWidth=2, strokeDash=[6, 4], color=GREY)
         .encode(x=x, y=alt.Y("expected:Q", scale=room, axis=axis, title="test accuracy"))
     )
-    dots = here.mark_point(size=80, filled=True, opacity=1).encode(
+    dots = marked(
+        here,
+        80,
         x=x,
         y=y,
         color=colour,
         shape=alt.Shape("split:N", title="test pairs", scale=_SPLIT_SHAPES),
-        tooltip=[
-            "z1",
-            "z2",
-            "split",
-            "rho",
-            *(alt.Tooltip(f"{c}:Q", format=".1%") for c in ("mean", "low", "high", "expected")),
-        ],
+        tooltip=["z1", "z2", "split", "rho", *numbers(".1%", "mean", "low", "high", "expected")],
     )
     same = (
         alt.Chart(pd.DataFrame({"words": ["choose two different aspects"]}))
@@ -375,17 +323,14 @@ def aspect_accuracy(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         f"{a} and {b}: {r[low]:.0%} at rho {low:g}, {r[high]:.0%} at rho {high:g}"
         for (a, b), r in wide.loc[(wide[high] - wide[low]).sort_values().index[[0, -1]]].iterrows()
     ]
-    return (
-        layered(coin, foretold, bars, lines, dots, same)
-        .add_params(*menus)
-        .properties(
-            width=430,
-            height=280,
-            title=headline("The same question, any two aspects", table, source),
-            description=f"Lines, accuracy on pairs drawn alike and on opposed ones over rho, for "
-            f"{len(wide)} ordered pairs of aspects chosen by menus. Opposed pairs, largest "
-            f"fall and least: {'; '.join(ends)}.",
-        )
+    return drawn(
+        [coin, foretold, bars, lines, dots, same],
+        dials=menus,
+        title=headline("The same question, any two aspects", table, source),
+        height=280,
+        description=f"Lines, accuracy on pairs drawn alike and on opposed ones over rho, for "
+        f"{len(wide)} ordered pairs of aspects chosen by menus. Opposed pairs, largest "
+        f"fall and least: {'; '.join(ends)}.",
     )
 
 
@@ -401,11 +346,7 @@ def foretold_falls(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         What the data are. Default: the column ``source``.
     """
     names = list(dict.fromkeys(table.z2))
-    picked = alt.param(
-        name="fallaspect",
-        value="any",
-        bind=alt.binding_select(options=["any", *names], name="z₂, the aspect that weighs 3/4: "),
-    )
+    picked = menu("fallaspect", "z₂, the aspect that weighs 3/4: ", "any", ["any", *names])
     t = table[["z1", "z2", "fall", "low", "high", "expected"]].round(2)
     ends = [
         float(t[["low", "expected"]].min().min()) - 0.5,
@@ -416,7 +357,7 @@ def foretold_falls(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
     y = alt.Y("fall:Q", scale=room, title="measured fall, points")
     line = (
         alt.Chart(pd.DataFrame({"expected": ends, "fall": ends}))
-        .mark_line(strokeDash=[4, 4], color="#858585")
+        .mark_line(strokeDash=[4, 4], color=GREY)
         .encode(x=x, y=y)
     )
     base = (
@@ -437,26 +378,21 @@ def foretold_falls(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         "z2:N",
         title="z₂",
         sort=names,
-        scale=alt.Scale(
-            domain=names, range=["#2f86c8", "#d1672c", "#c2578f", "#858585", "#3a9a6a", "#9a7d20"]
-        ),
+        scale=alt.Scale(domain=names, range=[BLUE, ORANGE, PINK, GREY, "#3a9a6a", "#9a7d20"]),
     )
-    bars = base.mark_rule(strokeWidth=1).encode(
-        y=alt.Y("low:Q", scale=room, title="measured fall, points"), y2="high:Q", color=colour
+    bars = interval(
+        base, alt.Y("low:Q", scale=room, title="measured fall, points"), width=1, color=colour
     )
     dots = base.mark_point(size=75, filled=True).encode(
         y=y, color=colour, shape=shape, tooltip=["z1", "z2", "fall", "low", "high", "expected"]
     )
     r = float(np.corrcoef(t.expected, t.fall)[0, 1])
-    return (
-        layered(line, bars, dots)
-        .add_params(picked)
-        .properties(
-            width=430,
-            height=300,
-            title=headline("Which pairs of aspects lose accuracy", table, source),
-            description=f"{len(t)} dots, one an ordered pair of aspects: measured fall of accuracy "
-            f"on opposed pairs from {t.fall.min():.1f} to {t.fall.max():.1f} points against "
-            f"the foretold one, correlation {r:.2f}. The dashed line is equality.",
-        )
+    return drawn(
+        [line, bars, dots],
+        dials=[picked],
+        title=headline("Which pairs of aspects lose accuracy", table, source),
+        height=300,
+        description=f"{len(t)} dots, one an ordered pair of aspects: measured fall of accuracy "
+        f"on opposed pairs from {t.fall.min():.1f} to {t.fall.max():.1f} points against "
+        f"the foretold one, correlation {r:.2f}. The dashed line is equality.",
     )

@@ -1,0 +1,125 @@
+"""Layers, dials and tooltips that the charts share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from causalpref.figures._style import GREY, layered
+
+WIDTH = 430
+"""Width of a chart in pixels: the column of text of a page."""
+
+
+def slider(
+    name: str, label: str, value: float, low: float, high: float, step: float
+) -> alt.Parameter:
+    """A dial between two numbers; ``name`` is its name in expressions."""
+    bind = alt.binding_range(min=low, max=high, step=step, name=label)
+    return alt.param(name=name, value=value, bind=bind)
+
+
+def slider_over(
+    name: str, label: str, value: float, steps: np.ndarray | Sequence[float]
+) -> alt.Parameter:
+    """A dial over numbers in equal steps."""
+    step = round(float(steps[1] - steps[0]), 6)
+    return slider(name, label, value, float(steps[0]), float(steps[-1]), step)
+
+
+def radio(name: str, label: str, value: Any, options: list[Any], **more: Any) -> alt.Parameter:
+    bind = alt.binding_radio(options=options, name=label, **more)
+    return alt.param(name=name, value=value, bind=bind)
+
+
+def menu(name: str, label: str, value: Any, options: list[Any]) -> alt.Parameter:
+    bind = alt.binding_select(options=options, name=label)
+    return alt.param(name=name, value=value, bind=bind)
+
+
+def numbers(form: str, *columns: str) -> list[alt.Tooltip]:
+    """Numbers to read at a mark, in one format."""
+    return [alt.Tooltip(f"{c}:Q", format=form) for c in columns]
+
+
+def guide(
+    column: str,
+    value: float,
+    *,
+    dash: Sequence[int] | None = (4, 4),
+    width: Any = alt.Undefined,
+    **place: Any,
+) -> alt.Chart:
+    """A grey line at one value of an axis, ``x`` or ``y``."""
+    dashes = alt.Undefined if dash is None else list(dash)
+    rule = alt.Chart(pd.DataFrame({column: [value]})).mark_rule(
+        color=GREY, strokeDash=dashes, strokeWidth=width
+    )
+    return rule.encode(**place)
+
+
+def interval(
+    rows: alt.Chart, low: alt.X | alt.Y, *, width: float = 1.5, **encoding: Any
+) -> alt.Chart:
+    """Rules from ``low`` to the column "high", along the axis of ``low``."""
+    end = "x2" if isinstance(low, alt.X) else "y2"
+    return rows.mark_rule(strokeWidth=width).encode(low, **{end: "high:Q"}, **encoding)
+
+
+def marked(rows: alt.Chart, size: int, **encoding: Any) -> alt.Chart:
+    """Filled points."""
+    return rows.mark_point(size=size, filled=True, opacity=1).encode(**encoding)
+
+
+def dashed(
+    rows: alt.Chart, field: str, dashes: Mapping[str, list[int]], **encoding: Any
+) -> list[alt.Chart]:
+    """One line for each name in ``field``, each dashed in its own way."""
+    return [
+        rows.transform_filter(alt.FieldEqualPredicate(field=field, equal=name))
+        .mark_line(strokeWidth=2.5, strokeDash=dash)
+        .encode(**encoding)
+        for name, dash in dashes.items()
+    ]
+
+
+def line_and_dots(
+    base: alt.Chart, y: alt.Y, low: alt.Y, shape: alt.Shape, dash: Any = alt.Undefined, **dot: Any
+) -> list[alt.Chart]:
+    """Intervals from ``low`` to "high", a line and points; ``base`` has x, colour and tooltip."""
+    return [
+        interval(base, low),
+        base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
+        base.mark_point(filled=True, **{"size": 60, **dot}).encode(y=y, shape=shape),
+    ]
+
+
+def sentence(
+    rows: alt.Chart, words: str, height: float, *, size: int = 13, **mark: Any
+) -> alt.Chart:
+    """A sentence at the left, computed from a row by the expression ``words``."""
+    return (
+        rows.transform_calculate(words=words)
+        .mark_text(align="left", fontSize=size, fontWeight="bold", **mark)
+        .encode(text="words:N", x=alt.value(0), y=alt.value(height))
+    )
+
+
+def drawn(
+    layers: Sequence[alt.Chart | alt.LayerChart],
+    *,
+    dials: Sequence[alt.Parameter] = (),
+    title: alt.TitleParams,
+    description: str,
+    height: int,
+) -> alt.LayerChart:
+    """Layers on one another with their dials, a title and a text for screen readers."""
+    return (
+        layered(*layers)
+        .add_params(*dials)
+        .properties(width=WIDTH, height=height, title=title, description=description)
+    )
