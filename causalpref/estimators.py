@@ -147,8 +147,10 @@ def amce(
         a pair that differs in Z^k alone (assumption 5 fails there); the message names it.
     """
     z, k = data.require("response_latents"), data.index_of("response_latents", k)
+    name = data.names_of("response_latents")[k]
     if not np.isin(z[:, k], (0, 1)).all():
-        raise ValueError(f"latent {k} takes {np.unique(z[:, k])[:6].tolist()}, expected 0 and 1")
+        values = np.unique(z[:, k])[:6].tolist()
+        raise ValueError(f"latent {k} ({name}) takes {values}, expected 0 and 1")
     adjust = context == "adjust"
     if not adjust and context != "ignore":
         objective = data.require("objective")
@@ -189,7 +191,7 @@ def amce(
     empty = np.flatnonzero((weight > 0) & (n == 0))
     if len(empty):
         raise ValueError(
-            f"no pair differs in latent {k} alone in {len(empty)} of "
+            f"no pair differs in latent {k} ({name}) alone in {len(empty)} of "
             f"{(weight > 0).sum()} strata, among them {names[empty[0]]}: latent "
             "positivity (assumption 5) fails there, the effect is not identified"
         )

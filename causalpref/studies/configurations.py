@@ -433,7 +433,7 @@ class AuditHHRLHF(Study):
     seed: int = option(0, "random seed", least=0)
     machine: str | None = option(
         None,
-        "what it runs on, in words (default: the number of cores)",
+        "what it runs on, in words; without it the number of cores",
         metavar="WORDS",
         setup=True,
     )
