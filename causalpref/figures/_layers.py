@@ -75,6 +75,11 @@ def marked(rows: alt.Chart, size: int, **encoding: Any) -> alt.Chart:
     return rows.mark_point(size=size, filled=True, opacity=1).encode(**encoding)
 
 
+def fading(picked: alt.Parameter) -> Any:
+    """Full where picked in the legend, faint elsewhere."""
+    return alt.condition(picked, alt.value(1), alt.value(0.12))
+
+
 def dashed(
     rows: alt.Chart, field: str, dashes: Mapping[str, list[int]], **encoding: Any
 ) -> list[alt.Chart]:
@@ -96,6 +101,35 @@ def line_and_dots(
         base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
         base.mark_point(filled=True, **{"size": 60, **dot}).encode(y=y, shape=shape),
     ]
+
+
+def in_percent(table: pd.DataFrame) -> pd.DataFrame:
+    """Means of shares in per cent, with ``low`` and ``high`` one standard error away."""
+    se = table["se"].fillna(0)
+    return (
+        table.assign(
+            percent=100 * table["mean"],
+            low=100 * (table["mean"] - se),
+            high=100 * (table["mean"] + se),
+        )
+        .drop(columns=["mean", "se", "source"], errors="ignore")
+        .round(3)
+    )
+
+
+PERCENT_TIPS = [
+    alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
+    *numbers(".1f", "low", "high"),
+]
+
+
+def accuracies(
+    base: alt.Chart, dash: alt.StrokeDash, shape: alt.Shape, **dot: Any
+) -> list[alt.Chart]:
+    """Test accuracies as of :func:`in_percent`: intervals, lines and points."""
+    scale, title = alt.Scale(zero=False), "test accuracy, %"
+    y, low = (alt.Y(f"{c}:Q", title=title, scale=scale) for c in ("percent", "low"))
+    return line_and_dots(base, y, low, shape, dash, **dot)
 
 
 def sentence(

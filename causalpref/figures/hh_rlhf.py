@@ -7,7 +7,21 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from causalpref.figures._layers import drawn, guide, interval, marked, numbers, radio, slider
+from causalpref.figures._layers import (
+    PERCENT_TIPS,
+    WIDTH,
+    accuracies,
+    drawn,
+    fading,
+    guide,
+    in_percent,
+    interval,
+    line_and_dots,
+    marked,
+    numbers,
+    radio,
+    slider,
+)
 from causalpref.figures._style import (
     BLUE,
     COLOURS,
@@ -18,7 +32,7 @@ from causalpref.figures._style import (
     between,
     headline,
     layered,
-    scale_of,
+    signs,
 )
 from causalpref.studies import summarise
 
@@ -36,6 +50,19 @@ __all__ = [
 _MODELS = ["base", "multihead", "adversarial"]
 _SPLITS = ["inconsistent", "consistent"]
 _TARGETS = {"type": "the type of the prompt", "objective": "the objective"}
+_BY_MODEL = signs(
+    "model", _MODELS, [COLOURS[m] for m in _MODELS], [SHAPES[m] for m in _MODELS], title="model"
+)
+_KINDS = ["helpful", "harmless"]
+_BY_OBJECTIVE = signs(
+    "objective",
+    _KINDS,
+    [COLOURS[n] for n in _KINDS],
+    [SHAPES[n] for n in _KINDS],
+    title="judged for being",
+)
+_LONGER, _LONGER_TITLE = alt.Scale(domain=[0.35, 0.75]), "P(the longer response is preferred)"
+_LONGER_COIN = guide("x", 0.5, x=alt.X("x:Q", scale=_LONGER, title=_LONGER_TITLE))
 
 
 def length_by_objective(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -48,7 +75,6 @@ def length_by_objective(table: pd.DataFrame, *, source: str | None = None) -> al
     source : str, optional
         What the data are. Default: the column ``source``.
     """
-    names = ["helpful", "harmless"]
     cells = "; ".join(
         f"{r.prompts} prompts judged for being {r.objective} {r.rate:.2f} "
         f"({r.low:.2f} to {r.high:.2f})"
@@ -56,26 +82,18 @@ def length_by_objective(table: pd.DataFrame, *, source: str | None = None) -> al
     )
     picked = alt.selection_point(fields=["objective"], bind="legend")
     base = alt.Chart(table).encode(
-        y=alt.Y("prompts:N", title="type of prompt", sort=names),
-        yOffset=alt.YOffset("objective:N", sort=names),
-        color=alt.Color("objective:N", title="judged for being", scale=scale_of(names, COLOURS)),
+        y=alt.Y("prompts:N", title="type of prompt", sort=_KINDS),
+        yOffset=alt.YOffset("objective:N", sort=_KINDS),
+        color=_BY_OBJECTIVE.colour,
         opacity=alt.condition(picked, alt.value(1), alt.value(0.15)),
         tooltip=["prompts", "objective", *numbers(".3f", "rate", "low", "high"), "pairs"],
     )
-    x, title = alt.Scale(domain=[0.35, 0.75]), "P(the longer response is preferred)"
-    coin = guide("x", 0.5, x=alt.X("x:Q", scale=x, title=title))
+    x = alt.X("rate:Q", scale=_LONGER, title=_LONGER_TITLE)
     return drawn(
         [
-            coin,
-            interval(base, alt.X("low:Q", scale=x), width=2),
-            marked(
-                base,
-                110,
-                x=alt.X("rate:Q", scale=x, title=title),
-                shape=alt.Shape(
-                    "objective:N", title="judged for being", scale=scale_of(names, SHAPES)
-                ),
-            ),
+            _LONGER_COIN,
+            interval(base, alt.X("low:Q", scale=_LONGER), width=2),
+            marked(base, 110, x=x, shape=_BY_OBJECTIVE.shape),
         ],
         dials=[picked],
         title=headline("How often the longer response is preferred", table, source),
@@ -96,7 +114,6 @@ def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     source : str, optional
         What the data are. Default: the column ``source``.
     """
-    names = ["base", "multihead", "adversarial"]
     t = table.assign(
         percent=100 * table["mean"],
         low=100 * (table["mean"] - table["se"]),
@@ -118,18 +135,13 @@ def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
                 title="ρ = P(type(X) = C) in training",
                 scale=alt.Scale(domain=[t.rho.min() - 0.02, t.rho.max() + 0.02]),
             ),
-            color=alt.Color("model:N", title="model", scale=scale_of(names, COLOURS)),
-            opacity=alt.condition(picked, alt.value(1), alt.value(0.12)),
-            tooltip=[
-                "model",
-                "split",
-                "rho",
-                alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
-                *numbers(".1f", "low", "high"),
-            ],
+            color=_BY_MODEL.colour,
+            opacity=fading(picked),
+            tooltip=["model", "split", "rho", *PERCENT_TIPS],
         )
     )
-    y = alt.Y("percent:Q", title="test accuracy, %", scale=alt.Scale(zero=False))
+    free = alt.Scale(zero=False)
+    y = alt.Y("percent:Q", title="test accuracy, %", scale=free)
     dash = alt.StrokeDash(
         "split:N",
         title="test pairs",
@@ -137,13 +149,7 @@ def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         scale=alt.Scale(domain=["consistent", "inconsistent"], range=[[1, 0], [6, 4]]),
     )
     return drawn(
-        [
-            interval(base, alt.Y("low:Q", scale=alt.Scale(zero=False))),
-            base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
-            base.mark_point(size=60, filled=True).encode(
-                y=y, shape=alt.Shape("model:N", title="model", scale=scale_of(names, SHAPES))
-            ),
-        ],
+        line_and_dots(base, y, alt.Y("low:Q", scale=free), _BY_MODEL.shape, dash),
         dials=[shown, picked],
         title=headline("Accuracy on held-out pairs", table, source),
         height=280,
@@ -165,28 +171,22 @@ def who_asked(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerCha
     source : str, optional
         What the data are. Default: the column ``source``.
     """
-    names = ["helpful", "harmless"]
     rate = table.set_index(["prompts", "objective"]).rate
     wide = pd.DataFrame(
         [
-            {"prompts": p, "matching": rate[p, p], "other": rate[p, names[1 - names.index(p)]]}
-            for p in names
+            {"prompts": p, "matching": rate[p, p], "other": rate[p, _KINDS[1 - _KINDS.index(p)]]}
+            for p in _KINDS
         ]
     )
     rho = slider("rho", "ρ, how often people ask what they judge for: ", 1.0, 0.5, 1.0, 0.01)
-    x = alt.Scale(domain=[0.35, 0.75])
-    title = "P(the longer response is preferred)"
-    y = alt.Y("prompts:N", title="type of prompt", sort=names)
-    coin = guide("x", 0.5, x=alt.X("x:Q", scale=x, title=title))
+    y = alt.Y("prompts:N", title="type of prompt", sort=_KINDS)
     truth = (
         alt.Chart(table)
         .mark_tick(thickness=3, size=40, opacity=1)
         .encode(
-            x=alt.X("rate:Q", scale=x),
+            x=alt.X("rate:Q", scale=_LONGER),
             y=y,
-            color=alt.Color(
-                "objective:N", title="judged for being", scale=scale_of(names, COLOURS)
-            ),
+            color=_BY_OBJECTIVE.colour,
             tooltip=["prompts", "objective", alt.Tooltip("rate:Q", format=".3f")],
         )
     )
@@ -196,11 +196,11 @@ def who_asked(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerCha
             pooled="rho * datum.matching + (1 - rho) * datum.other",
             label="format(datum.pooled, '.2f')",
         )
-        .encode(y=y, x=alt.X("pooled:Q", scale=x, title=title))
+        .encode(y=y, x=alt.X("pooled:Q", scale=_LONGER, title=_LONGER_TITLE))
     )
     return drawn(
         [
-            coin,
+            _LONGER_COIN,
             truth,
             pooled.mark_point(size=300, strokeWidth=3, opacity=1, color=GREY),
             pooled.mark_text(dy=-28, fontSize=13, fontWeight="bold").encode(text="label:N"),
@@ -234,7 +234,7 @@ def accuracy_beside_the_paper(
         Begins the names of the dials, to tell apart those of several charts on one page.
     """
     names = list(dict.fromkeys(table["whose"]))
-    t = _percent(table)
+    t = in_percent(table)
     cells = "; ".join(
         f"{r.whose}, {r.model} on {r.split} pairs at rho {r.rho:g}: {r.percent:.1f} %"
         for r in t[t.rho.isin([t.rho.min(), t.rho.max()])].itertuples()
@@ -257,31 +257,16 @@ def accuracy_beside_the_paper(
         .encode(
             x=_rho_axis(t),
             detail="split:N",
-            color=alt.Color("model:N", title="model", scale=scale_of(_MODELS, COLOURS)),
-            opacity=alt.condition(picked, alt.value(1), alt.value(0.12)),
-            tooltip=[
-                "whose",
-                "model",
-                "split",
-                "rho",
-                alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
-                *numbers(".1f", "low", "high"),
-            ],
+            color=_BY_MODEL.colour,
+            opacity=fading(picked),
+            tooltip=["whose", "model", "split", "rho", *PERCENT_TIPS],
         )
     )
-    scale, title = alt.Scale(zero=False), "test accuracy, %"
-    y = alt.Y("percent:Q", title=title, scale=scale)
     dash = alt.StrokeDash(
         "whose:N", title="whose", scale=alt.Scale(domain=names, range=[[1, 0], [6, 4]])
     )
     return drawn(
-        [
-            interval(base, alt.Y("low:Q", scale=scale, title=title)),
-            base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
-            base.mark_point(size=60, filled=True).encode(
-                y=y, shape=alt.Shape("model:N", title="model", scale=scale_of(_MODELS, SHAPES))
-            ),
-        ],
+        accuracies(base, dash, _BY_MODEL.shape),
         dials=[whose, pairs, picked],
         title=alt.TitleParams(
             "Test accuracy against confounding",
@@ -291,20 +276,6 @@ def accuracy_beside_the_paper(
         height=300,
         description=f"Lines, test accuracy with standard errors over seeds: {cells}. Radio "
         "buttons pick whose accuracies and which test pairs.",
-    )
-
-
-def _percent(table: pd.DataFrame) -> pd.DataFrame:
-    """Percent, with ``low`` and ``high`` one standard error away."""
-    se = table["se"].fillna(0)
-    return (
-        table.assign(
-            percent=100 * table["mean"],
-            low=100 * (table["mean"] - se),
-            high=100 * (table["mean"] + se),
-        )
-        .drop(columns=["mean", "se", "source"], errors="ignore")
-        .round(3)
     )
 
 
@@ -354,8 +325,8 @@ def cell_differences(table: pd.DataFrame, *, source: str | None = None) -> alt.H
             x=x,
             y=y,
             yOffset=alt.YOffset("model:N", sort=_MODELS),
-            color=alt.Color("model:N", title="model", scale=scale_of(_MODELS, COLOURS)),
-            shape=alt.Shape("model:N", title="model", scale=scale_of(_MODELS, SHAPES)),
+            color=_BY_MODEL.colour,
+            shape=_BY_MODEL.shape,
             tooltip=[
                 "model",
                 "rho",
@@ -399,7 +370,13 @@ def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     source : str, optional
         What the data are. Default: the column ``source``.
     """
-    names = ["embedding", *_MODELS]
+    models = signs(
+        "model",
+        ["embedding", *_MODELS],
+        ["#4f9d69", *(COLOURS[m] for m in _MODELS)],
+        ["cross", *(SHAPES[m] for m in _MODELS)],
+        title="read from",
+    )
     by = ["target", "model", "rho"]
     t = summarise(table, by).merge(table.groupby(by)["best"].mean().reset_index())
     se = t["se"].fillna(0)
@@ -412,16 +389,14 @@ def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     picked = alt.selection_point(fields=["model"], bind="legend")
     shown = alt.Chart(t).transform_filter("datum.target == readtarget")
     scale = between(min(0.45, float(t.low.min())), 1.0)
-    title = "accuracy of a linear probe"
-    y = alt.Y("mean:Q", title=title, scale=scale)
+    y, low, top = (
+        alt.Y(f"{c}:Q", title="accuracy of a linear probe", scale=scale)
+        for c in ("mean", "low", "best")
+    )
     base = shown.encode(
         x=_rho_axis(t),
-        color=alt.Color(
-            "model:N",
-            title="read from",
-            scale=alt.Scale(domain=names, range=["#4f9d69", *(COLOURS[m] for m in _MODELS)]),
-        ),
-        opacity=alt.condition(picked, alt.value(1), alt.value(0.12)),
+        color=models.colour,
+        opacity=fading(picked),
         tooltip=[
             "model",
             "target",
@@ -433,26 +408,14 @@ def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     best = (
         shown.transform_filter("datum.model == 'embedding'")
         .mark_line(strokeDash=[2, 3], color=GREY)
-        .encode(x=_rho_axis(t), y=alt.Y("best:Q", title=title, scale=scale))
+        .encode(x=_rho_axis(t), y=top)
     )
     cells = "; ".join(
         f"{r.target} from {r.model} at rho {r.rho:g} {r.mean:.2f}"
         for r in t[t.rho.isin([t.rho.min(), t.rho.max()])].itertuples()
     )
     return drawn(
-        [
-            best,
-            interval(base, alt.Y("low:Q", title=title, scale=scale)),
-            base.mark_line(strokeWidth=2).encode(y=y),
-            base.mark_point(size=60, filled=True).encode(
-                y=y,
-                shape=alt.Shape(
-                    "model:N",
-                    title="read from",
-                    scale=alt.Scale(domain=names, range=["cross", *(SHAPES[m] for m in _MODELS)]),
-                ),
-            ),
-        ],
+        [best, *line_and_dots(base, y, low, models.shape)],
         dials=[dial, picked],
         title=headline("What can be read from the representations", table, source),
         height=280,
@@ -516,37 +479,19 @@ def _seeds_and_means(
     here = t[t.what.isin(names)]
     room = between(float(here.value.min()) - 0.01, float(here.value.max()) + 0.01)
     key = alt.Legend(orient="bottom", direction="horizontal", symbolOpacity=1)
-    colour = alt.Color(
-        "what:N", title=legend, legend=key, scale=alt.Scale(domain=names, range=[ORANGE, BLUE])
-    )
-    shape = alt.Shape(
-        "what:N",
-        title=legend,
-        legend=key,
-        scale=alt.Scale(domain=names, range=["diamond", "circle"]),
-    )
-    rows = alt.Chart(here).transform_filter("datum.rho == lambdarho")
+    ways = signs("what", names, [ORANGE, BLUE], ["diamond", "circle"], title=legend, legend=key)
+    rows = alt.Chart(here).transform_filter("datum.rho == lambdarho").encode(x=x, color=ways.colour)
     mean = rows.transform_aggregate(value="mean(value)", groupby=["lambda_", "what"])
     y = alt.Y("value:Q", title=title, scale=room)
-    return layered(
-        rows.mark_point(size=28, filled=False, strokeWidth=1.2, opacity=1).encode(
-            x=x,
-            y=y,
-            color=colour,
-            shape=shape,
-            tooltip=["rho", "lambda_", "what", "seed", alt.Tooltip("value:Q", format=".3f")],
-        ),
-        mean.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour),
-        marked(
-            mean,
-            110,
-            x=x,
-            y=y,
-            color=colour,
-            shape=shape,
-            tooltip=["lambda_", "what", alt.Tooltip("value:Q", format=".3f", title="mean")],
-        ),
-    ).properties(width=430, height=height)
+    seeds = rows.mark_point(size=28, filled=False, strokeWidth=1.2, opacity=1).encode(
+        y=y,
+        shape=ways.shape,
+        tooltip=["rho", "lambda_", "what", "seed", alt.Tooltip("value:Q", format=".3f")],
+    )
+    tips = ["lambda_", "what", alt.Tooltip("value:Q", format=".3f", title="mean")]
+    line = mean.mark_line(strokeWidth=2.5).encode(y=y)
+    means = marked(mean, 110, y=y, shape=ways.shape, tooltip=tips)
+    return layered(seeds, line, means).properties(width=WIDTH, height=height)
 
 
 def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -560,7 +505,7 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
         What the data are. Default: the column ``source``.
     """
     rhos = [float(r) for r in sorted(table["rho"].unique())]
-    t = _percent(summarise(table, ["rho", "model", "split", "size"]).drop(columns="seeds"))
+    t = in_percent(summarise(table, ["rho", "model", "split", "size"]).drop(columns="seeds"))
     share = t.rho.where(t.split == "consistent", 1 - t.rho)
     t = t.assign(same=(t["size"] * share).round(), rho=t.rho.map("{:g}".format))
     counts = ["all training pairs", "training pairs of the tested kind"]
@@ -569,8 +514,13 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
         radio("pairscount", "count: ", counts[0], counts),
     ]
     names = [f"{r:g}" for r in rhos]
-    colours = [BLUE, ORANGE, PINK, "#4f9d69"][: len(names)]
-    shapes = ["circle", "diamond", "square", "triangle-up"][: len(names)]
+    marks = signs(
+        "rho",
+        names,
+        [BLUE, ORANGE, PINK, "#4f9d69"],
+        ["circle", "diamond", "square", "triangle-up"],
+        title="ρ",
+    )
     domain = [0.9 * float(t.same.min()), 1.1 * float(t["size"].max())]
     ticks = [v for e in range(8) for v in (10**e, 3 * 10**e) if domain[0] <= v <= domain[1]]
     base = (
@@ -584,7 +534,7 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
                 axis=alt.Axis(values=ticks, format=","),
                 scale=alt.Scale(type="log", domain=domain, nice=False),
             ),
-            color=alt.Color("rho:N", title="ρ", scale=alt.Scale(domain=names, range=colours)),
+            color=marks.colour,
             detail="split:N",
             tooltip=[
                 "model",
@@ -592,13 +542,10 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
                 "split",
                 alt.Tooltip("size:Q", format=",", title="pairs"),
                 alt.Tooltip("same:Q", format=",", title="of the kind"),
-                alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
-                *numbers(".1f", "low", "high"),
+                *PERCENT_TIPS,
             ],
         )
     )
-    scale, title = alt.Scale(zero=False), "test accuracy, %"
-    y = alt.Y("percent:Q", title=title, scale=scale)
     dash = alt.StrokeDash(
         "split:N", title="test pairs", scale=alt.Scale(domain=_SPLITS[::-1], range=[[1, 0], [6, 4]])
     )
@@ -607,16 +554,7 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
         f"{r.model}, rho {r.rho}, {r.split} {r.percent:.1f} %" for r in last.itertuples()
     )
     return drawn(
-        [
-            interval(base, alt.Y("low:Q", title=title, scale=scale)),
-            base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
-            marked(
-                base,
-                60,
-                y=y,
-                shape=alt.Shape("rho:N", title="ρ", scale=alt.Scale(domain=names, range=shapes)),
-            ),
-        ],
+        accuracies(base, dash, marks.shape, opacity=1),
         dials=dials,
         title=headline("Accuracy against the number of pairs", table, source),
         height=280,

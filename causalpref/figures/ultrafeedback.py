@@ -9,8 +9,11 @@ import numpy as np
 import pandas as pd
 
 from causalpref.figures._layers import (
+    PERCENT_TIPS,
+    accuracies,
     drawn,
     guide,
+    in_percent,
     interval,
     marked,
     menu,
@@ -19,7 +22,7 @@ from causalpref.figures._layers import (
     sentence,
     slider_over,
 )
-from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline
+from causalpref.figures._style import BLUE, DOTTED, GREY, ORANGE, PINK, between, headline, signs
 
 __all__ = [
     "accuracy_by_correlation",
@@ -30,8 +33,7 @@ __all__ = [
 ]
 
 _SPLITS = ["ID", "OOD"]
-_SPLIT_COLOURS = alt.Scale(domain=_SPLITS, range=[BLUE, ORANGE])
-_SPLIT_SHAPES = alt.Scale(domain=_SPLITS, range=["circle", "diamond"])
+_BY_SPLIT = signs("split", _SPLITS, [BLUE, ORANGE], ["circle", "diamond"], title="test pairs")
 
 
 def accuracy_by_correlation(scores: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -53,38 +55,17 @@ def accuracy_by_correlation(scores: pd.DataFrame, *, source: str | None = None) 
         [scores[kept].assign(whose=names[0]), PAPER_TABLE_1[kept].assign(whose=names[1])],
         ignore_index=True,
     )
-    t = (
-        t.assign(se=t.se.fillna(0))
-        .assign(
-            percent=lambda u: 100 * u["mean"],
-            low=lambda u: 100 * (u["mean"] - u.se),
-            high=lambda u: 100 * (u["mean"] + u.se),
-        )
-        .drop(columns=["mean", "se"])
-        .round(3)
-    )
+    t = in_percent(t)
     shown = radio("whose", "accuracies shown: ", "both", ["both", *names])
     base = (
         alt.Chart(t)
         .transform_filter("whose == 'both' || whose == datum.whose")
         .encode(
-            x=alt.X(
-                "rho:Q",
-                title="ρ in training, correlation of δ₁ and δ₂",
-                scale=between(t.rho.min() - 0.04, t.rho.max() + 0.04),
-                axis=alt.Axis(values=sorted(t.rho.unique()), format=".2~f"),
-            ),
-            color=alt.Color("split:N", title="test pairs", scale=_SPLIT_COLOURS),
-            tooltip=[
-                "whose",
-                "split",
-                "rho",
-                alt.Tooltip("percent:Q", format=".1f", title="accuracy, %"),
-                *numbers(".1f", "low", "high"),
-            ],
+            x=_rho_axis(t.rho, between(t.rho.min() - 0.04, t.rho.max() + 0.04)),
+            color=_BY_SPLIT.colour,
+            tooltip=["whose", "split", "rho", *PERCENT_TIPS],
         )
     )
-    y = alt.Y("percent:Q", title="test accuracy, %", scale=alt.Scale(zero=False))
     dash = alt.StrokeDash(
         "whose:N", title="whose", scale=alt.Scale(domain=names, range=[[1, 0], [6, 4]])
     )
@@ -93,13 +74,7 @@ def accuracy_by_correlation(scores: pd.DataFrame, *, source: str | None = None) 
     )
     said = source or " / ".join(dict.fromkeys(scores["source"]))
     return drawn(
-        [
-            interval(base, alt.Y("low:Q", scale=alt.Scale(zero=False), title="test accuracy, %")),
-            base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
-            marked(
-                base, 70, y=y, shape=alt.Shape("split:N", title="test pairs", scale=_SPLIT_SHAPES)
-            ),
-        ],
+        accuracies(base, dash, _BY_SPLIT.shape, size=70, opacity=1),
         dials=[shown],
         title=alt.TitleParams(
             "Accuracy when two latents are correlated in training",
@@ -112,6 +87,11 @@ def accuracy_by_correlation(scores: pd.DataFrame, *, source: str | None = None) 
         height=280,
         description=f"Lines, test accuracy with standard errors over seeds: {cells}.",
     )
+
+
+def _rho_axis(rhos: pd.Series, scale: alt.Scale) -> alt.X:
+    axis = alt.Axis(values=sorted(rhos.unique()), format=".2~f")
+    return alt.X("rho:Q", title="ρ in training, correlation of δ₁ and δ₂", scale=scale, axis=axis)
 
 
 def dialled_pairs(
@@ -139,34 +119,25 @@ def dialled_pairs(
     ]
     # the words stand on a row of their own with every cell: one table, one filter
     kept = cells[["tilt", "rho", "d1", "d2", "share", "kind"]].round({"share": 4})
-    here = alt.Chart(kept[kept.share > 0]).transform_filter(
-        "datum.tilt == tilt && abs(datum.rho - dialrho) < 0.001"
-    )
+    picked = "datum.tilt == tilt && abs(datum.rho - dialrho) < 0.001"
+    here = alt.Chart(kept[kept.share > 0]).transform_filter(picked)
     reach = float(np.abs(cells[["d1", "d2"]]).to_numpy().max()) + 0.6
     room = between(-reach, reach)
     legend = alt.Legend(orient="bottom", symbolSize=90, title=None)
+    by_kind = signs(
+        "kind", kinds, [GREY, ORANGE, BLUE], ["circle", "diamond", "square"], legend=legend
+    )
+    area = alt.Scale(domain=[0, float(kept.share.max())], range=[0, 1100])
     dots = here.mark_point(filled=True, opacity=1).encode(
         x=alt.X("d1:Q", scale=room, title="δ₁", axis=alt.Axis(grid=False)),
         y=alt.Y("d2:Q", scale=room, title="δ₂", axis=alt.Axis(grid=False)),
-        size=alt.Size(
-            "share:Q",
-            legend=None,
-            scale=alt.Scale(domain=[0, float(kept.share.max())], range=[0, 1100]),
-        ),
-        color=alt.Color(
-            "kind:N", legend=legend, scale=alt.Scale(domain=kinds, range=[GREY, ORANGE, BLUE])
-        ),
-        shape=alt.Shape(
-            "kind:N",
-            legend=legend,
-            scale=alt.Scale(domain=kinds, range=["circle", "diamond", "square"]),
-        ),
+        size=alt.Size("share:Q", legend=None, scale=area),
+        color=by_kind.colour,
+        shape=by_kind.shape,
         tooltip=["d1", "d2", alt.Tooltip("share:Q", format=".1%", title="share of pairs"), "kind"],
     )
     told = sentence(
-        alt.Chart(scores[["tilt", "rho", "ties", "ID", "OOD"]].round(4)).transform_filter(
-            "datum.tilt == tilt && abs(datum.rho - dialrho) < 0.001"
-        ),
+        alt.Chart(scores[["tilt", "rho", "ties", "ID", "OOD"]].round(4)).transform_filter(picked),
         "'ρ = ' + format(datum.rho, '.1f') + ': ' + format(datum.ties, '.0%') + "
         "' ties,;accuracy ' + format(datum.ID, '.1%') + ' ID, ' + "
         "format(datum.OOD, '.1%') + ' OOD'",
@@ -200,7 +171,9 @@ def labels_and_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.L
     source : str, optional
         What the data are. Default: the column ``source``.
     """
-    names = ["exact", "noisy"]
+    by = signs(
+        "reading", ["exact", "noisy"], [BLUE, ORANGE], ["circle", "diamond"], title="readings"
+    )
     rhos = np.sort(table.rho.unique())
     dial = slider_over("noiserho", "ρ in training: ", float(rhos[-1]), rhos)
     kept = table[["rho", "reading", "n", "accuracy", "limit"]].round(4)
@@ -211,34 +184,15 @@ def labels_and_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.L
         scale=alt.Scale(type="log", nice=False),
         axis=alt.Axis(values=sorted(kept.n.unique()), format="~s"),
     )
-    y = alt.Y(
-        "accuracy:Q",
-        title="accuracy on opposed pairs",
-        axis=alt.Axis(format="%"),
-        scale=between(0.45, 1.02),
+    title, room = "accuracy on opposed pairs", between(0.45, 1.02)
+    y = alt.Y("accuracy:Q", title=title, axis=alt.Axis(format="%"), scale=room)
+    base = here.encode(x=x, color=by.colour)
+    limits = base.mark_line(strokeDash=[6, 4], strokeWidth=1.5).encode(
+        y=alt.Y("limit:Q", scale=room, title=title)
     )
-    colour = alt.Color(
-        "reading:N", title="readings", scale=alt.Scale(domain=names, range=[BLUE, ORANGE])
-    )
-    limits = here.mark_line(strokeDash=[6, 4], strokeWidth=1.5).encode(
-        x=x,
-        y=alt.Y("limit:Q", scale=between(0.45, 1.02), title="accuracy on opposed pairs"),
-        color=colour,
-    )
-    lines = here.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour)
-    dots = marked(
-        here,
-        80,
-        x=x,
-        y=y,
-        color=colour,
-        shape=alt.Shape(
-            "reading:N",
-            title="readings",
-            scale=alt.Scale(domain=names, range=["circle", "diamond"]),
-        ),
-        tooltip=["reading", "n", *numbers(".1%", "accuracy", "limit")],
-    )
+    lines = base.mark_line(strokeWidth=2.5).encode(y=y)
+    tips = ["reading", "n", *numbers(".1%", "accuracy", "limit")]
+    dots = marked(base, 80, y=y, shape=by.shape, tooltip=tips)
     last = (
         here.transform_filter(f"datum.n == {int(kept.n.max())}")
         .mark_text(dy=-15, dx=-12, fontSize=13, fontWeight="bold")
@@ -279,38 +233,20 @@ def aspect_accuracy(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     kept = table[["z1", "z2", "rho", "split", "mean", "low", "high", "expected"]].round(3)
     here = alt.Chart(kept).transform_filter("datum.z1 == aspect1 && datum.z2 == aspect2")
     room = between(0.35, 0.85)
-    axis = alt.Axis(format="%")
-    x = alt.X(
-        "rho:Q",
-        title="ρ in training, correlation of δ₁ and δ₂",
-        scale=between(-0.06, 0.96),
-        axis=alt.Axis(values=sorted(table.rho.unique()), format=".2~f"),
+    x = _rho_axis(table.rho, between(-0.06, 0.96))
+    y, low, expected = (
+        alt.Y(f"{c}:Q", scale=room, axis=alt.Axis(format="%"), title="test accuracy")
+        for c in ("mean", "low", "expected")
     )
-    y = alt.Y("mean:Q", scale=room, axis=axis, title="test accuracy")
-    colour = alt.Color("split:N", title="test pairs", scale=_SPLIT_COLOURS)
-    coin = guide("mean", 0.5, y=y, dash=[2, 3])
-    bars = interval(
-        here,
-        alt.Y("low:Q", scale=room, axis=axis, title="test accuracy"),
-        width=2,
-        x=x,
-        color=colour,
-    )
-    lines = here.mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour)
+    base = here.encode(x=x, color=_BY_SPLIT.colour)
+    bars, lines = interval(base, low, width=2), base.mark_line(strokeWidth=2.5).encode(y=y)
     foretold = (
         here.transform_filter("datum.split == 'OOD'")
         .mark_line(strokeWidth=2, strokeDash=[6, 4], color=GREY)
-        .encode(x=x, y=alt.Y("expected:Q", scale=room, axis=axis, title="test accuracy"))
+        .encode(x=x, y=expected)
     )
-    dots = marked(
-        here,
-        80,
-        x=x,
-        y=y,
-        color=colour,
-        shape=alt.Shape("split:N", title="test pairs", scale=_SPLIT_SHAPES),
-        tooltip=["z1", "z2", "split", "rho", *numbers(".1%", "mean", "low", "high", "expected")],
-    )
+    tips = ["z1", "z2", "split", "rho", *numbers(".1%", "mean", "low", "high", "expected")]
+    dots = marked(base, 80, y=y, shape=_BY_SPLIT.shape, tooltip=tips)
     same = (
         alt.Chart(pd.DataFrame({"words": ["choose two different aspects"]}))
         .transform_filter("aspect1 == aspect2")
@@ -324,7 +260,7 @@ def aspect_accuracy(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         for (a, b), r in wide.loc[(wide[high] - wide[low]).sort_values().index[[0, -1]]].iterrows()
     ]
     return drawn(
-        [coin, foretold, bars, lines, dots, same],
+        [guide("mean", 0.5, y=y, dash=DOTTED), foretold, bars, lines, dots, same],
         dials=menus,
         title=headline("The same question, any two aspects", table, source),
         height=280,
@@ -354,7 +290,7 @@ def foretold_falls(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
     ]
     room = alt.Scale(domain=ends, nice=False)
     x = alt.X("expected:Q", scale=room, title="foretold fall, points")
-    y = alt.Y("fall:Q", scale=room, title="measured fall, points")
+    y, low = (alt.Y(f"{c}:Q", scale=room, title="measured fall, points") for c in ("fall", "low"))
     line = (
         alt.Chart(pd.DataFrame({"expected": ends, "fall": ends}))
         .mark_line(strokeDash=[4, 4], color=GREY)
@@ -365,26 +301,18 @@ def foretold_falls(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         .transform_calculate(shown="fallaspect == 'any' || fallaspect == datum.z2 ? 1 : 0")
         .encode(x=x, opacity=alt.condition("datum.shown == 1", alt.value(1), alt.value(0.12)))
     )
-    shape = alt.Shape(
-        "z2:N",
+    by = signs(
+        "z2",
+        names,
+        [BLUE, ORANGE, PINK, GREY, "#3a9a6a", "#9a7d20"],
+        ["circle", "diamond", "square", "triangle-up", "triangle-down", "cross"],
         title="z₂",
         sort=names,
-        scale=alt.Scale(
-            domain=names,
-            range=["circle", "diamond", "square", "triangle-up", "triangle-down", "cross"],
-        ),
     )
-    colour = alt.Color(
-        "z2:N",
-        title="z₂",
-        sort=names,
-        scale=alt.Scale(domain=names, range=[BLUE, ORANGE, PINK, GREY, "#3a9a6a", "#9a7d20"]),
-    )
-    bars = interval(
-        base, alt.Y("low:Q", scale=room, title="measured fall, points"), width=1, color=colour
-    )
+    bars = interval(base, low, width=1, color=by.colour)
+    tips = ["z1", "z2", "fall", "low", "high", "expected"]
     dots = base.mark_point(size=75, filled=True).encode(
-        y=y, color=colour, shape=shape, tooltip=["z1", "z2", "fall", "low", "high", "expected"]
+        y=y, color=by.colour, shape=by.shape, tooltip=tips
     )
     r = float(np.corrcoef(t.expected, t.fall)[0, 1])
     return drawn(
