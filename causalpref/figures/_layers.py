@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._style import GREY, layered
+from causalpref.figures._style import DOTTED, GREY, Signs, layered
 
 WIDTH = 430
 """Width of a chart in pixels: the column of text of a page."""
@@ -100,6 +100,42 @@ def line_and_dots(
         interval(base, low),
         base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash),
         base.mark_point(filled=True, **{"size": 60, **dot}).encode(y=y, shape=shape),
+    ]
+
+
+def cursor(rows: alt.Chart, x: alt.X) -> alt.Chart:
+    """A dotted grey line where a dial stands."""
+    return rows.mark_rule(color=GREY, strokeDash=DOTTED, strokeWidth=1.5).encode(x=x)
+
+
+def tell_groups(rates: Mapping[str, float], x: alt.X) -> list[alt.Chart]:
+    """A grey line and its name, above the chart, at the "rate" of each of some groups."""
+    lines = alt.Chart(pd.DataFrame({"words": list(rates), "rate": list(rates.values())}))
+    names = lines.mark_text(dy=-7, fontSize=12, baseline="bottom")
+    return [
+        lines.mark_rule(color=GREY, strokeWidth=2).encode(x=x),
+        names.encode(x=x, y=alt.value(0), text="words:N"),
+    ]
+
+
+def curves_and_fits(
+    curve: alt.Chart,
+    fits: alt.Chart,
+    by: Signs,
+    dashes: Mapping[str, list[int]],
+    *,
+    x: alt.X,
+    y: alt.Y,
+    low: alt.Y,
+    at: alt.Y | None = None,
+    tooltip: list[Any],
+) -> list[alt.Chart]:
+    """Dashed curves by group, and points with intervals for what was simulated."""
+    fits = fits.encode(x=x, color=by.colour)
+    return [
+        *dashed(curve, by.field, dashes, x=x, y=y, color=by.colour),
+        interval(fits, low),
+        marked(fits, 75, y=at or y, shape=by.shape, tooltip=tooltip),
     ]
 
 

@@ -32,6 +32,7 @@ SOLID, DOTTED, DASHED = [1, 0], [2, 3], [8, 4]
 class Signs:
     """How a chart tells names apart: by colour, and by a shape or a dash as well."""
 
+    field: str
     colour: alt.Color
     shape: alt.Shape
     dash: alt.StrokeDash
@@ -51,6 +52,7 @@ def signs(
         return alt.Scale(domain=list(names), range=list(values)[: len(names)])
 
     return Signs(
+        field,
         alt.Color(f"{field}:N", scale=scale(colours), **shared),
         alt.Shape(f"{field}:N", scale=scale(shapes), **shared),
         alt.StrokeDash(f"{field}:N", scale=scale(dashes), **shared),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from causalpref.figures._layers import (
+    cursor,
     drawn,
     interval,
     marked,
@@ -16,7 +17,18 @@ from causalpref.figures._layers import (
     slider,
     slider_over,
 )
-from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, scale_of
+from causalpref.figures._style import (
+    BLUE,
+    DASHED,
+    DOTTED,
+    GREY,
+    ORANGE,
+    PINK,
+    SOLID,
+    between,
+    headline,
+    signs,
+)
 from causalpref.simulation.boundary import alpha_variance, expected_accuracy, opposed_probability
 
 __all__ = ["boundary_wedge", "labels_by_correlation"]
@@ -109,6 +121,14 @@ def boundary_wedge(
     fate, kinds = ["rightly", "wrongly"], ["true", "fitted"]
     wide = alt.Legend(orient="bottom", symbolSize=90, symbolOpacity=1, symbolStrokeWidth=2)
     long = alt.Legend(orient="bottom", symbolSize=700, symbolStrokeWidth=3)
+    by = signs(
+        "order",
+        fate,
+        [BLUE, ORANGE],
+        ["circle", "diamond"],
+        title="pairs, ordered by the fit",
+        legend=wide,
+    )
     dots = (
         alt.Chart(points[["u1", "u2"]].round(2))
         .transform_calculate(x="datum.u1", y="wrho * datum.u1 + wflat * datum.u2")
@@ -121,18 +141,8 @@ def boundary_wedge(
             x=x,
             y=y,
             size=alt.condition("datum.order == 'wrongly'", alt.value(60), alt.value(26)),
-            color=alt.Color(
-                "order:N",
-                title="pairs, ordered by the fit",
-                legend=wide,
-                scale=scale_of(fate, dict(zip(fate, [BLUE, ORANGE]))),
-            ),
-            shape=alt.Shape(
-                "order:N",
-                title="pairs, ordered by the fit",
-                legend=wide,
-                scale=scale_of(fate, dict(zip(fate, ["circle", "diamond"]))),
-            ),
+            color=by.colour,
+            shape=by.shape,
         )
     )
     lines = (
@@ -232,9 +242,6 @@ def labels_by_correlation(
     steps, scales = np.sort(lines.rho.unique()), [float(s) for s in np.sort(lines.scale.unique())]
     wanted = [float(a) for a in np.sort(lines.accuracy.unique())[::-1]]
     names = [f"{a:.0%}" for a in wanted]
-    colours = dict(zip(names, [PINK, BLUE, ORANGE]))
-    shapes = dict(zip(names, ["square", "circle", "diamond"]))
-    dashes = [[2, 3], [1, 0], [8, 4]]
     step = round(float(steps[1] - steps[0]), 6)
     begin, first = (min(v, key=lambda s, c=c: abs(s - c)) for v, c in ((steps, 0.9), (scales, 2)))
     dials = [
@@ -265,38 +272,32 @@ def labels_by_correlation(
     y = alt.Y(
         "labels:Q", title="labels needed", scale=room, axis=alt.Axis(values=ticks, format=",.0f")
     )
-    legend = alt.Legend(orient="bottom", symbolSize=110, symbolStrokeWidth=2.5)
     goal = "accuracy wanted"
-    colour = alt.Color(
-        "goal:N", title=goal, legend=legend, sort=names, scale=scale_of(names, colours)
+    legend = alt.Legend(orient="bottom", symbolSize=110, symbolStrokeWidth=2.5)
+    by = signs(
+        "goal",
+        names,
+        [PINK, BLUE, ORANGE],
+        ["square", "circle", "diamond"],
+        title=goal,
+        legend=legend,
+        sort=names,
     )
     path = [
         curve.transform_filter(f"datum.goal == '{n}'")
         .mark_line(strokeWidth=2.5, strokeDash=dash)
-        .encode(x=x, y=y, color=colour)
-        for n, dash in zip(names, dashes)
+        .encode(x=x, y=y, color=by.colour)
+        for n, dash in zip(names, [DOTTED, SOLID, DASHED])
     ]
-    bars = interval(points, alt.Y("low:Q", scale=room), x=x, color=colour)
-    marks = marked(
-        points,
-        75,
-        x=x,
-        y=y,
-        color=colour,
-        shape=alt.Shape(
-            "goal:N", title=goal, legend=legend, sort=names, scale=scale_of(names, shapes)
-        ),
-        tooltip=[
-            alt.Tooltip("goal:N", title=goal),
-            alt.Tooltip("rho:Q", title="ρ"),
-            *numbers(",.0f", "labels", "low", "high"),
-        ],
-    )
-    rule = (
-        here.transform_filter(f"datum.goal == '{names[0]}'")
-        .mark_rule(color=GREY, strokeDash=[2, 3], strokeWidth=1.5)
-        .encode(x=x)
-    )
+    points = points.encode(x=x, color=by.colour)
+    tips = [
+        alt.Tooltip("goal:N", title=goal),
+        alt.Tooltip("rho:Q", title="ρ"),
+        *numbers(",.0f", "labels", "low", "high"),
+    ]
+    bars = interval(points, alt.Y("low:Q", scale=room))
+    marks = marked(points, 75, y=y, shape=by.shape, tooltip=tips)
+    rule = cursor(here.transform_filter(f"datum.goal == '{names[0]}'"), x)
     told = sentence(
         here.transform_pivot("goal", value="labels", groupby=["rho"]),
         "'at ρ = ' + format(datum.rho, '.2f') + ': ' + "

@@ -6,10 +6,35 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._layers import drawn, marked, menu, numbers, sentence, slider_over
-from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, scale_of
+from causalpref.figures._layers import cursor, drawn, marked, menu, numbers, sentence, slider_over
+from causalpref.figures._style import (
+    BLUE,
+    DASHED,
+    DOTTED,
+    GREY,
+    ORANGE,
+    PINK,
+    SOLID,
+    between,
+    headline,
+    signs,
+)
 
 __all__ = ["place_ceilings", "power_by_strength"]
+
+_INKS, _SHAPES = [PINK, BLUE, ORANGE], ["square", "circle", "diamond"]
+_DASHES = [DOTTED, SOLID, DASHED]
+_LEGEND = alt.Legend(orient="bottom", symbolSize=110, symbolOpacity=1)
+
+
+def _lines(rows: alt.Chart, field: str, names: list[str], x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    """A line for each name, in its colour and dash."""
+    return [
+        rows.transform_filter(f"datum.{field} == '{n}'")
+        .mark_line(strokeWidth=2.5, color=ink, strokeDash=dash)
+        .encode(x=x, y=y)
+        for n, ink, dash in zip(names, _INKS, _DASHES)
+    ]
 
 
 def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -26,9 +51,7 @@ def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         What the data are. Default: the column ``source``.
     """
     names = ["both", "blind to place", "place alone"]
-    colours = dict(zip(names, [PINK, BLUE, ORANGE]))
-    shapes = dict(zip(names, ["square", "circle", "diamond"]))
-    dashes = dict(zip(names, [[2, 3], [1, 0], [8, 4]]))
+    by = signs("rule", names, _INKS, _SHAPES, title="rule", legend=_LEGEND)
     spreads, biases = np.sort(table.spread.unique()), np.sort(table.bias.unique())
     step = round(float(biases[1] - biases[0]), 6)
     dials = [
@@ -48,9 +71,6 @@ def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         scale=between(float(biases[0]) - step / 2, float(biases[-1]) + step / 2),
     )
     y = alt.Y("ceiling:Q", title="best accuracy", scale=room, axis=alt.Axis(format="%"))
-    legend = alt.Legend(orient="bottom", symbolSize=110, symbolOpacity=1)
-    colour = alt.Color("rule:N", title="rule", legend=legend, scale=scale_of(names, colours))
-    shape = alt.Shape("rule:N", title="rule", legend=legend, scale=scale_of(names, shapes))
     tips = [
         "rule:N",
         alt.Tooltip("bias:Q", title="b"),
@@ -62,20 +82,10 @@ def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         .mark_line(color=GREY, strokeDash=[6, 4], strokeWidth=1.5)
         .encode(x=x, y=y)
     )
-    lines = [
-        shown.transform_filter(f"datum.rule == '{n}'")
-        .mark_line(strokeWidth=2.5, color=colours[n], strokeDash=dashes[n])
-        .encode(x=x, y=y)
-        for n in names
-    ]
-    dots = marked(
-        shown, 55, x=x, y=alt.Y("counted:Q", scale=room), color=colour, shape=shape, tooltip=tips
-    )
-    rule = (
-        here.transform_filter("datum.rule == 'both'")
-        .mark_rule(color=GREY, strokeDash=[2, 3], strokeWidth=1.5)
-        .encode(x=x)
-    )
+    lines = _lines(shown, "rule", names, x, y)
+    counted = alt.Y("counted:Q", scale=room)
+    dots = marked(shown, 55, x=x, y=counted, color=by.colour, shape=by.shape, tooltip=tips)
+    rule = cursor(here.transform_filter("datum.rule == 'both'"), x)
     pct = "format(datum['{}'], '.0%')"
     wide = here.transform_pivot("rule", value="ceiling", groupby=["first"])
     said = [
@@ -125,9 +135,7 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
     cases, steps = list(dict.fromkeys(t.case)), np.sort(t.step.unique())
     t["label"] = t["size"].map({1: "half as many", 2: "as many as stated", 3: "twice as many"})
     names = ["twice as many", "as many as stated", "half as many"]
-    colours = dict(zip(names, [PINK, BLUE, ORANGE]))
-    shapes = dict(zip(names, ["square", "circle", "diamond"]))
-    dashes = dict(zip(names, [[2, 3], [1, 0], [8, 4]]))
+    by = signs("label", names, _INKS, _SHAPES, title="prompts", legend=_LEGEND)
     dials = [
         menu("powercase", "check: ", cases[0], cases),
         slider_over(
@@ -145,41 +153,24 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
     )
     room = between(0, 1)
     y = alt.Y("alarms:Q", title="data sets with an alarm", scale=room, axis=alt.Axis(format="%"))
-    legend = alt.Legend(orient="bottom", symbolSize=110, symbolOpacity=1)
-    colour = alt.Color("label:N", title="prompts", legend=legend, scale=scale_of(names, colours))
     marks = (
         alt.Chart(pd.DataFrame({"alarms": [0.05, 0.8]}))
         .mark_rule(color=GREY, strokeDash=[6, 4], strokeWidth=1.5)
         .encode(y=y)
     )
-    bars = shown.mark_rule(strokeWidth=1.5, opacity=1).encode(
-        x=x, y=alt.Y("low:Q", scale=room), y2="high:Q", color=colour
+    shares = shown.encode(x=x, color=by.colour)
+    bars = shares.mark_rule(strokeWidth=1.5, opacity=1).encode(
+        y=alt.Y("low:Q", scale=room), y2="high:Q"
     )
-    lines = [
-        shown.transform_filter(f"datum.label == '{n}'")
-        .mark_line(strokeWidth=2.5, color=colours[n], strokeDash=dashes[n])
-        .encode(x=x, y=y)
-        for n in names
+    lines = _lines(shown, "label", names, x, y)
+    tips = [
+        alt.Tooltip("dial:N"),
+        alt.Tooltip("strength:Q"),
+        "n:Q",
+        *numbers(".1%", "alarms", "low", "high"),
     ]
-    dots = marked(
-        shown,
-        65,
-        x=x,
-        y=y,
-        color=colour,
-        shape=alt.Shape("label:N", title="prompts", legend=legend, scale=scale_of(names, shapes)),
-        tooltip=[
-            alt.Tooltip("dial:N"),
-            alt.Tooltip("strength:Q"),
-            "n:Q",
-            *numbers(".1%", "alarms", "low", "high"),
-        ],
-    )
-    rule = (
-        here.transform_filter("datum.label == 'as many as stated'")
-        .mark_rule(color=GREY, strokeDash=[2, 3], strokeWidth=1.5)
-        .encode(x=x)
-    )
+    dots = marked(shares, 65, y=y, shape=by.shape, tooltip=tips)
+    rule = cursor(here.transform_filter("datum.label == 'as many as stated'"), x)
 
     def words(label: str, text: str, height: int) -> alt.Chart:
         return sentence(here.transform_filter(f"datum.label == '{label}'"), text, height, size=12)

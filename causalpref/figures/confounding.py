@@ -14,6 +14,7 @@ from causalpref.figures._layers import (
     sentence,
     slider,
     slider_over,
+    tell_groups,
 )
 from causalpref.figures._style import (
     BLUE,
@@ -25,6 +26,7 @@ from causalpref.figures._style import (
     headline,
     layered,
     scale_of,
+    signs,
 )
 
 __all__ = ["hidden_context", "overlap_by_rho"]
@@ -57,8 +59,7 @@ def overlap_by_rho(
         What the data are. Default: the column ``source``.
     """
     names, ways = ["helpful", "harmless"], ["seen", "adjusted"]
-    colours = {"seen": ORANGE, "adjusted": BLUE}
-    shapes = {"seen": "diamond", "adjusted": "circle"}
+    by = signs("how", ways, [ORANGE, BLUE], ["diamond", "circle"], legend=None)
     steps = np.sort(estimates.rho.unique())
     rho = slider_over("overlap", "ρ = P(type(X) = C): ", 0.95, steps)
     picked = "abs(datum.rho - overlap) < 0.001"
@@ -96,34 +97,17 @@ def overlap_by_rho(
     middle = guide("signed", 0, y=up, dash=None)
 
     room = between(0.3, 0.9)
-    x = alt.X("rate:Q", scale=room, title="P(the more helpful answer wins), risky prompts")
+    x, low = (
+        alt.X(f"{c}:Q", scale=room, title="P(the more helpful answer wins), risky prompts")
+        for c in ("rate", "low")
+    )
     y = alt.Y("how:N", scale=alt.Scale(domain=ways), title=None)
     here = alt.Chart(estimates).transform_filter(picked)
-    there = here.transform_filter("isValid(datum.rate)")
-    colour = alt.Color("how:N", legend=None, scale=scale_of(ways, colours))
-    coin = guide("rate", 0.5, x=x)
-    lines = alt.Chart(
-        pd.DataFrame({"words": [*groups, "everyone"], "rate": [*groups.values(), truth]})
-    )
-    ticks = lines.mark_rule(color=GREY, strokeWidth=2).encode(x=x)
-    told = lines.mark_text(dy=-7, fontSize=12, baseline="bottom").encode(
-        x=x, y=alt.value(0), text="words:N"
-    )
-    spans = there.mark_rule(strokeWidth=2, clip=True).encode(
-        x=alt.X("low:Q", scale=room, title="P(the more helpful answer wins), risky prompts"),
-        x2="high:Q",
-        y=y,
-        color=colour,
-    )
-    dots = marked(
-        there,
-        150,
-        x=x,
-        y=y,
-        color=colour,
-        shape=alt.Shape("how:N", legend=None, scale=scale_of(ways, shapes)),
-        tooltip=["how", *numbers(".3f", "rate", "low", "high"), "n"],
-    )
+    there = here.transform_filter("isValid(datum.rate)").encode(y=y, color=by.colour)
+    rates = tell_groups({**groups, "everyone": truth}, x)
+    spans = there.mark_rule(strokeWidth=2, clip=True).encode(x=low, x2="high:Q")
+    tips = ["how", *numbers(".3f", "rate", "low", "high"), "n"]
+    dots = marked(there, 150, x=x, shape=by.shape, tooltip=tips)
     worth = sentence(
         here.transform_filter("datum.how == 'adjusted'"),
         "isValid(datum.rate) ? 'rarer objective: ' + datum.rarest + ' pairs;in effect ' "
@@ -143,7 +127,9 @@ def overlap_by_rho(
             layered(bars, middle, *said).properties(
                 width=430, height=160, title=headline("Who judges which prompts", estimates, source)
             ),
-            layered(coin, ticks, told, spans, dots, worth).properties(width=430, height=120),
+            layered(guide("rate", 0.5, x=x), *rates, spans, dots, worth).properties(
+                width=430, height=120
+            ),
             spacing=24,
         )
         .resolve_scale(color="independent", shape="independent")

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from causalpref.figures._layers import (
+    cursor,
+    curves_and_fits,
     drawn,
     guide,
     interval,
@@ -17,24 +19,21 @@ from causalpref.figures._layers import (
     sentence,
     slider_over,
 )
-from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, scale_of
+from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, Signs, between, headline, signs
 
 __all__ = ["error_by_budget", "leaking_control", "selection_curves"]
 
 _INKS = [GREY, BLUE, ORANGE, PINK, "#2a9d74"]
-SHAPES = ["circle", "square", "diamond", "triangle-up", "cross"]
+_SHAPES = ["circle", "square", "diamond", "triangle-up", "cross"]
 _DASHES = [[1, 0], [8, 4], [2, 3], [10, 3, 2, 3], [5, 2]]
 
 
-def _marks(names: list[str]) -> tuple[alt.Scale, alt.Scale, dict[str, list[int]]]:
-    """Colour, shape and dash for up to five names."""
+def _marks(names: list[str], legend: alt.Legend) -> tuple[Signs, dict[str, list[int]]]:
+    """Colour and shape, and the dash, of up to five names."""
     if len(names) > len(_INKS):
         raise ValueError(f"{len(names)} kinds to tell apart, at most {len(_INKS)}: {names}")
-    return (
-        scale_of(names, dict(zip(names, _INKS))),
-        scale_of(names, dict(zip(names, SHAPES))),
-        dict(zip(names, _DASHES)),
-    )
+    by = signs("how", names, _INKS, _SHAPES, title=None, sort=names, legend=legend)
+    return by, dict(zip(names, _DASHES))
 
 
 def error_by_budget(
@@ -61,7 +60,10 @@ def error_by_budget(
         What the data are. Default: the column ``source`` of ``lines``.
     """
     names = list(dict.fromkeys(lines.how))
-    colours, shapes, dashes = _marks(names)
+    legend = alt.Legend(
+        orient="bottom", columns=2, symbolSize=110, symbolStrokeWidth=1, labelLimit=280
+    )
+    by, dashes = _marks(names, legend)
     rhos = np.sort(lines.rho.unique())
     budgets = [int(b) for b in np.sort(lines.budget.unique())]
     begin = float(min(rhos, key=lambda r: abs(r - start)))
@@ -91,37 +93,16 @@ def error_by_budget(
     y = alt.Y(
         "se:Q", title="standard error of α̂", scale=y_scale, axis=alt.Axis(values=ticks, format="~g")
     )
-    legend = alt.Legend(
-        orient="bottom", columns=2, symbolSize=110, symbolStrokeWidth=1, labelLimit=280
-    )
-    colour = alt.Color("how:N", title=None, sort=names, legend=legend, scale=colours)
-    path = [
-        curve.transform_filter(alt.FieldEqualPredicate(field="how", equal=name))
-        .mark_line(strokeWidth=2.5, strokeDash=dash)
-        .encode(x=x, y=y, color=colour)
-        for name, dash in dashes.items()
+    tips = [
+        alt.Tooltip("how:N"),
+        alt.Tooltip("rho:Q", title="ρ"),
+        alt.Tooltip("budget:Q", format=",.0f"),
+        alt.Tooltip("rmse:Q", format=".3f"),
     ]
-    bars = interval(points, alt.Y("low:Q", scale=y_scale), x=x, color=colour)
-    marks = marked(
-        points,
-        75,
-        x=x,
-        y=alt.Y("rmse:Q", scale=y_scale),
-        color=colour,
-        shape=alt.Shape("how:N", title=None, sort=names, legend=legend, scale=shapes),
-        tooltip=[
-            alt.Tooltip("how:N"),
-            alt.Tooltip("rho:Q", title="ρ"),
-            alt.Tooltip("budget:Q", format=",.0f"),
-            alt.Tooltip("rmse:Q", format=".3f"),
-        ],
-    )
+    low, rmse = (alt.Y(f"{c}:Q", scale=y_scale) for c in ("low", "rmse"))
+    marks = curves_and_fits(curve, points, by, dashes, x=x, y=y, low=low, at=rmse, tooltip=tips)
     here = curve.transform_filter("datum.budget == buybudget")
-    rule = (
-        here.transform_filter(alt.FieldEqualPredicate(field="how", equal=names[0]))
-        .mark_rule(color=GREY, strokeDash=[2, 3], strokeWidth=1.5)
-        .encode(x=x)
-    )
+    rule = cursor(here.transform_filter(alt.FieldEqualPredicate(field="how", equal=names[0])), x)
     told = [
         sentence(
             here.transform_filter(alt.FieldEqualPredicate(field="how", equal=name)),
@@ -137,7 +118,7 @@ def error_by_budget(
         for r in (float(rhos[0]), begin, float(rhos[-1]))
     )
     return drawn(
-        [*path, bars, marks, rule, *told],
+        [*marks, rule, *told],
         dials=dials,
         title=headline("What a budget buys", lines, source, offset=24 + 16 * (len(names) - 1)),
         height=290,
@@ -159,7 +140,8 @@ def selection_curves(table: pd.DataFrame, *, source: str | None = None) -> alt.L
         What the data are. Default: the column ``source``.
     """
     names, worlds = list(dict.fromkeys(table.how)), list(dict.fromkeys(table.world))
-    colours, shapes, dashes = _marks(names)
+    legend = alt.Legend(orient="bottom", symbolSize=110, symbolStrokeWidth=1, labelLimit=200)
+    by, dashes = _marks(names, legend)
     dial = radio("pickworld", "the pool: ", worlds[0], worlds)
     rows = alt.Chart(
         table[["world", "how", "labels", "accuracy", "low", "high"]].round(4)
@@ -175,28 +157,12 @@ def selection_curves(table: pd.DataFrame, *, source: str | None = None) -> alt.L
     y = alt.Y(
         "accuracy:Q", title="pairs ordered rightly", scale=y_scale, axis=alt.Axis(format=".0%")
     )
-    legend = alt.Legend(orient="bottom", symbolSize=110, symbolStrokeWidth=1, labelLimit=200)
-    colour = alt.Color("how:N", title=None, sort=names, legend=legend, scale=colours)
-    path = [
-        rows.transform_filter(alt.FieldEqualPredicate(field="how", equal=name))
-        .mark_line(strokeWidth=2.5, strokeDash=dash)
-        .encode(x=x, y=y, color=colour)
-        for name, dash in dashes.items()
+    tips = [
+        alt.Tooltip("how:N"),
+        alt.Tooltip("labels:Q"),
+        *numbers(".1%", "accuracy", "low", "high"),
     ]
-    bars = interval(rows, alt.Y("low:Q", scale=y_scale), x=x, color=colour)
-    marks = marked(
-        rows,
-        75,
-        x=x,
-        y=y,
-        color=colour,
-        shape=alt.Shape("how:N", title=None, sort=names, legend=legend, scale=shapes),
-        tooltip=[
-            alt.Tooltip("how:N"),
-            alt.Tooltip("labels:Q"),
-            *numbers(".1%", "accuracy", "low", "high"),
-        ],
-    )
+    low = alt.Y("low:Q", scale=y_scale)
     last = table[table.labels == table.labels.max()].set_index(["world", "how"]).accuracy
     first = table[table.labels == table.labels.min()].set_index(["world", "how"]).accuracy
     cells = "; ".join(
@@ -204,7 +170,7 @@ def selection_curves(table: pd.DataFrame, *, source: str | None = None) -> alt.L
         for w in worlds
     )
     return drawn(
-        [*path, bars, marks],
+        curves_and_fits(rows, rows, by, dashes, x=x, y=y, low=low, tooltip=tips),
         dials=[dial],
         title=headline("Who picks the pairs", table, source),
         height=280,
@@ -245,9 +211,6 @@ def leaking_control(
         What the data are. Default: the column ``source`` of ``lines``.
     """
     names = list(dict.fromkeys(lines.how))
-    colours, shapes = (
-        scale_of(names, dict(zip(names, v))) for v in ([ORANGE, BLUE], ["diamond", "circle"])
-    )
     rhos = np.sort(passive.rho.unique())
     step = round(float(rhos[1] - rhos[0]), 6)
     begin = float(min(rhos, key=lambda r: abs(r - start)))
@@ -263,28 +226,24 @@ def leaking_control(
     )
     y = alt.Y("value:Q", title="weight of sources", scale=room)
     legend = alt.Legend(orient="bottom", symbolSize=110, symbolStrokeWidth=1, labelLimit=280)
-    colour = alt.Color("how:N", title=None, sort=names, legend=legend, scale=colours)
+    by = signs(
+        "how", names, [ORANGE, BLUE], ["diamond", "circle"], title=None, sort=names, legend=legend
+    )
     path = [
         alt.Chart(lines[lines.how == name][["how", "leak", "value"]].round(4))
         .mark_line(strokeWidth=2.5, strokeDash=dash)
-        .encode(x=x, y=y, color=colour)
+        .encode(x=x, y=y, color=by.colour)
         for name, dash in zip(names, _DASHES)
     ]
     spots = alt.Chart(dots[["how", "leak", "value", "low", "high"]].round(4))
-    bars = interval(spots, alt.Y("low:Q", scale=room), x=x, color=colour)
-    marks = marked(
-        spots,
-        75,
-        x=x,
-        y=y,
-        color=colour,
-        shape=alt.Shape("how:N", title=None, sort=names, legend=legend, scale=shapes),
-        tooltip=[
-            alt.Tooltip("how:N"),
-            alt.Tooltip("leak:Q", title="γ"),
-            *numbers(".2f", "value", "low", "high"),
-        ],
-    )
+    spots = spots.encode(x=x, color=by.colour)
+    tips = [
+        alt.Tooltip("how:N"),
+        alt.Tooltip("leak:Q", title="γ"),
+        *numbers(".2f", "value", "low", "high"),
+    ]
+    bars = interval(spots, alt.Y("low:Q", scale=room))
+    marks = marked(spots, 75, y=y, shape=by.shape, tooltip=tips)
     log = (
         alt.Chart(passive[["rho", "value"]].round(4))
         .transform_filter(f"abs(datum.rho - leakrho) < {step / 2:g}")

@@ -14,8 +14,20 @@ from causalpref.figures._layers import (
     numbers,
     sentence,
     slider_over,
+    tell_groups,
 )
-from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, scale_of
+from causalpref.figures._style import (
+    BLUE,
+    DASHED,
+    DOTTED,
+    GREY,
+    ORANGE,
+    PINK,
+    SOLID,
+    between,
+    headline,
+    signs,
+)
 
 __all__ = ["imagined_label", "seeing_doing_imagining"]
 
@@ -36,38 +48,21 @@ def seeing_doing_imagining(
         What the data are. Default: the column ``source``.
     """
     names = ["seeing", "doing", "imagining"]
-    colours = {"seeing": ORANGE, "doing": BLUE, "imagining": PINK}
-    shapes = {"seeing": "diamond", "doing": "circle", "imagining": "square"}
+    by = signs("level", names, [ORANGE, BLUE, PINK], ["diamond", "circle", "square"], legend=None)
     steps = np.sort(table.rho.unique())
     rho = slider_over("who", "ρ, users ask their own type: ", 0.9, steps)
     here = alt.Chart(table).transform_filter("abs(datum.rho - who) < 0.001")
     room = between(0.2, 0.85)
     axis = alt.Axis(values=[0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], format=".1f")
-    x = alt.X("rate:Q", scale=room, axis=axis, title="P(the longer answer is preferred)")
+    x, low = (
+        alt.X(f"{c}:Q", scale=room, axis=axis, title="P(the longer answer is preferred)")
+        for c in ("rate", "low")
+    )
     y = alt.Y("level:N", sort=names, title=None)
-    colour = alt.Color("level:N", legend=None, scale=scale_of(names, colours))
-    coin = guide("rate", 0.5, x=x)
-    users = alt.Chart(pd.DataFrame({"words": list(groups), "rate": list(groups.values())}))
-    ticks = users.mark_rule(color=GREY, strokeWidth=2).encode(x=x)
-    told = users.mark_text(dy=-7, fontSize=12, baseline="bottom").encode(
-        x=x, y=alt.value(0), text="words:N"
-    )
-    bars = interval(
-        here,
-        alt.X("low:Q", scale=room, axis=axis, title="P(the longer answer is preferred)"),
-        width=2,
-        y=y,
-        color=colour,
-    )
-    dots = marked(
-        here,
-        150,
-        x=x,
-        y=y,
-        color=colour,
-        shape=alt.Shape("level:N", legend=None, scale=scale_of(names, shapes)),
-        tooltip=["level", *numbers(".3f", "rate", "low", "high"), "n"],
-    )
+    base = here.encode(y=y, color=by.colour)
+    bars = interval(base, low, width=2)
+    tips = ["level", *numbers(".3f", "rate", "low", "high"), "n"]
+    dots = marked(base, 150, x=x, shape=by.shape, tooltip=tips)
     said = (
         here.transform_calculate(
             words="format(datum.rate, '.2f') + (datum.low > 0.5 ? ': longer wins' : "
@@ -83,7 +78,7 @@ def seeing_doing_imagining(
     )
     ends = " and ".join(f"{k} {v:.2f}" for k, v in groups.items())
     return drawn(
-        [coin, ticks, told, bars, dots, said],
+        [guide("rate", 0.5, x=x), *tell_groups(groups, x), bars, dots, said],
         dials=[rho],
         title=headline("Do longer answers win?", table, source, offset=26),
         height=210,
@@ -109,17 +104,22 @@ def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         What the data are. Default: the column ``source``.
     """
     names = ["said 1", "all units", "said 0"]
-    colours = {"said 1": BLUE, "all units": GREY, "said 0": ORANGE}
-    shapes = {"said 1": "circle", "all units": "square", "said 0": "diamond"}
-    dashes = {"said 1": [1, 0], "all units": [2, 3], "said 0": [8, 4]}
+    legend = alt.Legend(symbolSize=90, columns=3, orient="bottom")
+    by = signs(
+        "units",
+        names,
+        [BLUE, GREY, ORANGE],
+        ["circle", "square", "diamond"],
+        [SOLID, DOTTED, DASHED],
+        title="units",
+        legend=legend,
+    )
     old, new = np.sort(table.gap.unique()), np.sort(table.new_gap.unique())
     gap = slider_over("oldgap", "gap g of the pair that was shown: ", 1.0, old)
     reach = float(new[-1])
     scale = between(-reach - 0.2, reach + 0.2)
     x = alt.X("new_gap:Q", scale=scale, title="gap g′ of the pair that was not shown")
     y = alt.Y("share:Q", scale=alt.Scale(domain=[0, 1]), title="P(it would have said 1)")
-    legend = alt.Legend(symbolSize=90, columns=3, orient="bottom")
-    colour = alt.Color("units:N", title="units", legend=legend, scale=scale_of(names, colours))
     lines = (
         alt.Chart(alt.sequence(-reach, reach + 1e-9, reach / 60, as_="new_gap"))
         .transform_calculate(f="1 / (1 + exp(-oldgap))", h="1 / (1 + exp(-datum.new_gap))")
@@ -133,31 +133,14 @@ def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
             units="datum.which == 'a' ? 'said 1' : datum.which == 'b' ? 'all units' : 'said 0'"
         )
         .mark_line(strokeWidth=2.5)
-        .encode(
-            x=x,
-            y=y,
-            color=colour,
-            strokeDash=alt.StrokeDash(
-                "units:N",
-                title="units",
-                legend=legend,
-                scale=alt.Scale(domain=names, range=[dashes[n] for n in names]),
-            ),
-        )
+        .encode(x=x, y=y, color=by.colour, strokeDash=by.dash)
     )
     here = alt.Chart(table).transform_filter("abs(datum.gap - oldgap) < 0.001")
     rule = here.mark_rule(color=GREY, strokeDash=[4, 4]).encode(
         x=alt.X("gap:Q", scale=scale, title="gap g′ of the pair that was not shown")
     )
-    dots = marked(
-        here,
-        70,
-        x=x,
-        y=y,
-        color=colour,
-        shape=alt.Shape("units:N", title="units", legend=legend, scale=scale_of(names, shapes)),
-        tooltip=["units", "new_gap", alt.Tooltip("share:Q", format=".3f"), "n"],
-    )
+    tips = ["units", "new_gap", alt.Tooltip("share:Q", format=".3f"), "n"]
+    dots = marked(here, 70, x=x, y=y, color=by.colour, shape=by.shape, tooltip=tips)
     told = sentence(
         alt.Chart(pd.DataFrame({"one": [1]})),
         "format(1 / (1 + exp(-oldgap)), '.0%') + ' of units said 1 at g = ' + "
