@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import special, stats
@@ -40,6 +41,7 @@ __all__ = [
     "normal_sigmoid",
     "permutation_p_value",
     "projected",
+    "proportion",
     "ridge_scores",
     "score_test",
     "sigmoid_slope",
@@ -77,6 +79,10 @@ class Estimate:
     high: float
     se: float = np.nan
     n: int = 0
+
+    def cells(self, value: str = "value") -> dict[str, Any]:
+        """Value and interval as cells of a table, the first under the name given."""
+        return {value: self.value, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True)
@@ -559,6 +565,12 @@ def wilson_interval(
     low = np.where(p == 0, 0.0, np.maximum(centre - half, 0))
     high = np.where(p == 1, 1.0, np.minimum(centre + half, 1))
     return low[()], high[()]
+
+
+def proportion(p: float, n: int) -> Estimate:
+    """A proportion among n independent cases, with its 95 % Wilson interval."""
+    low, high = wilson_interval(p, n)
+    return Estimate(p, float(low), float(high), n=n)
 
 
 def correlation_interval(r: float, n: int) -> tuple[float, float]:

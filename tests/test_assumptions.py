@@ -1245,8 +1245,12 @@ def test_numbers_verdict_and_words_are_separate(key):
         data = WORLDS[world]()
         report = check.report(data, Settings())
         again = check.compute(data, Settings())
-        assert check.judge(report.result) is check.judge(again) is report.verdict
-        words = check.word(again, report.verdict)
+        if isinstance(again, Words):  # cannot be tested, and says why
+            assert report.verdict is Verdict.UNTESTABLE
+            words = again
+        else:
+            assert check.judge(report.result) is check.judge(again) is report.verdict
+            words = check.word(again, report.verdict)
         assert words.sentence == report.sentence and words.evidence.equals(report.evidence)
         assert report.value is None or report.short
         with pytest.raises(dataclasses.FrozenInstanceError):

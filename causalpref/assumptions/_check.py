@@ -70,9 +70,10 @@ class Check:
         Of the assumption in the paper; None for a statement that is no assumption.
     title : str
     compute : callable
-        ``compute(data, settings, **options)``: the result, a frozen dataclass of numbers.
+        ``compute(data, settings, **options)``: the result, a frozen dataclass of numbers; or
+        :class:`Words` that say why these data cannot be tested.
     judge : callable
-        ``judge(result)``: the verdict.
+        ``judge(result)``: the verdict on such numbers.
     word : callable
         ``word(result, verdict)``: sentences, evidence and picture.
     sees, blind : str
@@ -95,8 +96,12 @@ class Check:
     def report(self, data: PreferenceData, settings: Settings, **options: Any) -> Report:
         """Compute, judge and word, on the data as they are."""
         result = self.compute(data, settings, **options)
-        verdict = self.judge(result)
-        words = vars(self.word(result, verdict)).copy()
+        if isinstance(result, Words):
+            verdict, said = Verdict.UNTESTABLE, result
+        else:
+            verdict = self.judge(result)
+            said = self.word(result, verdict)
+        words = vars(said).copy()
         for name in ("title", "sees", "blind"):
             words[name] = words[name] or getattr(self, name)
         return Report(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from causalpref.data import PreferenceData
-from causalpref.statistics import standardised, unit_spread
+from causalpref.statistics import cluster_sums, standardised, unit_spread
 
 FEWEST = 5
 """Minimum number of prompts per context."""
@@ -74,12 +74,32 @@ def checked_features(features: np.ndarray, n: int) -> np.ndarray:
     return features
 
 
-def rare_contexts(data: PreferenceData) -> tuple[np.ndarray, np.ndarray]:
-    """Contexts with pairs of fewer than :data:`FEWEST` prompts, and the others."""
+def common_contexts(
+    data: PreferenceData, x: np.ndarray
+) -> tuple[PreferenceData, np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs and features of the contexts with :data:`FEWEST` prompts; these and the other contexts.
+
+    All pairs are kept where fewer than two contexts have so many.
+    """
     values, code = np.unique(data.objective, return_inverse=True)
     key = np.unique(np.stack([code, data.pair_prompt], axis=1), axis=0)
     many = np.bincount(key[:, 0], minlength=len(values)) >= FEWEST
-    return values[~many], values[many]
+    if many.sum() > 1:
+        kept = many[code]
+        data, x = data.select(kept), x[kept]
+    return data, x, values[many], values[~many]
+
+
+def indicators(data: PreferenceData) -> np.ndarray:
+    """Whether a pair was judged under each context but the first, shape (n_pairs, k - 1)."""
+    if data.objective is None:
+        return np.zeros((len(data), 0))
+    return (data.objective[:, None] == contexts(data)[1:]).astype(float)
+
+
+def products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Every column of a times every column of b."""
+    return (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
 
 
 @dataclass(frozen=True)
@@ -135,12 +155,7 @@ def judged_units(
     several = pairs_of > 1
     if several.any() and (contexts_of[several] > 1).mean() > 0.5:
         return Units(standardised(x, seed=rng), code, prompt, np.arange(len(data)))
-    size = np.bincount(member)
-    unit = (
-        np.stack([np.bincount(member, weights=v) / size for v in x.T], axis=1)
-        if x.shape[1]
-        else np.zeros((len(size), 0))
-    )
+    unit = cluster_sums(x, member) / np.bincount(member)[:, None]
     prompt = key // len(values)
     return Units(
         standardised(unit, seed=rng), key % len(values), prompt, prompt_groups(data)[prompt]

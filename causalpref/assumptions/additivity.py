@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from causalpref.assumptions._check import Check, Settings, run_check
-from causalpref.assumptions._units import contexts, modifiers
-from causalpref.assumptions.evidence import Picture, row, table
+from causalpref.assumptions._units import indicators, modifiers, products
+from causalpref.assumptions.evidence import matrix, row, table
 from causalpref.assumptions.report import Report, Verdict, Words
 from causalpref.data import PreferenceData
 from causalpref.statistics import ScoreTest, distinct, holm, score_test, unit_spread
@@ -26,11 +25,7 @@ class Additivity:
     ----------
     n : int
         Pairs.
-    missing : str
-        ``"response latents"``, ``"prompt latents"``, ``"prompts"``, ``"prompts of objectives"``,
-        ``"prompts under another objective"``; empty when it could be tested.
-    objectives : int
-    test : ScoreTest or None
+    test : ScoreTest
         Of all interactions.
     cells : list of (str, str)
         Latent of the response and of the prompt, for each z of the test.
@@ -40,12 +35,10 @@ class Additivity:
     """
 
     n: int
-    missing: str = ""
-    objectives: int = 0
-    test: ScoreTest | None = None
-    cells: tuple[tuple[str, str], ...] = ()
-    p_values: np.ndarray | None = None
-    alpha: float = 0.05
+    test: ScoreTest
+    cells: list[tuple[str, str]]
+    p_values: np.ndarray
+    alpha: float
 
 
 def check_additivity(data: PreferenceData, *, alpha: float = 0.05) -> Report:
@@ -80,53 +73,60 @@ def check_additivity(data: PreferenceData, *, alpha: float = 0.05) -> Report:
     return run_check(ADDITIVITY, data, Settings(alpha=alpha))
 
 
-def _compute(data: PreferenceData, settings: Settings) -> Additivity:
-    n = len(data)
-    if data.response_latents is None:
-        return Additivity(n, "response latents")
-    by = modifiers(data)
+def _compute(data: PreferenceData, settings: Settings) -> Additivity | Words:
+    n, z, by = len(data), data.response_latents, modifiers(data)
     varies = by.std(axis=0) > 0.5  # those that vary have 1
-    if not varies.any():
-        return Additivity(n, "prompt latents")
+    if z is None or not varies.any():
+        what = (
+            "latents of the response" if z is None else "latent or type of the prompt that varies"
+        )
+        return Words(
+            n=n,
+            sentence=f"The data have no {what}.",
+            next_step="Record what kind of prompt each is: topic, task, length.",
+        )
     by = by[:, varies]
     names_x = [name for name, v in zip(_names_of_modifiers(data), varies) if v]
-    z = data.response_latents
-    scaled = unit_spread(z)
-    first, second = data.pairs.T
-    d, names_d = scaled[first] - scaled[second], data.names_of("response_latents")
+    names_d, phi = data.names_of("response_latents"), unit_spread(z)
     n_groups = len(np.unique(data.pair_group))
     bent = [j for j in range(z.shape[1]) if len(np.unique(z[:, j])) > 2]  # else square is linear
     if n_groups >= 20 * (z.shape[1] + len(bent)) * by.shape[1]:
-        d = np.concatenate([d, scaled[first][:, bent] ** 2 - scaled[second][:, bent] ** 2], axis=1)
+        phi = np.concatenate([phi, phi[:, bent] ** 2], axis=1)
         names_d = names_d + [f"{names_d[j]} squared" for j in bent]
+    first, second = data.pairs.T
+    d = phi[first] - phi[second]
     live = (d**2).mean(axis=0) > 1e-12
     d, names_d = d[:, live], [name for name, v in zip(names_d, live) if v]
     too_few = n_groups < 20 * d.shape[1] * by.shape[1]
     if d.shape[1] == 0 or too_few or data.label.min() == data.label.max():
-        return Additivity(n, "prompts")
+        return Words(
+            n=n,
+            sentence="There is too little to fit: few prompts for the number of latents, latents "
+            "that never differ within a pair, or labels all the same.",
+            next_step="Collect more prompts, or look at fewer latents.",
+        )
     base = np.column_stack([np.ones(n), d])
-    values = contexts(data)
-    if len(values) > 1:  # what a latent is worth under each objective is not the prompt's doing
-        if n_groups < 10 * d.shape[1] * len(values):
-            return Additivity(n, "prompts of objectives", len(values))
-        hot = (data.objective[:, None] == values[1:]).astype(float)
-        base = distinct(np.concatenate([base, _products(d, hot)], axis=1))
-    test = score_test(base, _products(d, by), data.label, data.pair_group)
+    under = indicators(data)
+    if under.shape[1]:  # what a latent is worth under each objective is not the prompt's doing
+        objectives = under.shape[1] + 1
+        if n_groups < 10 * d.shape[1] * objectives:
+            return Words(
+                n=n,
+                sentence=f"What a latent is worth may differ between {objectives} objectives, and "
+                "there are too few prompts to tell that apart from the prompt.",
+                next_step="Collect more prompts, or merge objectives.",
+            )
+        base = distinct(np.concatenate([base, products(d, under)], axis=1))
+    test = score_test(base, products(d, by), data.label, data.pair_group)
     if test.df == 0:
-        return Additivity(n, "prompts under another objective")
-    return Additivity(
-        n,
-        objectives=len(values),
-        test=test,
-        cells=tuple((a, b) for a in names_d for b in names_x),
-        p_values=holm(2 * stats.norm.sf(np.abs(test.z))),
-        alpha=settings.alpha,
-    )
-
-
-def _products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Every column of a times every column of b."""
-    return (a[:, :, None] * b[:, None, :]).reshape(len(a), -1)
+        return Words(
+            n=n,
+            sentence="The prompts cannot be told from the objectives: each kind of prompt was "
+            "judged under its own.",
+            next_step="Have some prompts judged under another objective.",
+        )
+    cells = [(a, b) for a in names_d for b in names_x]
+    return Additivity(n, test, cells, holm(2 * stats.norm.sf(np.abs(test.z))), settings.alpha)
 
 
 def _names_of_modifiers(data: PreferenceData) -> list[str]:
@@ -136,37 +136,10 @@ def _names_of_modifiers(data: PreferenceData) -> list[str]:
 
 
 def _judge(r: Additivity) -> Verdict:
-    if r.missing:
-        return Verdict.UNTESTABLE
     return Verdict.VIOLATED if r.test.p_value <= r.alpha else Verdict.NOT_FOUND
 
 
-_RECORD = "Record what kind of prompt each is: topic, task, length."
-_MISSING = {
-    "response latents": ("The data have no latents of the response.", _RECORD),
-    "prompt latents": ("The data have no latent or type of the prompt that varies.", _RECORD),
-    "prompts": (
-        "There is too little to fit: few prompts for the number of latents, "
-        "latents that never differ within a pair, or labels all the same.",
-        "Collect more prompts, or look at fewer latents.",
-    ),
-    "prompts of objectives": (
-        "What a latent is worth may differ between {n} objectives, and there are too few prompts "
-        "to tell that apart from the prompt.",
-        "Collect more prompts, or merge objectives.",
-    ),
-    "prompts under another objective": (
-        "The prompts cannot be told from the objectives: each kind of prompt was judged under "
-        "its own.",
-        "Have some prompts judged under another objective.",
-    ),
-}
-
-
 def _word(r: Additivity, verdict: Verdict) -> Words:
-    if r.missing:
-        sentence, step = _MISSING[r.missing]
-        return Words(sentence=sentence.format(n=r.objectives), next_step=step, n=r.n)
     z = r.test.z
     worst = np.argsort(-np.abs(z), kind="stable")[:6]
     latent, prompt = r.cells[worst[0]]
@@ -196,11 +169,10 @@ def _word(r: Additivity, verdict: Verdict) -> Words:
                 for i in worst
             ]
         ),
-        picture=Picture(
-            "matrix",
-            pd.DataFrame(r.cells, columns=["row", "column"]).assign(value=z),
+        picture=matrix(
+            r.cells,
+            z,
             "z of latent x prompt",
-            (),
             "A matrix of z values of interactions, largest "
             f"{latent} x {prompt} with {z[worst[0]]:.1f}.",
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,13 @@ from causalpref.assumptions._check import Check, Settings, run_check
 from causalpref.assumptions._units import (
     FEWEST,
     Units,
+    common_contexts,
     contexts,
+    indicators,
     judged_units,
     modifiers,
     pair_features,
-    rare_contexts,
+    products,
     several_contexts,
 )
 from causalpref.assumptions.evidence import dots, number, row, table
@@ -65,6 +67,24 @@ class Overturning:
 
 
 @dataclass(frozen=True, eq=False)
+class HiddenContext:
+    """Where no context can be tested: what a hidden one would have to do.
+
+    Parameters
+    ----------
+    n : int
+        Pairs.
+    one : bool
+        Whether a single context was recorded, rather than none.
+    latents : dict of Overturning
+    """
+
+    n: int
+    one: bool
+    latents: dict[str, Overturning]
+
+
+@dataclass(frozen=True, eq=False)
 class Unconfoundedness:
     """Numbers of the check of unconfoundedness.
 
@@ -73,9 +93,6 @@ class Unconfoundedness:
     n : int
         Units: prompts, or pairs where C was assigned pair by pair.
     unit : str
-    missing : str
-        What it takes and is not there: ``"context"``, ``"second context"``, ``"features"``,
-        ``"prompts of contexts"``, ``"prompts"``; empty when it could be tested.
     pairs : int
         Pairs that these units come from.
     auc : dict of Estimate
@@ -91,23 +108,19 @@ class Unconfoundedness:
         Contexts with too few prompts.
     balance : pandas.DataFrame
         See :func:`balance`.
-    hidden : dict of Overturning
-        By latent, where no context can be tested.
     alpha : float
     """
 
     n: int
-    unit: str = "pairs"
-    missing: str = ""
-    pairs: int = 0
-    auc: dict[str, Estimate] = field(default_factory=dict)
-    p_value: float = 1.0
-    change: ScoreTest | None = None
-    p_either: float = 1.0
-    left_out: list[str] = field(default_factory=list)
-    balance: pd.DataFrame | None = None
-    hidden: dict[str, Overturning] = field(default_factory=dict)
-    alpha: float = 0.05
+    unit: str
+    pairs: int
+    auc: dict[str, Estimate]
+    p_value: float
+    change: ScoreTest
+    p_either: float
+    left_out: list[str]
+    balance: pd.DataFrame
+    alpha: float
 
     @property
     def mean_auc(self) -> Estimate:
@@ -124,6 +137,11 @@ class Unconfoundedness:
     def changes(self) -> bool:
         """Whether C changes what is preferred, beyond what the prompt changes."""
         return self.change.df > 0 and self.change.p_value <= self.alpha
+
+    @property
+    def either(self) -> bool:
+        """Whether C or the prompt does, where the two cannot be separated."""
+        return self.change.df == 0 and self.p_either <= self.alpha
 
 
 def check_unconfoundedness(
@@ -188,24 +206,34 @@ def check_unconfoundedness(
     return run_check(UNCONFOUNDEDNESS, data, settings)
 
 
-def _compute(data: PreferenceData, settings: Settings) -> Unconfoundedness:
+def _compute(data: PreferenceData, settings: Settings) -> Unconfoundedness | HiddenContext | Words:
     rng, whole = settings.rng, data
     x, values = pair_features(data, settings.features), contexts(data)
     if len(values) < 2:
-        missing = "second context" if len(values) else "context"
-        return Unconfoundedness(len(data), missing=missing, hidden=_hidden(data))
+        return HiddenContext(len(data), len(values) == 1, _hidden(data))
     if x is None:
-        return Unconfoundedness(len(data), missing="features")
-    rare, values = rare_contexts(data)
-    left_out = data.names_of("objective", rare)
-    if len(rare) and len(values) > 1:
-        kept = np.isin(data.objective, values)
-        data, x = data.select(kept), x[kept]
+        return Words(
+            n=len(data),
+            sentence="There are no embeddings, latents or features to tell the context from.",
+            next_step="Embed the texts (causalpref.text.embedding), or pass features.",
+        )
+    few = "Collect at least 20 prompts under each context."
+    data, x, values, rare = common_contexts(data, x)
     if len(values) < 2:
-        return Unconfoundedness(len(data), missing="prompts of contexts")
+        return Words(
+            n=len(data),
+            sentence=f"Fewer than two contexts have {FEWEST} prompts to be told by.",
+            next_step=few,
+        )
     units = judged_units(data, x, values, rng)
     if len(np.unique(units.group)) < 4:
-        return Unconfoundedness(len(units), units.kind, missing="prompts")
+        return Words(
+            n=len(units),
+            unit=units.kind,
+            sentence=f"{len(units)} prompts, or pairs where prompts were judged under several "
+            "contexts, are too few to tell the contexts apart.",
+            next_step=few,
+        )
     k = len(values)
     indicator = np.eye(k)[:, slice(None) if k > 2 else slice(1, 2)]
     scores, p = _permuted(units, indicator, settings, rng)
@@ -216,7 +244,7 @@ def _compute(data: PreferenceData, settings: Settings) -> Unconfoundedness:
         if k > 2
         else [f"{names[1]} against {names[0]}"]
     )
-    change, p_either = _changes_reward(data, np.searchsorted(values, data.objective), k, rng)
+    change, p_either = _changes_reward(data, rng)
     return Unconfoundedness(
         len(units),
         units.kind,
@@ -225,7 +253,7 @@ def _compute(data: PreferenceData, settings: Settings) -> Unconfoundedness:
         p_value=p,
         change=change,
         p_either=p_either,
-        left_out=left_out,
+        left_out=data.names_of("objective", rare),
         balance=balance(whole),
         alpha=settings.alpha,
     )
@@ -248,35 +276,17 @@ def _permuted(
     return scores, permutation_p_value(areas[0], areas[1:])
 
 
-def _judge(r: Unconfoundedness) -> Verdict:
-    if r.missing:
+def _judge(r: Unconfoundedness | HiddenContext) -> Verdict:
+    if isinstance(r, HiddenContext):
         return Verdict.UNTESTABLE
     if not r.associated:
         return Verdict.NOT_FOUND
     return Verdict.VIOLATED if r.changes else Verdict.STRAINED
 
 
-_FEW = "Collect at least 20 prompts under each context."
-_MISSING = {
-    "features": (
-        "There are no embeddings, latents or features to tell the context from.",
-        "Embed the texts (causalpref.text.embedding), or pass features.",
-    ),
-    "prompts of contexts": (f"Fewer than two contexts have {FEWEST} prompts to be told by.", _FEW),
-    "prompts": (
-        "{n} prompts, or pairs where prompts were judged under several contexts, are too few to "
-        "tell the contexts apart.",
-        _FEW,
-    ),
-}
-
-
-def _word(r: Unconfoundedness, verdict: Verdict) -> Words:
-    if r.missing in ("context", "second context"):
+def _word(r: Unconfoundedness | HiddenContext, verdict: Verdict) -> Words:
+    if isinstance(r, HiddenContext):
         return _word_hidden(r)
-    if r.missing:
-        sentence, step = _MISSING[r.missing]
-        return Words(sentence=sentence.format(n=r.n), next_step=step, n=r.n, unit=r.unit)
     rows = [
         row(f"the text tells {what}: AUC", e, n=r.n, note="1/2 is a guess")
         for what, e in r.auc.items()
@@ -297,7 +307,7 @@ def _word(r: Unconfoundedness, verdict: Verdict) -> Words:
                 "prompt change",
             )
         )
-    elif r.p_either <= r.alpha:
+    elif r.either:
         rows.append(
             row(
                 "the context, or the kind of prompt, changes what is preferred",
@@ -324,9 +334,7 @@ def _word(r: Unconfoundedness, verdict: Verdict) -> Words:
         next_step=step,
         statistic=statistic,
         short="AUC",
-        value=found.value,
-        low=found.low,
-        high=found.high,
+        **found.cells(),
         p_value=r.p_value,
         n=r.n,
         unit=r.unit,
@@ -349,7 +357,7 @@ def _sentences(r: Unconfoundedness, found: Estimate) -> tuple[str, str]:
         so = (
             "the objective changes what is preferred: comparisons that leave it out are confounded."
         )
-    elif r.change.df == 0 and r.p_either <= r.alpha:
+    elif r.either:
         so = (
             "what is preferred differs between them, though from what is recorded of the "
             "prompts it cannot be told whether that is the objective's doing or the prompts'."
@@ -366,14 +374,13 @@ def _sentences(r: Unconfoundedness, found: Estimate) -> tuple[str, str]:
     )
 
 
-def _word_hidden(r: Unconfoundedness) -> Words:
-    """Without a context: what a hidden one would have to do."""
+def _word_hidden(r: HiddenContext) -> Words:
     rows = [
-        row(f"more {name} preferred", o.rate, note=_overturned(o)) for name, o in r.hidden.items()
+        row(f"more {name} preferred", o.rate, note=_overturned(o)) for name, o in r.latents.items()
     ]
     what = (
         "all labels were given under one recorded objective; a context that was not recorded"
-        if r.missing == "second context"
+        if r.one
         else "no context was recorded; one that exists"
     )
     return Words(
@@ -415,30 +422,23 @@ UNCONFOUNDEDNESS = Check(
 )
 
 
-def _changes_reward(
-    data: PreferenceData, code: np.ndarray, k: int, rng: np.random.Generator
-) -> tuple[ScoreTest, float]:
+def _changes_reward(data: PreferenceData, rng: np.random.Generator) -> tuple[ScoreTest, float]:
     """Score test of (features x context) in a logistic model of the label.
 
     With (features x latents of the prompt) in the model; and the p-value without them, which is
     about either.
     """
     nothing = ScoreTest(0.0, 0, 1.0, np.zeros(0))
-    if data.response_latents is not None:
-        d = data.difference("response_latents")
-    elif data.embeddings is not None:
-        d = data.difference("embeddings")
-    else:
+    if data.response_latents is None and data.embeddings is None:
         return nothing, 1.0
-    d = distinct(d)  # scaled, not centred: differences have no direction
-    widest = int(np.clip(len(d) // (50 * (k - 1)), 1, 20))
-    d = projected(d, widest, seed=rng)
-    hot = (code[:, None] == np.arange(1, k)).astype(float)
-    hot -= hot.mean(axis=0)
-    extra = (d[:, :, None] * hot[:, None, :]).reshape(len(d), -1)
+    name = "embeddings" if data.response_latents is None else "response_latents"
+    d = distinct(data.difference(name))  # scaled, not centred: differences have no direction
+    under = indicators(data)
+    under -= under.mean(axis=0)
+    d = projected(d, int(np.clip(len(d) // (50 * under.shape[1]), 1, 20)), seed=rng)
+    extra = products(d, under)
     # what a latent is worth on some kind of prompt is not the doing of who asks about it
-    by = modifiers(data)
-    crossed = (d[:, :, None] * by[:, None, :]).reshape(len(d), -1)
+    crossed = products(d, modifiers(data))
     if crossed.shape[1] * 20 > len(np.unique(data.pair_prompt)):
         crossed = crossed[:, :0]
     plain = np.column_stack([np.ones(len(d)), d])
@@ -473,21 +473,17 @@ def balance(data: PreferenceData) -> pd.DataFrame:
     if not parts or len(values) < 2:
         return pd.DataFrame(columns=columns)
     x, rows = np.concatenate(parts, axis=1), []
-    objective = data.names_of("objective", values)
-    for j, c in enumerate(values if len(values) > 2 else values[1:]):
+    floor = TINY * np.abs(x).max(axis=0)
+    compared = values if len(values) > 2 else values[1:]
+    for c, objective in zip(compared, data.names_of("objective", compared)):
         here = data.objective == c
         gap = x[here].mean(axis=0) - x[~here].mean(axis=0)
         sd = np.sqrt((x[here].var(axis=0) + x[~here].var(axis=0)) / 2)
-        floor = TINY * np.abs(x).max(axis=0)
         smd = np.divide(gap, sd, out=np.zeros_like(gap), where=sd > floor)
         # no spread on either side, but two different values: told apart completely
-        smd[(sd <= floor) & (np.abs(gap) > floor)] = (
-            np.sign(gap)[(sd <= floor) & (np.abs(gap) > floor)] * np.inf
-        )
-        rows += [
-            (name, objective[j if len(values) > 2 else 1], float(v), int(here.sum()))
-            for name, v in zip(labels, smd)
-        ]
+        apart = (sd <= floor) & (np.abs(gap) > floor)
+        smd[apart] = np.sign(gap[apart]) * np.inf
+        rows += [(name, objective, float(v), int(here.sum())) for name, v in zip(labels, smd)]
     return pd.DataFrame(rows, columns=columns)
 
 

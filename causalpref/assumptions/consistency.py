@@ -10,10 +10,10 @@ import pandas as pd
 from scipy import stats
 
 from causalpref.assumptions._check import Check, Settings, run_check
-from causalpref.assumptions.evidence import dots, row, share, table
+from causalpref.assumptions.evidence import dots, row, table
 from causalpref.assumptions.report import Report, Verdict, Words
 from causalpref.data import PreferenceData
-from causalpref.statistics import Estimate, holm
+from causalpref.statistics import Estimate, holm, proportion
 
 __all__ = ["Consistency", "check_consistency"]
 
@@ -131,11 +131,11 @@ def _compute(data: PreferenceData, settings: Settings, *, tolerance: float = 0.0
     known = data.order_known and 0 < data.label.sum() < n
     if not known:  # who stood first says nothing: both orders are one pair
         data = data.swapped(data.pairs[:, 0] > data.pairs[:, 1])
-    rate, place, swapped, matched = share(float(data.label.mean()), n), {}, None, 0
+    rate, place, swapped, matched = proportion(float(data.label.mean()), n), {}, None, 0
     if known:
         once = _once(data)
         if len(once):
-            rate = share(float(data.label[once].mean()), len(once))
+            rate = proportion(float(data.label[once].mean()), len(once))
         place = {name: _place(data.label[here]) for name, here in _by_context(data, once)}
         plus, minus, matched = _swapped(data)
         if plus + minus:
@@ -210,7 +210,7 @@ def _word(r: Consistency, verdict: Verdict) -> Words:
             )
         )
     elif r.matched:
-        rows.append(row("pairs judged in both orders that disagree", share(0.0, r.matched)))
+        rows.append(row("pairs judged in both orders that disagree", proportion(0.0, r.matched)))
     if r.own is not None:
         what = "one person, same pair, same order, two answers"
         rows.append(row(what, r.own, note="consistency allows none"))
@@ -327,7 +327,7 @@ CONSISTENCY = Check(
 
 def _place(labels: np.ndarray) -> Place:
     ones, n = int(labels.sum()), len(labels)
-    return Place(share(ones / n, n), float(stats.binomtest(ones, n).pvalue))
+    return Place(proportion(ones / n, n), float(stats.binomtest(ones, n).pvalue))
 
 
 def _once(data: PreferenceData) -> np.ndarray:
@@ -384,7 +384,7 @@ def _repeats(data: PreferenceData, *, by_person: bool) -> Estimate | None:
     # judgements 0 and 1, 2 and 3, ... of a pair are matched, so that couples are independent
     second = np.flatnonzero(place % 2 == 1)
     differ = label[order[second]] != label[order[second - 1]]
-    return share(float(differ.mean()), len(second))
+    return proportion(float(differ.mean()), len(second))
 
 
 def _swapped(data: PreferenceData) -> tuple[int, int, int]:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from causalpref.statistics import Estimate, wilson_interval
+from causalpref.statistics import Estimate
 
-__all__ = ["Picture", "absent", "dots", "excerpt", "number", "p_text", "row", "share", "table"]
+__all__ = ["Picture", "absent", "dots", "excerpt", "matrix", "number", "p_text", "row", "table"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,18 +60,12 @@ def row(
     note: str = "",
 ) -> dict[str, Any]:
     """A row of an evidence table, from an estimate with its interval or from a plain number."""
+    known: dict[str, Any] = {"value": value, "low": None, "high": None, "p_value": p_value, "n": n}
     if found is not None:
-        value, n = found.value, n or found.n or None
-    low, high = (None, None) if found is None else (found.low, found.high)
-    known = {"value": value, "low": low, "high": high, "p_value": p_value, "n": n}
+        known |= found.cells() | {"n": n or found.n or None}
     return {"what": what, "note": note} | {
         k: v.item() if isinstance(v, np.generic) else v for k, v in known.items()
     }
-
-
-def share(p: float, n: int) -> Estimate:
-    """A share of n independent cases, with its 95 % interval."""
-    return Estimate(p, *wilson_interval(p, n), n=n)
 
 
 def dots(
@@ -95,6 +89,14 @@ def dots(
         reference,
         f"Dots with 95 % intervals{about}: {said}.{after}",
     )
+
+
+def matrix(
+    cells: Sequence[tuple[str, str]], values: np.ndarray, axis: str, description: str
+) -> Picture:
+    """Values of (row, column) as a matrix."""
+    frame = pd.DataFrame(cells, columns=["row", "column"]).assign(value=values)
+    return Picture("matrix", frame, axis, (), description)
 
 
 def p_text(p: float) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 from scipy.spatial import cKDTree
 
 from causalpref.assumptions._check import Check, Settings, run_check
-from causalpref.assumptions._units import contexts
-from causalpref.assumptions.evidence import Picture, row, table
+from causalpref.assumptions._units import contexts, several_contexts
+from causalpref.assumptions.evidence import Picture, matrix, row, table
 from causalpref.assumptions.report import Report, Verdict, Words
 from causalpref.data import PreferenceData
 from causalpref.statistics import TINY, Estimate, correlation_interval, holm
@@ -216,7 +215,7 @@ class LatentPositivity:
     n, prompts : int
         Pairs, and their prompts.
     names : list of str
-        The latents of responses; none where the data have none.
+        The latents of responses.
     inflation, least : array, shape (m,)
         Variance inflation of each, and its lower 95 % bound.
     differs : array of bool, shape (m,)
@@ -235,18 +234,18 @@ class LatentPositivity:
     """
 
     n: int
-    prompts: int = 0
-    names: list[str] = field(default_factory=list)
-    inflation: np.ndarray | None = None
-    least: np.ndarray | None = None
-    differs: np.ndarray | None = None
-    correlation: np.ndarray | None = None
-    largest: Estimate | None = None
-    closest: tuple[str, ...] = ()
-    condition: float | None = None
-    cells: list[Cell] = field(default_factory=list)
-    limit: float = 5.0
-    alpha: float = 0.05
+    prompts: int
+    names: list[str]
+    inflation: np.ndarray
+    least: np.ndarray
+    differs: np.ndarray
+    correlation: np.ndarray
+    largest: Estimate | None
+    closest: tuple[str, ...]
+    condition: float | None
+    cells: list[Cell]
+    limit: float
+    alpha: float
 
     @property
     def missing(self) -> list[Cell]:
@@ -338,10 +337,14 @@ def check_latent_positivity(
 
 def _compute(
     data: PreferenceData, settings: Settings, *, thin: float = 0.1, inflation: float = 5.0
-) -> LatentPositivity:
+) -> LatentPositivity | Words:
     n = len(data)
     if data.response_latents is None:
-        return LatentPositivity(n)
+        return Words(
+            n=n,
+            sentence="The data have no latents of responses.",
+            next_step="Rate responses, or derive surface latents (causalpref.text.surface).",
+        )
     d, names = data.difference("response_latents"), data.names_of("response_latents")
     prompts, factor = len(np.unique(data.pair_prompt)), variance_inflation(d)
     least = _inflation_bound(factor, prompts, d.shape[1])
@@ -371,24 +374,13 @@ def _compute(
         largest,
         closest,
         condition,
-        _tested(_all_cells(data), thin),
+        _cells(data, thin),
         inflation,
         settings.alpha,
     )
 
 
-def _tested(cells: list[Cell], thin: float) -> list[Cell]:
-    """The cells with p-values: is the count below ``thin`` times what was expected?"""
-    if not cells:
-        return []
-    expected = np.array([c.expected for c in cells])
-    p = holm(stats.poisson.cdf([c.count for c in cells], thin * expected))
-    return [replace(c, p_value=float(v)) for c, v in zip(cells, p)]
-
-
 def _judge(r: LatentPositivity) -> Verdict:
-    if not r.names:
-        return Verdict.UNTESTABLE
     if r.missing or r.constant or r.tied:
         return Verdict.VIOLATED
     if r.thin or r.inflated:
@@ -397,12 +389,6 @@ def _judge(r: LatentPositivity) -> Verdict:
 
 
 def _word(r: LatentPositivity, verdict: Verdict) -> Words:
-    if not r.names:
-        return Words(
-            n=r.n,
-            sentence="The data have no latents of responses.",
-            next_step="Rate responses, or derive surface latents (causalpref.text.surface).",
-        )
     sentence, step = _sentences(r, verdict)
     return Words(
         sentence=sentence,
@@ -503,13 +489,10 @@ def _matrix(r: LatentPositivity) -> Picture | None:
     names = r._where(r.differs)
     if len(names) < 2:
         return None
-    return Picture(
-        "matrix",
-        pd.DataFrame(itertools.product(names, names), columns=["row", "column"]).assign(
-            value=r.correlation.ravel()
-        ),
+    return matrix(
+        list(itertools.product(names, names)),
+        r.correlation.ravel(),
         "correlation of differences within a pair",
-        (),
         "Matrix of correlations of latent differences, largest "
         f"{' and '.join(r.closest)} with {r.largest.value:.2f}.",
     )
@@ -549,112 +532,94 @@ def _list(words: list[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
 
 
-def _coded(v: np.ndarray, name: str) -> tuple[np.ndarray, list[str], bool]:
-    """Codes 0, 1, ... of a latent, their names, and whether it is discrete."""
-    values, code = np.unique(v, return_inverse=True)
-    if len(values) <= _LEVELS:
-        return code, [f"{name} = {x:g}" for x in values], True
-    # thirds of the values; ties stay together
-    cuts = np.unique(np.quantile(v, [1 / 3, 2 / 3]))
-    code = np.searchsorted(cuts, v, side="left")
-    words = {2: ["low", "high"], 3: ["low", "middling", "high"]}
-    present = np.unique(code)
-    code = np.searchsorted(present, code)
-    said = words.get(len(present), [str(i) for i in range(len(present))])
-    return code, [f"{name} {w}" for w in said], False
+@dataclass(frozen=True, eq=False)
+class _Coded:
+    """A latent as it is, or in thirds: codes 0, 1, ..., with words and a share for each."""
+
+    code: np.ndarray
+    words: list[str]
+    share: np.ndarray
+    discrete: bool = True
+
+    @classmethod
+    def of(cls, v: np.ndarray, name: str) -> _Coded:
+        values, code = np.unique(v, return_inverse=True)
+        discrete = len(values) <= _LEVELS
+        said = [f"= {x:g}" for x in values]
+        if not discrete:  # thirds of the values; ties stay together
+            thirds = np.searchsorted(np.unique(np.quantile(v, [1 / 3, 2 / 3])), v, side="left")
+            present, code = np.unique(thirds, return_inverse=True)
+            said = {2: ["low", "high"], 3: ["low", "middling", "high"]}.get(len(present), ["0"])
+        share = np.bincount(code, minlength=len(said)) / len(code)
+        return cls(code, [f"{name} {w}" for w in said], share, discrete)
 
 
-def _all_cells(data: PreferenceData) -> list[Cell]:
-    """Every combination looked at: where, count, expected, of how many."""
-    z = data.response_latents
+def _cells(data: PreferenceData, thin: float) -> list[Cell]:
+    """Every combination looked at. Is its count below ``thin`` times what was expected?"""
     used = np.unique(data.pairs)
-    row_of = np.full(len(z), -1)
+    row_of = np.full(len(data.responses), -1)
     row_of[used] = np.arange(len(used))
-    coded_t = [_coded(v, name) for v, name in zip(z[used].T, data.names_of("response_latents"))]
-    coded_x = []
-    if data.prompt_latents is not None:
-        x = data.prompt_latents[data.response_prompt[used]]
-        coded_x = [_coded(v, name) for v, name in zip(x.T, data.names_of("prompt_latents"))]
-    varying_t = [v for v in coded_t if len(v[1]) > 1]
-    varying_x = [v for v in coded_x if len(v[1]) > 1]
-    cells: list[Cell] = []
+    x, z = [], []  # latents that vary, of prompts and of responses
+    values, names = _latents(data)
+    n_x = len(names) - len(data.names_of("response_latents"))
+    for j, name in enumerate(names):
+        coded = _Coded.of(values[:, j], name)
+        if len(coded.words) > 1:
+            (x if j < n_x else z).append(coded)
 
-    # two-way, at the level of responses
-    by_response = varying_x + varying_t
-    both_x = len(varying_x)
-    for i, j in itertools.combinations(range(len(by_response)), 2):
-        if j >= both_x:  # two latents of the prompt are not the response's doing
-            cells += _table_cells(
-                [by_response[i], by_response[j]],
-                "if the two had nothing to do with each other",
-                "responses",
-            )
+    # two-way, at the level of responses; two latents of the prompt are not the response's doing
+    cells: list[Cell] = []
+    for a, b in itertools.combinations(x + z, 2):
+        if not (a in x and b in x):
+            against = "if the two had nothing to do with each other"
+            cells += _table_cells([a, b], against, "responses")
 
     # all of (Z^X, Z^T, Z'^T), at the level of pairs
-    discrete = all(v[2] for v in varying_t + varying_x)
-    size = (
-        np.prod([len(v[1]) for v in varying_x], dtype=float)
-        * np.prod([len(v[1]) for v in varying_t], dtype=float) ** 2
-    )
-    if discrete and varying_t and size <= _MOST_CELLS:
-        first, second = row_of[data.pairs].T
-        sides = [(v[0][first], v[1], True) for v in varying_x]
-        sides += [(v[0][first], [f"first {w}" for w in v[1]], True) for v in varying_t]
-        sides += [(v[0][second], [f"second {w}" for w in v[1]], True) for v in varying_t]
-        shares = [np.bincount(v[0][first], minlength=len(v[1])) / len(first) for v in varying_x]
-        pooled = [
-            np.bincount(np.concatenate([v[0][first], v[0][second]]), minlength=len(v[1]))
-            / (2 * len(first))
-            for v in varying_t
-        ]
-        cells += _table_cells(
-            sides,
-            "if latents had nothing to do with one another",
-            "pairs",
-            shares + pooled + pooled,
-        )
+    first, second = row_of[data.pairs].T
+    size = np.prod([len(v.words) for v in x + z + z], dtype=float)
+    if all(v.discrete for v in x + z) and z and size <= _MOST_CELLS:
+        sides = [_of_pairs(v, v.words, first, first) for v in x]
+        for place, rows in (("first", first), ("second", second)):
+            both = np.concatenate([first, second])
+            sides += [_of_pairs(v, [f"{place} {w}" for w in v.words], rows, both) for v in z]
+        cells += _table_cells(sides, "if latents had nothing to do with one another", "pairs")
 
     # each context against all of them
-    values = contexts(data)
-    if len(values) > 1:
-        for c, name in zip(values, data.names_of("objective", values)):
-            here = np.zeros(len(used), dtype=bool)
-            here[row_of[np.unique(data.pairs[data.objective == c])]] = True
-            for code, said, _ in by_response:
-                share = np.bincount(code, minlength=len(said)) / len(used)
-                count = np.bincount(code[here], minlength=len(said))
-                cells += [
-                    Cell(
-                        f"{w} under {name}",
-                        int(k),
-                        float(here.sum() * p),
-                        int(here.sum()),
-                        "responses",
-                        "from the share under all objectives",
-                    )
-                    for w, k, p in zip(said, count, share)
-                ]
-    return cells
+    if several_contexts(data):
+        for c, name in zip(contexts(data), data.names_of("objective")):
+            here = row_of[np.unique(data.pairs[data.objective == c])]
+            against = "from the share under all objectives"
+            cells += [
+                Cell(f"{w} under {name}", k, len(here) * p, len(here), "responses", against)
+                for v in x + z
+                for w, k, p in zip(
+                    v.words,
+                    np.bincount(v.code[here], minlength=len(v.words)).tolist(),
+                    v.share.tolist(),
+                )
+            ]
+    expected = np.array([c.expected for c in cells])
+    p = np.asarray(stats.poisson.cdf([c.count for c in cells], thin * expected))
+    return [replace(c, p_value=float(v)) for c, v in zip(cells, holm(p))]
 
 
-def _table_cells(
-    coded: list[tuple[np.ndarray, list[str], bool]],
-    against: str,
-    unit: str,
-    shares: list[np.ndarray] | None = None,
-) -> list[Cell]:
+def _of_pairs(v: _Coded, words: list[str], rows: np.ndarray, pooled: np.ndarray) -> _Coded:
+    """A latent of one response of each pair; the shares are those among ``pooled`` responses."""
+    share = np.bincount(v.code[pooled], minlength=len(words)) / len(pooled)
+    return _Coded(v.code[rows], words, share)
+
+
+def _table_cells(coded: list[_Coded], against: str, unit: str) -> list[Cell]:
     """Cells of a cross table, with what independence would give."""
-    n = len(coded[0][0])
-    shape = [len(v[1]) for v in coded]
-    flat = np.ravel_multi_index([v[0] for v in coded], shape)
+    n, shape = len(coded[0].code), [len(v.words) for v in coded]
+    flat = np.ravel_multi_index([v.code for v in coded], shape)
     count = np.bincount(flat, minlength=int(np.prod(shape))).reshape(shape)
-    shares = shares or [np.bincount(v[0], minlength=len(v[1])) / n for v in coded]
     expected = n * np.ones(shape)
-    for axis, share in enumerate(shares):
-        expected = expected * share.reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    for axis, v in enumerate(coded):
+        expected = expected * v.share.reshape([-1 if a == axis else 1 for a in range(len(shape))])
     return [
         Cell(
-            ", ".join(v[1][i] for v, i in zip(coded, index)),
+            ", ".join(v.words[i] for v, i in zip(coded, index)),
             int(count[index]),
             float(expected[index]),
             n,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,11 @@ from sklearn.isotonic import IsotonicRegression
 from causalpref.assumptions._check import Check, Settings, run_check
 from causalpref.assumptions._units import (
     Units,
+    common_contexts,
     contexts,
     judged_units,
     pair_features,
     prompt_groups,
-    rare_contexts,
     several_contexts,
 )
 from causalpref.assumptions.evidence import Picture, dots, excerpt, row, table
@@ -58,6 +59,25 @@ class Weighted:
         return self.size / self.n
 
 
+@dataclass(frozen=True)
+class Triples:
+    """Where there is no overlap of contexts to look at: how new the triples shown are.
+
+    Parameters
+    ----------
+    n : int
+        Pairs.
+    unseen : Estimate
+        See :func:`unseen_share`.
+    missing : str
+        Why there is none, in words.
+    """
+
+    n: int
+    unseen: Estimate
+    missing: str
+
+
 @dataclass(frozen=True, eq=False)
 class Positivity:
     """Numbers of the check of positivity.
@@ -69,11 +89,8 @@ class Positivity:
     unit : str
     unseen : Estimate
         See :func:`unseen_share`.
-    missing : str
-        What overlap takes and is not there: ``"context"``, ``"second context"``,
-        ``"features"``, ``"pairs"``, ``"prompts"``; empty when it could be looked at.
     bounds : (float, float)
-    outside : Estimate or None
+    outside : Estimate
         Share of units with a propensity outside the bounds.
     cut, trimmed : float
         Of :func:`crump_cut`, and the share of units that it trims.
@@ -89,17 +106,16 @@ class Positivity:
 
     n: int
     unseen: Estimate
-    unit: str = "pairs"
-    missing: str = ""
-    bounds: tuple[float, float] = (0.05, 0.95)
-    outside: Estimate | None = None
-    cut: float = 0.0
-    trimmed: float = 0.0
-    weighted: dict[str, Weighted] = field(default_factory=dict)
-    furthest: pd.DataFrame | None = None
-    log_odds: dict[str, np.ndarray] = field(default_factory=dict)
-    strained: float = 0.05
-    violated: float = 0.25
+    unit: str
+    bounds: tuple[float, float]
+    outside: Estimate
+    cut: float
+    trimmed: float
+    weighted: dict[str, Weighted]
+    furthest: pd.DataFrame
+    log_odds: dict[str, np.ndarray]
+    strained: float
+    violated: float
 
 
 def effective_sample_size(weights: np.ndarray) -> float:
@@ -310,28 +326,26 @@ def _compute(
     bounds: tuple[float, float] = (0.05, 0.95),
     strained: float = 0.05,
     violated: float = 0.25,
-) -> Positivity:
-    unseen, values = unseen_share(data), contexts(data)
-    x = pair_features(data, settings.features)
-    missing = (
-        "context"
-        if data.objective is None
-        else "second context"
-        if len(values) < 2
-        else "features"
-        if x is None
-        else "pairs"
-        if len(data) < 20
-        else ""
-    )
-    if missing:
-        return Positivity(len(data), unseen, missing=missing)
-    values = rare_contexts(data)[1]
-    if len(values) > 1:
-        kept = np.isin(data.objective, values)
-        data, x = data.select(kept), x[kept]
+) -> Positivity | Triples | Words:
+    unseen, x = unseen_share(data), pair_features(data, settings.features)
+    if data.objective is None:
+        return Triples(len(data), unseen, "no context is recorded")
+    if not several_contexts(data):
+        return Triples(len(data), unseen, "only one context is recorded")
+    if x is None:
+        return Triples(len(data), unseen, "there is nothing to tell the context from")
+    if len(data) < 20:
+        return Triples(len(data), unseen, "there are too few pairs")
+    data, x, values, _ = common_contexts(data, x)
     if len(values) < 2 or len(np.unique(data.pair_group)) < 4:
-        return Positivity(len(data), unseen, missing="prompts")
+        return Words(
+            title=_GIVEN_C,
+            n=len(data),
+            sees="contexts that write different prompts",
+            sentence="The contexts rest on too few prompts to be compared.",
+            next_step="Collect at least 20 prompts under each context.",
+            evidence=table([_new_triples(unseen)]),
+        )
     e, score, units = _propensities(data, replace(settings, features=x), balanced=True)
     p = e[[f"e_{v}" for v in values]].to_numpy()
     weight = 1 / np.take_along_axis(p, units.code[:, None], axis=1)[:, 0]
@@ -366,10 +380,8 @@ def _compute(
     )
 
 
-def _judge(r: Positivity) -> Verdict:
-    if r.missing == "prompts":
-        return Verdict.UNTESTABLE
-    if r.missing:
+def _judge(r: Positivity | Triples) -> Verdict:
+    if isinstance(r, Triples):
         return Verdict.STRAINED if r.unseen.low > 0.5 else Verdict.NOT_FOUND
     if r.outside.low > r.violated:
         return Verdict.VIOLATED
@@ -377,46 +389,26 @@ def _judge(r: Positivity) -> Verdict:
 
 
 _GIVEN_C = "positivity given C"
-_UNTESTED = {
-    "context": "no context is recorded",
-    "second context": "only one context is recorded",
-    "features": "there is nothing to tell the context from",
-    "pairs": "there are too few pairs",
-}
 
 
-def _word(r: Positivity, verdict: Verdict) -> Words:
-    new = r.unseen.value
-    rows = [
-        row(
-            "the next triple (x, y, y') is a new one: probability",
-            r.unseen,
-            note="over texts assumption 3 cannot be relied on; 4 and 5 take its place"
-            if new > 0.5
-            else "",
-        )
-    ]
-    if r.missing == "prompts":
-        return Words(
-            title=_GIVEN_C,
-            n=r.n,
-            sees="contexts that write different prompts",
-            sentence="The contexts rest on too few prompts to be compared.",
-            next_step="Collect at least 20 prompts under each context.",
-            evidence=table(rows),
-        )
-    if r.missing:
+def _new_triples(unseen: Estimate) -> dict[str, Any]:
+    many = "over texts assumption 3 cannot be relied on; 4 and 5 take its place"
+    what = "the next triple (x, y, y') is a new one: probability"
+    return row(what, unseen, note=many if unseen.value > 0.5 else "")
+
+
+def _word(r: Positivity | Triples, verdict: Verdict) -> Words:
+    new, rows = r.unseen.value, [_new_triples(r.unseen)]
+    if isinstance(r, Triples):
         return Words(
             sees="how much of what is shown was shown before",
             sentence=f"The next triple would be a new one with probability {new:.2f}"
             + (", so single texts cannot be averaged over." if verdict.alarm else ".")
-            + f" Positivity given C cannot be looked at: {_UNTESTED[r.missing]}.",
+            + f" Positivity given C cannot be looked at: {r.missing}.",
             next_step="Work with latents or embeddings (assumptions 4 and 5). Record who judged.",
             statistic="P(the next triple is new)",
             short="P(new triple)",
-            value=new,
-            low=r.unseen.low,
-            high=r.unseen.high,
+            **r.unseen.cells(),
             n=r.n,
             evidence=table(rows),
             picture=replace(
@@ -447,9 +439,7 @@ def _word(r: Positivity, verdict: Verdict) -> Words:
         next_step=step,
         statistic=f"share of prompts {what}",
         short="poor overlap",
-        value=r.outside.value,
-        low=r.outside.low,
-        high=r.outside.high,
+        **r.outside.cells(),
         n=r.n,
         unit=r.unit,
         evidence=table(rows),

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from causalpref.assumptions._check import Check, Settings, run_check
-from causalpref.assumptions._units import contexts, modifiers
+from causalpref.assumptions._units import indicators, modifiers
 from causalpref.assumptions.evidence import dots, row, table
 from causalpref.assumptions.report import Report, Verdict, Words
 from causalpref.data import PreferenceData
@@ -37,10 +37,7 @@ class Sufficiency:
     ----------
     n : int
         Pairs.
-    missing : str
-        ``"embeddings"``, ``"response_latents"`` or both, joined by " and no ", where the data lack
-        them; ``"pairs"`` where there is too little to fit; empty when it could be tested.
-    latents, both : Estimate or None
+    latents, both : Estimate
         Accuracy of the latents alone, and with the embedding.
     gain : float
         Their difference.
@@ -53,15 +50,14 @@ class Sufficiency:
     """
 
     n: int
-    missing: str = ""
-    latents: Estimate | None = None
-    both: Estimate | None = None
-    gain: float = 0.0
-    gain_low: float | None = None
-    gain_high: float | None = None
-    correlation: float = 0.0
-    p_value: float = 1.0
-    alpha: float = 0.05
+    latents: Estimate
+    both: Estimate
+    gain: float
+    gain_low: float | None
+    gain_high: float | None
+    correlation: float
+    p_value: float
+    alpha: float
 
 
 def check_sufficiency(
@@ -122,26 +118,28 @@ def _reward_terms(data: PreferenceData, most: int) -> np.ndarray:
     and every context but one; the linear terms only, where that makes more than ``most``.
     Scaled to root mean square 1; terms that are zero or repeat another are left out.
     """
-    m = data.response_latents.shape[1]
-    scaled = unit_spread(data.response_latents)
-    j, k = np.triu_indices(m)
-    square = (j, k) if m <= 8 else (np.arange(m), np.arange(m))
-    phi = np.concatenate([scaled, scaled[:, square[0]] * scaled[:, square[1]]], axis=1)
+    scaled = unit_spread(data.require("response_latents"))
+    m = scaled.shape[1]
+    j, k = np.triu_indices(m) if m <= 8 else (np.arange(m), np.arange(m))
+    phi = np.concatenate([scaled, scaled[:, j] * scaled[:, k]], axis=1)
     first, second = data.pairs.T
     d = phi[first] - phi[second]
-    by = modifiers(data)
-    if data.objective is not None:
-        hot = (data.objective[:, None] == contexts(data)[1:]).astype(float)
-        by = np.concatenate([by, hot - hot.mean(axis=0)], axis=1)
+    under = indicators(data)
+    by = np.concatenate([modifiers(data), under - under.mean(axis=0)], axis=1)
     crossed = d if d.shape[1] * (1 + by.shape[1]) <= most else d[:, :m]
     parts = [d] + [crossed * b[:, None] for b in by.T]
     return distinct(np.concatenate(parts, axis=1))
 
 
-def _compute(data: PreferenceData, settings: Settings) -> Sufficiency:
+def _compute(data: PreferenceData, settings: Settings) -> Sufficiency | Words:
     absent = [n for n in ("embeddings", "response_latents") if getattr(data, n) is None]
     if absent:
-        return Sufficiency(len(data), " and no ".join(absent))
+        return Words(
+            n=len(data),
+            sentence=f"The data have no {' and no '.join(absent)}: there is nothing to compare.",
+            next_step="Name the latents that are meant to suffice, and embed the texts "
+            "(causalpref.text.embedding).",
+        )
     rng = settings.rng
     n, member = len(data), data.pair_group
     y = data.label.astype(float)
@@ -149,7 +147,7 @@ def _compute(data: PreferenceData, settings: Settings) -> Sufficiency:
     terms = np.column_stack([np.ones(n), _reward_terms(data, min(WIDEST, n_groups // 20))])
     e = projected(data.difference("embeddings"), seed=rng)
     sd = np.sqrt((e**2).mean(axis=0))
-    live = sd > TINY * np.abs(data.embeddings).max()
+    live = sd > TINY * np.abs(data.require("embeddings")).max()
     e = e[:, live] / sd[live]
     # labels that are nearly certain say little of the weights: count pairs by their variance
     spread = special.expit(terms @ logistic_fit(terms, y, ridge=0.1).weights)
@@ -160,7 +158,13 @@ def _compute(data: PreferenceData, settings: Settings) -> Sufficiency:
         or e.shape[1] == 0
         or y.min() == y.max()
     ):
-        return Sufficiency(n, "pairs")
+        return Words(
+            n=n,
+            sentence="There is too little to fit: few prompts for the number of latents and "
+            "objectives, embeddings that never differ within a pair, or labels "
+            "that leave nothing over.",
+            next_step="Collect more prompts, or look at fewer latents.",
+        )
     # One base for all rows: bases of folds share training data, their errors agree, and the
     # direction would learn them. e is cleared in the metric of the information matrix, so that
     # errors of the base drop out to first order.
@@ -199,29 +203,12 @@ def _compute(data: PreferenceData, settings: Settings) -> Sufficiency:
 
 
 def _judge(r: Sufficiency) -> Verdict:
-    if r.missing:
-        return Verdict.UNTESTABLE
     if r.p_value > r.alpha:
         return Verdict.NOT_FOUND
     return Verdict.VIOLATED if r.gain_low is not None and r.gain_low > 0 else Verdict.STRAINED
 
 
 def _word(r: Sufficiency, verdict: Verdict) -> Words:
-    if r.missing == "pairs":
-        return Words(
-            n=r.n,
-            sentence="There is too little to fit: few prompts for the number of latents and "
-            "objectives, embeddings that never differ within a pair, or labels "
-            "that leave nothing over.",
-            next_step="Collect more prompts, or look at fewer latents.",
-        )
-    if r.missing:
-        return Words(
-            n=r.n,
-            sentence=f"The data have no {r.missing}: there is nothing to compare.",
-            next_step="Name the latents that are meant to suffice, and embed the texts "
-            "(causalpref.text.embedding).",
-        )
     accuracy = [
         row("accuracy of the latents alone", r.latents),
         row("accuracy of latents and embedding", r.both),
