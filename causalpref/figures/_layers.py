@@ -139,6 +139,23 @@ def curves_and_fits(
     ]
 
 
+def stacked(
+    *charts: alt.LayerChart,
+    dials: Sequence[alt.Parameter],
+    description: str,
+    title: alt.TitleParams | None = None,
+    apart: Sequence[str] = (),
+    spacing: Any = alt.Undefined,
+) -> alt.VConcatChart:
+    """Charts below one another; ``apart`` names the scales that each has for itself."""
+    stack = alt.vconcat(*charts, spacing=spacing)
+    if apart:
+        stack = stack.resolve_scale(**dict.fromkeys(apart, "independent"))
+    if title is not None:
+        stack = stack.properties(title=title)
+    return stack.add_params(*dials).properties(description=description)
+
+
 def in_percent(table: pd.DataFrame) -> pd.DataFrame:
     """Means of shares in per cent, with ``low`` and ``high`` one standard error away."""
     se = table["se"].fillna(0)
@@ -169,13 +186,20 @@ def accuracies(
 
 
 def sentence(
-    rows: alt.Chart, words: str, height: float, *, size: int = 13, **mark: Any
+    rows: alt.Chart,
+    words: str,
+    height: float,
+    *,
+    x: int | str = 0,
+    size: int = 13,
+    field: str = "words",
+    **mark: Any,
 ) -> alt.Chart:
-    """A sentence at the left, computed from a row by the expression ``words``."""
+    """A sentence at ``x``, computed from a row by the expression ``words``."""
     return (
-        rows.transform_calculate(words=words)
-        .mark_text(align="left", fontSize=size, fontWeight="bold", **mark)
-        .encode(text="words:N", x=alt.value(0), y=alt.value(height))
+        rows.transform_calculate(**{field: words})
+        .mark_text(**{"align": "left", **mark}, fontSize=size, fontWeight="bold")
+        .encode(text=f"{field}:N", x=alt.value(x), y=alt.value(height))
     )
 
 

@@ -14,14 +14,18 @@ from causalpref.figures._layers import (
     sentence,
     slider,
     slider_over,
+    stacked,
     tell_groups,
 )
 from causalpref.figures._style import (
     BLUE,
     COLOURS,
+    DASHED,
+    DOTTED,
     GREY,
     ORANGE,
     PINK,
+    SOLID,
     between,
     headline,
     layered,
@@ -122,28 +126,24 @@ def overlap_by_rho(
         for r in estimates.itertuples()
         if min(abs(r.rho - s) for s in (steps[0], 0.9, 0.95, steps[-1])) < 1e-6
     )
-    return (
-        alt.vconcat(
-            layered(bars, middle, *said).properties(
-                width=430, height=160, title=headline("Who judges which prompts", estimates, source)
-            ),
-            layered(guide("rate", 0.5, x=x), *rates, spans, dots, worth).properties(
-                width=430, height=120
-            ),
-            spacing=24,
-        )
-        .resolve_scale(color="independent", shape="independent")
-        .add_params(rho)
-        .properties(
-            description="Above, two histograms back to back, prompts judged for being helpful and "
-            "for being harmless, over the log odds of the latter given the texts. They lie "
-            "on one another at rho 0.5 and move apart as rho grows to 1. Below, the rate "
-            "at which the more helpful answer wins on risky prompts, as seen and "
-            f"adjusted for the objective, with 95 % intervals: {cells}. Vertical lines: a "
-            "coin toss, "
-            + ", ".join(f"{k} {v:.2f}" for k, v in groups.items())
-            + f", everyone {truth:.2f}. A slider sets rho."
-        )
+    return stacked(
+        layered(bars, middle, *said).properties(
+            width=430, height=160, title=headline("Who judges which prompts", estimates, source)
+        ),
+        layered(guide("rate", 0.5, x=x), *rates, spans, dots, worth).properties(
+            width=430, height=120
+        ),
+        spacing=24,
+        apart=["color", "shape"],
+        dials=[rho],
+        description="Above, two histograms back to back, prompts judged for being helpful and "
+        "for being harmless, over the log odds of the latter given the texts. They lie "
+        "on one another at rho 0.5 and move apart as rho grows to 1. Below, the rate "
+        "at which the more helpful answer wins on risky prompts, as seen and "
+        f"adjusted for the objective, with 95 % intervals: {cells}. Vertical lines: a "
+        "coin toss, "
+        + ", ".join(f"{k} {v:.2f}" for k, v in groups.items())
+        + f", everyone {truth:.2f}. A slider sets rho.",
     )
 
 
@@ -172,9 +172,7 @@ def hidden_context(
         What the data are. Default: the column ``source`` of ``rates``.
     """
     names = list(rates.what)
-    colours = dict(zip(names, [BLUE, ORANGE, PINK]))
-    shapes = dict(zip(names, ["circle", "diamond", "square"]))
-    dashes = dict(zip(names, [[1, 0], [8, 4], [2, 3]]))
+    inks, shapes = [BLUE, ORANGE, PINK], ["circle", "diamond", "square"]
     most = 16
     dials = [
         slider("gamma", "Γ, change of odds: ", 2, 1, most, 0.25),
@@ -205,28 +203,22 @@ def hidden_context(
         )
     )
     room = between(0, 1)
-    title = "P(the answer with more jargon wins)"
     y = alt.Y("what:N", sort=names, title=None, axis=alt.Axis(labelLimit=200))
-    colour = alt.Color("what:N", legend=None, scale=scale_of(names, colours))
-    coin = guide("value", 0.5, x=alt.X("value:Q", scale=room, title=title))
-    band = here.mark_rule(strokeWidth=12, opacity=0.35).encode(
-        x=alt.X("bottom:Q", scale=room, title=title), x2="top:Q", y=y, color=colour
+    by = signs("what", names, inks, shapes, legend=None)
+    value, low, bottom = (
+        alt.X(f"{c}:Q", scale=room, title="P(the answer with more jargon wins)")
+        for c in ("value", "low", "bottom")
     )
-    seen = interval(here, alt.X("low:Q", scale=room, title=title), width=3, y=y, color=colour)
-    dots = marked(
-        here,
-        110,
-        x=alt.X("value:Q", scale=room, title=title),
-        y=y,
-        color=colour,
-        shape=alt.Shape("what:N", legend=None, scale=scale_of(names, shapes)),
-        tooltip=[
-            "what",
-            *numbers(".3f", "value", "low", "high"),
-            alt.Tooltip("bottom:Q", format=".3f", title="everyone, at least"),
-            alt.Tooltip("top:Q", format=".3f", title="everyone, at most"),
-        ],
-    )
+    base = here.encode(y=y, color=by.colour)
+    band = base.mark_rule(strokeWidth=12, opacity=0.35).encode(x=bottom, x2="top:Q")
+    tips = [
+        "what",
+        *numbers(".3f", "value", "low", "high"),
+        alt.Tooltip("bottom:Q", format=".3f", title="everyone, at least"),
+        alt.Tooltip("top:Q", format=".3f", title="everyone, at most"),
+    ]
+    seen = interval(base, low, width=3)
+    dots = marked(base, 110, x=value, shape=by.shape, tooltip=tips)
     verdict = here.mark_text(align="right", dy=-17, fontSize=13, fontWeight="bold").encode(
         x=alt.datum(0.99), y=y, text="words:N"
     )
@@ -239,22 +231,13 @@ def hidden_context(
         scale=between(1, most, type="log"),
         axis=alt.Axis(values=[1, 2, 4, 8, 16]),
     )
+    over = signs(
+        "what", names, inks, dashes=[SOLID, DASHED, DOTTED], title="overturned above", legend=legend
+    )
     curves = (
         alt.Chart(frontier[frontier.strength <= 2 * most])
         .mark_line(strokeWidth=2.5, clip=True)
-        .encode(
-            x=gx,
-            y=gy,
-            color=alt.Color(
-                "what:N", title="overturned above", legend=legend, scale=scale_of(names, colours)
-            ),
-            strokeDash=alt.StrokeDash(
-                "what:N",
-                title="overturned above",
-                legend=legend,
-                scale=alt.Scale(domain=names, range=[dashes[n] for n in names]),
-            ),
-        )
+        .encode(x=gx, y=gy, color=over.colour, strokeDash=over.dash)
     )
     name, at_gamma, at_spread = benchmark
     mark = alt.Chart(pd.DataFrame({"spread": [at_spread], "strength": [at_gamma], "words": [name]}))
@@ -275,24 +258,20 @@ def hidden_context(
     )
     at = frontier[np.isclose(frontier.spread, 1)]
     tips = "; ".join(f"{r.what} at {r.strength:.2f}" for r in at.itertuples())
-    return (
-        alt.vconcat(
-            layered(band, coin, seen, dots, verdict).properties(
-                width=430,
-                height=60 * len(names),
-                title=headline("What could an unrecorded context do?", rates, source),
-            ),
-            layered(curves, known, known_text, dial).properties(width=430, height=220),
-        )
-        .resolve_scale(color="independent", shape="independent", strokeDash="independent")
-        .add_params(*dials)
-        .properties(
-            description=f"Above, rates seen with 95 % intervals: {ends}; and around each a band, "
-            "where the rate of everybody may lie if a hidden context changes odds by at most "
-            "gamma and contexts differ by at most delta. Two sliders set these; the band "
-            "widens with both, and a text says whether it holds one half. Below, gamma "
-            "against delta with one falling curve for each rate, above which it is "
-            f"overturned; with delta 1 that is {tips}. A cross marks {name}, gamma "
-            f"{at_gamma:.1f} and delta {at_spread:.2f}; a circle marks the sliders."
-        )
+    return stacked(
+        layered(band, guide("value", 0.5, x=value), seen, dots, verdict).properties(
+            width=430,
+            height=60 * len(names),
+            title=headline("What could an unrecorded context do?", rates, source),
+        ),
+        layered(curves, known, known_text, dial).properties(width=430, height=220),
+        apart=["color", "shape", "strokeDash"],
+        dials=dials,
+        description=f"Above, rates seen with 95 % intervals: {ends}; and around each a band, "
+        "where the rate of everybody may lie if a hidden context changes odds by at most "
+        "gamma and contexts differ by at most delta. Two sliders set these; the band "
+        "widens with both, and a text says whether it holds one half. Below, gamma "
+        "against delta with one falling curve for each rate, above which it is "
+        f"overturned; with delta 1 that is {tips}. A cross marks {name}, gamma "
+        f"{at_gamma:.1f} and delta {at_spread:.2f}; a circle marks the sliders.",
     )

@@ -21,6 +21,7 @@ from causalpref.figures._layers import (
     numbers,
     radio,
     slider,
+    stacked,
 )
 from causalpref.figures._style import (
     BLUE,
@@ -460,16 +461,16 @@ def lambda_dial(
         )
         for r in rhos
     )
-    return (
-        alt.vconcat(top, bottom, spacing=20)
-        .resolve_scale(color="independent", shape="independent")
-        .add_params(dial)
-        .properties(
-            title=headline("What the weight of the adversary does", runs, source),
-            description="Above, test accuracy over lambda; below, accuracy with which a linear "
-            "probe reads the type of the prompt and the objective from the representation. "
-            f"Small points are seeds, lines their means: {cells}. Radio buttons pick rho.",
-        )
+    return stacked(
+        top,
+        bottom,
+        spacing=20,
+        apart=["color", "shape"],
+        dials=[dial],
+        title=headline("What the weight of the adversary does", runs, source),
+        description="Above, test accuracy over lambda; below, accuracy with which a linear "
+        "probe reads the type of the prompt and the objective from the representation. "
+        f"Small points are seeds, lines their means: {cells}. Radio buttons pick rho.",
     )
 
 

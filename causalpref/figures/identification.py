@@ -5,8 +5,17 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from causalpref.figures._layers import guide, marked, menu, numbers, sentence, slider
-from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, layered, scale_of
+from causalpref.figures._layers import (
+    cursor,
+    guide,
+    marked,
+    menu,
+    numbers,
+    sentence,
+    slider,
+    stacked,
+)
+from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, layered, signs
 
 __all__ = ["broken_assumptions"]
 
@@ -29,8 +38,6 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
         What the data are. Default: the column ``source``.
     """
     cases, names = list(dict.fromkeys(table.case)), ["cell mean", "adjusted for C"]
-    colours = {"cell mean": BLUE, "adjusted for C": PINK}
-    shapes = {"cell mean": "circle", "adjusted for C": "diamond"}
     last, logs = int(table.step.max()), int(table.logs.max())
     case = menu("brokencase", "assumption, and what is on record: ", cases[0], cases)
     step = slider("brokenstep", f"how far it is broken, 0 to {last}: ", min(5, last), 0, last, 1)
@@ -46,10 +53,9 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
     x = alt.X("step:Q", scale=room, title=None, axis=ticks)
     y = alt.Y("estimate:Q", scale=alt.Scale(domain=[0, 1]), title="P(L(x; y, y′) = 1)")
     legend = alt.Legend(symbolSize=90, symbolOpacity=1, orient="bottom", direction="horizontal")
-    colour = alt.Color(
-        "estimator:N", title="estimate", legend=legend, scale=scale_of(names, colours)
+    by = signs(
+        "estimator", names, [BLUE, PINK], ["circle", "diamond"], title="estimate", legend=legend
     )
-    shape = alt.Shape("estimator:N", title="estimate", legend=legend, scale=scale_of(names, shapes))
     at = alt.X("at:Q", scale=room, title=None, axis=ticks)
     tips = [
         alt.Tooltip("dial:N", title="broken"),
@@ -72,18 +78,14 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
     )
     found = shown.transform_filter(there)
     bars = found.mark_rule(strokeWidth=1.5, opacity=1).encode(
-        x=at, y=alt.Y("low:Q", scale=alt.Scale(domain=[0, 1])), y2="high:Q", color=colour
+        x=at, y=alt.Y("low:Q", scale=alt.Scale(domain=[0, 1])), y2="high:Q", color=by.colour
     )
-    dots = marked(found, 55, x=at, y=y, color=colour, shape=shape, tooltip=tips)
-    rule = (
-        here.transform_filter("datum.estimator == 'cell mean'")
-        .mark_rule(color=GREY, strokeDash=[2, 3], strokeWidth=1.5)
-        .encode(x=x)
-    )
+    dots = marked(found, 55, x=at, y=y, color=by.colour, shape=by.shape, tooltip=tips)
+    rule = cursor(here.transform_filter("datum.estimator == 'cell mean'"), x)
     big = (
         here.transform_filter(there)
         .mark_point(size=230, strokeWidth=2.5, opacity=1)
-        .encode(x=at, y=y, color=colour, shape=shape)
+        .encode(x=at, y=y, color=by.colour, shape=by.shape)
     )
 
     def words(text: str, height: int, keep: str = "true") -> alt.Chart:
@@ -145,18 +147,14 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
         )
         cells.append(f"{name}: {steps}")
     title = headline("One assumption at a time", table, source, offset=14)
-    return (
-        alt.vconcat(
-            top.properties(width=430, height=230, title=title),
-            bottom.properties(width=430, height=90),
-            spacing=26,
-        )
-        .add_params(case, step)
-        .properties(
-            description=f"Above, estimates with 95 % intervals over steps 0 to {last} of breaking "
-            f"an assumption, means over {logs} simulated logs, with a dashed line at the "
-            f"truth, {table.truth.iloc[0]:.2f}. Below, the share of logs in which the "
-            f"check of the assumption raises an alarm, dashed at 5 %. {'. '.join(cells)}. "
-            "A menu picks the assumption, a slider the step."
-        )
+    return stacked(
+        top.properties(width=430, height=230, title=title),
+        bottom.properties(width=430, height=90),
+        spacing=26,
+        dials=[case, step],
+        description=f"Above, estimates with 95 % intervals over steps 0 to {last} of breaking "
+        f"an assumption, means over {logs} simulated logs, with a dashed line at the "
+        f"truth, {table.truth.iloc[0]:.2f}. Below, the share of logs in which the "
+        f"check of the assumption raises an alarm, dashed at 5 %. {'. '.join(cells)}. "
+        "A menu picks the assumption, a slider the step.",
     )

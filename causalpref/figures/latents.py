@@ -5,14 +5,25 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from causalpref.figures._layers import drawn, guide, interval, numbers, slider_over
-from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, layered
+from causalpref.figures._layers import drawn, fading, guide, interval, numbers, slider_over, stacked
+from causalpref.figures._style import (
+    BLUE,
+    DASHED,
+    DOTTED,
+    GREY,
+    ORANGE,
+    PINK,
+    SOLID,
+    between,
+    headline,
+    layered,
+    signs,
+)
 
 __all__ = ["amce_by_density", "cells_against_truth", "pooled_curve"]
 
 _TASKS = ["summarisation", "creative writing"]
-_TASK_COLOURS = alt.Scale(domain=_TASKS, range=[BLUE, ORANGE])
-_TASK_SHAPES = alt.Scale(domain=_TASKS, range=["circle", "diamond"])
+_BY_TASK = signs("task", _TASKS, [BLUE, ORANGE], ["circle", "diamond"], title="task")
 
 
 def cells_against_truth(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -41,8 +52,8 @@ def cells_against_truth(table: pd.DataFrame, *, source: str | None = None) -> al
     )
     base = alt.Chart(table).encode(
         x=alt.X("truth:Q", scale=scale, title="truth, P(L(x; y, y') = 1)"),
-        color=alt.Color("task:N", title="task", scale=_TASK_COLOURS),
-        opacity=alt.condition(picked, alt.value(1), alt.value(0.12)),
+        color=_BY_TASK.colour,
+        opacity=fading(picked),
         tooltip=[
             "task",
             "first",
@@ -56,8 +67,7 @@ def cells_against_truth(table: pd.DataFrame, *, source: str | None = None) -> al
             line,
             interval(base, alt.Y("low:Q", scale=scale)),
             base.mark_point(size=60, filled=True).encode(
-                y=alt.Y("mean:Q", scale=scale),
-                shape=alt.Shape("task:N", title="task", scale=_TASK_SHAPES),
+                y=alt.Y("mean:Q", scale=scale), shape=_BY_TASK.shape
             ),
         ],
         dials=[picked],
@@ -110,17 +120,14 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
     x = alt.X("z:Q", title="conciseness", scale=alt.Scale(domain=[-3, 3]))
     y = alt.Y("reward:Q", title="reward, best level at 0", scale=between(-6, 0.9))
     names = [*_TASKS, "pooled fit"]
-    dash = alt.StrokeDash(
-        "curve:N",
+    legend = alt.Legend(symbolSize=600, symbolStrokeWidth=3, columns=2)
+    by = signs(
+        "curve",
+        names,
+        [BLUE, ORANGE, GREY],
+        dashes=[SOLID, DASHED, DOTTED],
         title="reward",
-        legend=alt.Legend(symbolSize=600, symbolStrokeWidth=3, columns=2),
-        scale=alt.Scale(domain=names, range=[[1, 0], [8, 4], [2, 3]]),
-    )
-    colour = alt.Color(
-        "curve:N",
-        title="reward",
-        legend=alt.Legend(symbolSize=600, symbolStrokeWidth=3, columns=2),
-        scale=alt.Scale(domain=names, range=[BLUE, ORANGE, GREY]),
+        legend=legend,
     )
     curves = (
         here.transform_calculate(z="sequence(-3, 3.01, 0.1)")
@@ -136,7 +143,7 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
             "'creative writing' : 'pooled fit'"
         )
         .mark_line(clip=True, strokeWidth=3)
-        .encode(x=x, y=y, color=colour, strokeDash=dash)
+        .encode(x=x, y=y, color=by.colour, strokeDash=by.dash)
     )
     said = here.transform_calculate(
         z="datum.best",
@@ -172,9 +179,7 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
     bottom = layered(
         coin,
         bars.mark_bar(height=16, opacity=1).encode(
-            color=alt.Color(
-                "group:N", legend=None, scale=alt.Scale(domain=groups, range=[BLUE, ORANGE, GREY])
-            )
+            color=signs("group", groups, [BLUE, ORANGE, GREY], legend=None).colour
         ),
         bars.mark_text(align="left", dx=2, fontSize=13, fontWeight="bold").encode(
             x=alt.datum(1), text="words:N"
@@ -185,21 +190,20 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         & (table.distance - start["distance"]).abs().lt(1e-6)
     ].iloc[0]
     worst = table.loc[table.wrong_creative.idxmax()]
-    return (
-        alt.vconcat(top, bottom)
-        .resolve_scale(color="independent", strokeDash="independent")
-        .add_params(*dials)
-        .properties(
-            description="Above, three curves of reward over conciseness: the true ones of the two "
-            "tasks and one fitted to both. Below, bars: the share of test pairs that the "
-            f"fitted one puts in the wrong order. With {start['share']:.0%} creative "
-            f"prompts and best levels {start['distance']:g} apart the fitted curve has its "
-            f"best level at {-first.slope / (2 * first.bend):.2f} and errs on "
-            f"{first.wrong_summarisation:.0%} of the summarisation pairs and "
-            f"{first.wrong_creative:.0%} of the creative ones. At {worst.share:.0%} and "
-            f"{worst.distance:g} it errs on {worst.wrong_summarisation:.0%} and "
-            f"{worst.wrong_creative:.0%}. Two sliders set the share and the distance."
-        )
+    return stacked(
+        top,
+        bottom,
+        apart=["color", "strokeDash"],
+        dials=dials,
+        description="Above, three curves of reward over conciseness: the true ones of the two "
+        "tasks and one fitted to both. Below, bars: the share of test pairs that the "
+        f"fitted one puts in the wrong order. With {start['share']:.0%} creative "
+        f"prompts and best levels {start['distance']:g} apart the fitted curve has its "
+        f"best level at {-first.slope / (2 * first.bend):.2f} and errs on "
+        f"{first.wrong_summarisation:.0%} of the summarisation pairs and "
+        f"{first.wrong_creative:.0%} of the creative ones. At {worst.share:.0%} and "
+        f"{worst.distance:g} it errs on {worst.wrong_summarisation:.0%} and "
+        f"{worst.wrong_creative:.0%}. Two sliders set the share and the distance.",
     )
 
 
@@ -214,7 +218,9 @@ def amce_by_density(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     source : str, optional
         What the data are. Default: the column ``source``.
     """
-    names = ["uniform", "empirical"]
+    by = signs(
+        "density", ["uniform", "empirical"], [BLUE, PINK], ["circle", "diamond"], title="density m"
+    )
     ends = table[table.share.isin([table.share.min(), table.share.max()])]
     cells = "; ".join(
         f"{r.density} density at {r.share:.0%} creative prompts {r.value:.2f} "
@@ -222,9 +228,6 @@ def amce_by_density(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         for r in ends.itertuples()
     )
     picked = alt.selection_point(fields=["density"], bind="legend")
-    colour = alt.Color(
-        "density:N", title="density m", scale=alt.Scale(domain=names, range=[BLUE, PINK])
-    )
     y = alt.Scale(domain=[0.2, 0.8])
     coin = guide("y", 0.5, y=alt.Y("y:Q", scale=y, title="AMCE of conciseness"))
     base = alt.Chart(table).encode(
@@ -234,8 +237,8 @@ def amce_by_density(table: pd.DataFrame, *, source: str | None = None) -> alt.La
             axis=alt.Axis(format="%"),
             scale=alt.Scale(domain=[0.05, 0.95]),
         ),
-        color=colour,
-        opacity=alt.condition(picked, alt.value(1), alt.value(0.12)),
+        color=by.colour,
+        opacity=fading(picked),
         tooltip=[
             "density",
             alt.Tooltip("share:Q", format=".0%"),
@@ -248,12 +251,7 @@ def amce_by_density(table: pd.DataFrame, *, source: str | None = None) -> alt.La
             base.mark_line(strokeWidth=1.5).encode(y=alt.Y("truth:Q", scale=y)),
             interval(base, alt.Y("low:Q", scale=y)),
             base.mark_point(size=70, filled=True).encode(
-                y=alt.Y("value:Q", scale=y),
-                shape=alt.Shape(
-                    "density:N",
-                    title="density m",
-                    scale=alt.Scale(domain=names, range=["circle", "diamond"]),
-                ),
+                y=alt.Y("value:Q", scale=y), shape=by.shape
             ),
         ],
         dials=[picked],

@@ -8,29 +8,28 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._layers import drawn, numbers, radio, sentence, slider
-from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, layered, scale_of
+from causalpref.figures._layers import drawn, numbers, radio, sentence, slider, stacked
+from causalpref.figures._style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    PINK,
+    SOLID,
+    between,
+    headline,
+    layered,
+    scale_of,
+    signs,
+)
 
 __all__ = ["architectures", "balancing", "two_players"]
 
 _PARTS = {"input": GREY, "trunk": BLUE, "head": ORANGE, "adversary": PINK}
-_LINES = {
-    "consistent": BLUE,
-    "inconsistent": ORANGE,
-    "its own adversary": PINK,
-    "a fresh probe": GREY,
-}
-_DASH = {
-    "consistent": [1, 0],
-    "inconsistent": [6, 4],
-    "its own adversary": [1, 0],
-    "a fresh probe": [6, 4],
-}
-_POINTS = {
-    "consistent": "circle",
-    "inconsistent": "diamond",
-    "its own adversary": "triangle-up",
-    "a fresh probe": "square",
+_MEASURES = {
+    "consistent": (BLUE, "circle", SOLID),
+    "inconsistent": (ORANGE, "diamond", [6, 4]),
+    "its own adversary": (PINK, "triangle-up", SOLID),
+    "a fresh probe": (GREY, "square", [6, 4]),
 }
 
 
@@ -302,42 +301,38 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
         dash: list[int],
         what: str,
     ) -> alt.LayerChart:
-        y = alt.Y(
-            "value:Q",
-            title=title,
-            scale=alt.Scale(domain=domain, nice=False),
-            axis=alt.Axis(format=form, tickCount=5),
+        y, level = (
+            alt.Y(
+                f"{c}:Q",
+                title=title,
+                scale=between(*domain),
+                axis=alt.Axis(format=form, tickCount=5),
+            )
+            for c in ("value", field)
         )
         legend = alt.Legend(orient="bottom", symbolSize=90, symbolOpacity=1, direction="horizontal")
         keep = " || ".join(f"datum.measure == '{n}'" for n in names)
         rows = shown.transform_filter(keep)
-        colour = alt.Color("measure:N", title=what, legend=legend, scale=scale_of(names, _LINES))
-        shape = alt.Shape("measure:N", title=what, legend=legend, scale=scale_of(names, _POINTS))
+        by = signs(
+            "measure", names, *zip(*(_MEASURES[n] for n in names)), title=what, legend=legend
+        )
         seeds = rows.mark_point(
             size=28, filled=False, strokeWidth=1.2, opacity=1, clip=True
         ).encode(
             x=x,
             y=y,
-            color=colour,
-            shape=shape,
+            color=by.colour,
+            shape=by.shape,
             tooltip=["world", "lambda_", "measure", "seed", alt.Tooltip("value:Q", format=".3f")],
         )
         mean = rows.transform_aggregate(value="mean(value)", groupby=["lambda_", "measure"])
         line = mean.mark_line(strokeWidth=2.5, clip=True).encode(
-            x=x,
-            y=y,
-            color=colour,
-            strokeDash=alt.StrokeDash(
-                "measure:N",
-                title=what,
-                legend=legend,
-                scale=alt.Scale(domain=names, range=[_DASH[n] for n in names]),
-            ),
+            x=x, y=y, color=by.colour, strokeDash=by.dash
         )
         big = (
             mean.transform_filter("datum.lambda_ == balancelambda")
             .mark_point(size=230, strokeWidth=2.5, opacity=1, clip=True)
-            .encode(x=x, y=y, color=colour, shape=shape)
+            .encode(x=x, y=y, color=by.colour, shape=by.shape)
         )
         here = mean.transform_filter("datum.lambda_ == balancelambda")
         told = [
@@ -348,15 +343,8 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
             )
             for k, n in enumerate(names)
         ]
-        guide = line_at.mark_rule(strokeDash=dash, color=GREY).encode(
-            y=alt.Y(
-                f"{field}:Q",
-                title=title,
-                scale=alt.Scale(domain=domain, nice=False),
-                axis=alt.Axis(format=form, tickCount=5),
-            )
-        )
-        return layered(guide, seeds, line, big, *told).properties(width=430, height=height)
+        flat = line_at.mark_rule(strokeDash=dash, color=GREY).encode(y=level)
+        return layered(flat, seeds, line, big, *told).properties(width=430, height=height)
 
     coin = alt.Chart(pd.DataFrame({"value": [0.5]}))
     top = shown.transform_aggregate(ceiling="max(ceiling)")
@@ -388,19 +376,19 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
     title = headline("Hiding who is judging", table, source, offset=36)
     mean = table.groupby(["world", "lambda_", "measure"], sort=False).value.mean()
     cells = "; ".join(
-        f"{w}, lambda {v:g}: " + ", ".join(f"{m} {mean[w, v, m]:.2f}" for m in _LINES)
+        f"{w}, lambda {v:g}: " + ", ".join(f"{m} {mean[w, v, m]:.2f}" for m in _MEASURES)
         for w in worlds
         for v in values
     )
-    return (
-        alt.vconcat(above.properties(title=title), below, spacing=50)
-        .resolve_scale(color="independent", shape="independent", strokeDash="independent")
-        .add_params(world, dial)
-        .properties(
-            description="Above, test accuracy on consistent and inconsistent pairs over lambda; "
-            "below, nats about C that the model's own adversary and a fresh probe read "
-            "from the representation, with a dotted line at what the type tells. Small "
-            f"points are seeds, lines their means: {cells}. Two radio buttons pick the "
-            "world and lambda."
-        )
+    return stacked(
+        above.properties(title=title),
+        below,
+        spacing=50,
+        apart=["color", "shape", "strokeDash"],
+        dials=[world, dial],
+        description="Above, test accuracy on consistent and inconsistent pairs over lambda; "
+        "below, nats about C that the model's own adversary and a fresh probe read "
+        "from the representation, with a dotted line at what the type tells. Small "
+        f"points are seeds, lines their means: {cells}. Two radio buttons pick the "
+        "world and lambda.",
     )

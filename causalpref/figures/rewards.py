@@ -6,8 +6,19 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._layers import guide, marked, slider
-from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, layered, scale_of
+from causalpref.figures._layers import guide, marked, sentence, slider, stacked
+from causalpref.figures._style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    PINK,
+    SOLID,
+    between,
+    headline,
+    layered,
+    scale_of,
+    signs,
+)
 
 __all__ = ["judge_noise", "reward_shift"]
 
@@ -26,8 +37,9 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
     source : str, optional
         What the data are. Default: the column ``source``.
     """
-    kinds, colours = ["easy", "hard"], {"easy": BLUE, "hard": ORANGE}
-    shapes = {"easy": "circle", "hard": "diamond"}
+    kinds = ["easy", "hard"]
+    inks = scale_of(kinds, {"easy": BLUE, "hard": ORANGE})
+    by = signs("prompts", kinds, [BLUE, ORANGE], ["circle", "diamond"], title="prompt")
     reach = float(np.ceil(table[["first", "second"]].abs().to_numpy().max() + 3))
     scale = between(-reach, reach)
     shift = slider("shift", "h, added to every reward on hard prompts: ", 0, -3, 3, 0.25)
@@ -39,8 +51,6 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         p="1 / (1 + exp(datum.q - datum.r))",
         loss="-log(datum.label == 1 ? datum.p : 1 - datum.p)",
     )
-    colour = alt.Color("prompts:N", title="prompt", scale=scale_of(kinds, colours))
-    shape = alt.Shape("prompts:N", title="prompt", scale=scale_of(kinds, shapes))
     diagonal = (
         alt.Chart(pd.DataFrame({"r": [-reach, reach]}))
         .mark_line(strokeDash=[4, 4], color=GREY)
@@ -52,9 +62,9 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
     dots = moved.mark_point(size=38, strokeWidth=1.6, opacity=0.9).encode(
         x="r:Q",
         y="q:Q",
-        stroke=alt.Stroke("prompts:N", title="prompt", scale=scale_of(kinds, colours)),
-        shape=shape,
-        fill=alt.Fill("prompts:N", title="prompt", scale=scale_of(kinds, colours)),
+        stroke=alt.Stroke("prompts:N", title="prompt", scale=inks),
+        shape=by.shape,
+        fill=alt.Fill("prompts:N", title="prompt", scale=inks),
         fillOpacity=alt.condition("datum.label == 1", alt.value(0.9), alt.value(0)),
         tooltip=[
             "prompts:N",
@@ -64,53 +74,48 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
             alt.Tooltip("chosen:N", title="preferred"),
         ],
     )
-    loss = (
-        moved.transform_aggregate(mean="mean(loss)")
-        .transform_calculate(text="'loss: ' + format(datum.mean, '.4f') + ' nats a pair'")
-        .mark_text(align="left", fontSize=13, fontWeight="bold")
-        .encode(text="text:N", x=alt.value(8), y=alt.value(14))
+    loss = sentence(
+        moved.transform_aggregate(mean="mean(loss)"),
+        "'loss: ' + format(datum.mean, '.4f') + ' nats a pair'",
+        14,
+        x=8,
+        field="text",
     )
-    means = (
-        moved.transform_calculate(both="(datum.r + datum.q) / 2")
-        .transform_aggregate(mean="mean(both)", groupby=["prompts"])
-        .transform_calculate(text="format(datum.mean, '+.2f')")
+    mean_of = moved.transform_calculate(both="(datum.r + datum.q) / 2").transform_aggregate(
+        mean="mean(both)", groupby=["prompts"]
     )
+    means = mean_of.transform_calculate(text="format(datum.mean, '+.2f')")
     near = alt.X("mean:Q", title="mean reward of the answers", scale=between(-3.75, 3.75))
     row = alt.Y("prompts:N", title="prompt", sort=kinds)
-    mean_dots = marked(means, 150, x=near, y=row, color=colour, shape=shape)
+    mean_dots = marked(means, 150, x=near, y=row, color=by.colour, shape=by.shape)
     mean_text = means.mark_text(dy=-15, fontSize=13, fontWeight="bold").encode(
         x=near, y=row, text="text:N"
     )
-    verdict = (
-        moved.transform_calculate(both="(datum.r + datum.q) / 2")
-        .transform_aggregate(mean="mean(both)", groupby=["prompts"])
-        .transform_pivot("prompts", value="mean")
-        .transform_calculate(
-            text="'better served: ' + (datum.hard > datum.easy ? 'hard' : 'easy') + ' prompts'"
-        )
-        .mark_text(align="right", dx=-6, fontSize=13, fontWeight="bold")
-        .encode(text="text:N", x=alt.value("width"), y=alt.value(98))
+    verdict = sentence(
+        mean_of.transform_pivot("prompts", value="mean"),
+        "'better served: ' + (datum.hard > datum.easy ? 'hard' : 'easy') + ' prompts'",
+        98,
+        x="width",
+        field="text",
+        align="right",
+        dx=-6,
     )
     mean = table.assign(both=(table["first"] + table["second"]) / 2).groupby("prompts").both.mean()
     p = 1 / (1 + np.exp(table["second"] - table["first"]))
     nats = -np.log(p.where(table["label"] == 1, 1 - p)).mean()
     below = mean["easy"] - mean["hard"]
-    return (
-        alt.vconcat(
-            layered(diagonal, dots, loss).properties(width=430, height=330),
-            layered(mean_dots, mean_text, verdict).properties(width=430, height=110),
-        )
-        .add_params(shift)
-        .properties(
-            title=headline("Same labels, any shift", table, source),
-            description=f"Above, {len(table)} pairs, the reward of the first answer against that "
-            "of the second, filled where the first is preferred, with the diagonal. Below, the "
-            f"mean reward on easy prompts ({mean['easy']:+.2f}) and on hard prompts "
-            f"({mean['hard']:+.2f}). A slider adds h to both rewards of every pair on a hard "
-            f"prompt. They slide along the diagonal, the loss of the labels stays at {nats:.4f} "
-            "nats a pair, and hard prompts have the lower mean reward when h is below "
-            f"{below:.2f}.",
-        )
+    return stacked(
+        layered(diagonal, dots, loss).properties(width=430, height=330),
+        layered(mean_dots, mean_text, verdict).properties(width=430, height=110),
+        dials=[shift],
+        title=headline("Same labels, any shift", table, source),
+        description=f"Above, {len(table)} pairs, the reward of the first answer against that "
+        "of the second, filled where the first is preferred, with the diagonal. Below, the "
+        f"mean reward on easy prompts ({mean['easy']:+.2f}) and on hard prompts "
+        f"({mean['hard']:+.2f}). A slider adds h to both rewards of every pair on a hard "
+        f"prompt. They slide along the diagonal, the loss of the labels stays at {nats:.4f} "
+        "nats a pair, and hard prompts have the lower mean reward when h is below "
+        f"{below:.2f}.",
     )
 
 
@@ -129,14 +134,8 @@ def judge_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.VConca
     """
     each = table.drop_duplicates("noise")
     step = float(each.noise.diff().min())
-    noise = slider(
-        "noise",
-        "s, scale of the judge's noise: ",
-        1,
-        float(each.noise.min()),
-        float(each.noise.max()),
-        step,
-    )
+    least, most = float(each.noise.min()), float(each.noise.max())
+    noise = slider("noise", "s, scale of the judge's noise: ", 1, least, most, step)
     picked = "abs(datum.noise - noise) < 0.001"
     reach = float(table.gap.abs().max()) + 0.4
     x = alt.X("gap:Q", title="difference of rewards, r − r′", scale=between(-reach, reach))
@@ -161,88 +160,52 @@ def judge_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.VConca
             ],
         )
     )
-    said = (
-        alt.Chart(each)
-        .transform_filter(picked)
-        .transform_calculate(text="'fitted weights: ' + datum.weights")
-        .mark_text(align="left", fontSize=13, fontWeight="bold")
-        .encode(text="text:N", x=alt.value(8), y=alt.value(14))
-    )
+    chosen = alt.Chart(each).transform_filter(picked)
+    said = sentence(chosen, "'fitted weights: ' + datum.weights", 14, x=8, field="text")
     names = ["best possible", "fitted rewards"]
     long = each.rename(columns={"ceiling": names[0], "accuracy": names[1]}).melt(
         id_vars="noise", value_vars=names, var_name="rule", value_name="rate"
     )
-    colour = alt.Color(
-        "rule:N", title="accuracy", scale=alt.Scale(domain=names, range=[PINK, BLUE])
-    )
-    at = alt.X(
-        "noise:Q",
-        title="scale of the judge's noise, s",
-        scale=between(0, float(each.noise.max()) + step),
-    )
+    by = signs("rule", names, [PINK, BLUE], ["square", "circle"], [SOLID, [5, 3]], title="accuracy")
+    at = alt.X("noise:Q", title="scale of the judge's noise, s", scale=between(0, most + step))
     rate = alt.Y("rate:Q", title="expected accuracy", scale=alt.Scale(domain=[0.5, 1]))
     lines = (
         alt.Chart(long)
         .mark_line(strokeWidth=2)
-        .encode(
-            x=at,
-            y=rate,
-            color=colour,
-            strokeDash=alt.StrokeDash(
-                "rule:N", title="accuracy", scale=alt.Scale(domain=names, range=[[1, 0], [5, 3]])
-            ),
-        )
+        .encode(x=at, y=rate, color=by.colour, strokeDash=by.dash)
     )
     asked = guide("rate", 0.7, y=rate, dash=[2, 3])
     here = alt.Chart(long).transform_filter(picked)
     rule = here.mark_rule(color=GREY).encode(x=at, y=rate, y2=alt.value(190))
-    marks = marked(
-        here,
-        80,
-        x=at,
-        y=rate,
-        color=colour,
-        shape=alt.Shape(
-            "rule:N", title="accuracy", scale=alt.Scale(domain=names, range=["square", "circle"])
-        ),
-    )
-    text = (
-        alt.Chart(each)
-        .transform_filter(picked)
-        .transform_calculate(
-            text="'best possible ' + format(datum.ceiling, '.3f') + ', fitted ' + "
-            "format(datum.accuracy, '.3f')"
+    marks = marked(here, 80, x=at, y=rate, color=by.colour, shape=by.shape)
+    texts = [
+        sentence(chosen, words, height, x="width", field="text", align="right", dx=-6)
+        for words, height in (
+            (
+                "'best possible ' + format(datum.ceiling, '.3f') + ', fitted ' + "
+                "format(datum.accuracy, '.3f')",
+                14,
+            ),
+            (
+                "'0.70 is ' + (datum.ceiling < 0.7 ? 'out of reach' : "
+                "format(datum.ceiling - 0.7, '.3f') + ' below the best')",
+                32,
+            ),
         )
-        .mark_text(align="right", dx=-6, fontSize=13, fontWeight="bold")
-        .encode(text="text:N", x=alt.value("width"), y=alt.value(14))
-    )
-    verdict = (
-        alt.Chart(each)
-        .transform_filter(picked)
-        .transform_calculate(
-            text="'0.70 is ' + (datum.ceiling < 0.7 ? 'out of reach' : "
-            "format(datum.ceiling - 0.7, '.3f') + ' below the best')"
-        )
-        .mark_text(align="right", dx=-6, fontSize=13, fontWeight="bold")
-        .encode(text="text:N", x=alt.value("width"), y=alt.value(32))
-    )
+    ]
     ends = "; ".join(
         f"at s = {r.noise:g} best possible {r.ceiling:.3f}, fitted {r.accuracy:.3f}, "
         f"weights {r.weights}"
         for r in each.iloc[[0, len(each) // 2, -1]].itertuples()
     )
-    return (
-        alt.vconcat(
-            layered(curve, dots, said).properties(width=430, height=200),
-            layered(asked, lines, rule, marks, text, verdict).properties(width=430, height=190),
-        )
-        .add_params(noise)
-        .properties(
-            title=headline("What a noisier judge does", table, source),
-            description="Above, the share of pairs whose first answer is preferred, by difference "
-            "of rewards, with the logistic curve. Below, expected accuracy by noise scale, "
-            f"best possible and fitted: {ends}. A slider sets the noise scale s: the curve "
-            "flattens and both accuracies fall towards one half as it grows. A dotted line "
-            "marks an accuracy of 0.70, out of reach where the best possible is lower.",
-        )
+    return stacked(
+        layered(curve, dots, said).properties(width=430, height=200),
+        layered(asked, lines, rule, marks, *texts).properties(width=430, height=190),
+        dials=[noise],
+        title=headline("What a noisier judge does", table, source),
+        description="Above, the share of pairs whose first answer is preferred, by difference "
+        "of rewards, with the logistic curve. Below, expected accuracy by noise scale, "
+        f"best possible and fitted: {ends}. A slider sets the noise scale s: the curve "
+        "flattens and both accuracies fall towards one half as it grows. A dotted line "
+        "marks an accuracy of 0.70, out of reach where the best possible is lower.",
     )
