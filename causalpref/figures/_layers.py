@@ -150,7 +150,8 @@ def stacked(
     """Charts below one another; ``apart`` names the scales that each has for itself."""
     stack = alt.vconcat(*charts, spacing=spacing)
     if apart:
-        stack = stack.resolve_scale(**dict.fromkeys(apart, "independent"))
+        own: dict[str, Any] = dict.fromkeys(apart, "independent")
+        stack = stack.resolve_scale(**own)
     if title is not None:
         stack = stack.properties(title=title)
     return stack.add_params(*dials).properties(description=description)
@@ -193,12 +194,13 @@ def sentence(
     x: int | str = 0,
     size: int = 13,
     field: str = "words",
+    align: Any = "left",
     **mark: Any,
 ) -> alt.Chart:
     """A sentence at ``x``, computed from a row by the expression ``words``."""
     return (
         rows.transform_calculate(**{field: words})
-        .mark_text(**{"align": "left", **mark}, fontSize=size, fontWeight="bold")
+        .mark_text(align=align, fontSize=size, fontWeight="bold", **mark)
         .encode(text=f"{field}:N", x=alt.value(x), y=alt.value(height))
     )
 
