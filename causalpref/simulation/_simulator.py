@@ -755,18 +755,16 @@ class Simulator:
         """
         z_x, z, z_prime, c = self._of_pairs(data)
         before = self._gap(z_x, z, z_prime, c)
-        self.do(context=context, prompt=prompt, response=response, first=first, second=second)
+        changed = (
+            self.replace(_set={})
+            .do(context=context, prompt=prompt, response=response, first=first, second=second)
+            ._set
+        )
         z_x, z, z_prime, c = (v.copy() for v in (z_x, z, z_prime, c))
         if context is not None:
             c[:] = context
-        for target, values, latents in (
-            (z_x, prompt, self.prompt_latents),
-            (z, response, self.response_latents),
-            (z_prime, response, self.response_latents),
-            (z, first, self.response_latents),
-            (z_prime, second, self.response_latents),
-        ):
-            for j, v in _by_column(latents, values or {}).items():
+        for name, target in (("prompt", z_x), ("first", z), ("second", z_prime)):
+            for j, v in changed.get(name, {}).items():
                 target[:, j] = v
         after = self._gap(z_x, z, z_prime, c)
         one = np.exp(np.minimum(0, _minus(self._log_win(after), self._log_win(before))))

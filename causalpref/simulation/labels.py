@@ -68,11 +68,9 @@ def label_by_reward(
     Rewards closer than 1e-9 of their scale are a tie: 0.1 * 3 - 0.3 * 1 is not 0 in floating
     point, but two responses of which one is rated 3 higher and 1 lower have one reward.
     """
-    if data.response_latents is None:
-        raise ValueError("the data have no response_latents: a reward needs them")
-    z = data.response_latents
+    z = data.require("response_latents")
     w = checked_weights(weights, z.shape[1])
-    gap = (z[data.pairs[:, 0]] - z[data.pairs[:, 1]]) @ w
+    gap = data.difference("response_latents") @ w
     tie = np.abs(gap) <= 1e-9 * (np.abs(w) @ np.abs(z).max(axis=0))
     coin = np.random.default_rng(seed).integers(0, 2, len(gap))
     return data.replace(label=np.where(tie, coin, gap > 0).astype(np.int64))

@@ -24,7 +24,7 @@ from causalpref.data import PreferenceData
 from causalpref.estimators import longer_preferred
 from causalpref.sources import load_preferences
 from causalpref.sources.hh_rlhf import OBJECTIVES
-from causalpref.statistics import auc, folds, permutation_p_value, ridge_scores, wilson_interval
+from causalpref.statistics import auc, folds, permutation_p_value, proportion, ridge_scores
 
 if TYPE_CHECKING:
     from causalpref.text.embedding import Template
@@ -150,22 +150,18 @@ def place_rates(source: str | os.PathLike[str]) -> pd.DataFrame:
             ):
                 here = cell & (old.label == person if person is not None else True)
                 ones, n = int(data.label[here].sum()), int(here.sum())
-                low, high = wilson_interval(ones / n, n)
                 rows.append(
                     {
                         "labels": labels,
                         "objective": objective,
                         "prompts": prompts,
                         "people": {1: "first", 0: "second", None: "either"}[person],
-                        "first": ones / n,
-                        "low": low,
-                        "high": high,
+                        **proportion(ones / n, n).cells("first"),
                         "p_value": float(stats.binomtest(ones, n).pvalue),
                         "pairs": n,
-                        "source": new.source,
                     }
                 )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(source=new.source)
 
 
 def blind_rules(source: str | os.PathLike[str]) -> pd.DataFrame:
@@ -198,19 +194,10 @@ def blind_rules(source: str | os.PathLike[str]) -> pd.DataFrame:
             ("inconsistent", ~consistent),
             ("all", np.full(len(new), True)),
         ):
-            low, high = wilson_interval(hit[here].mean(), int(here.sum()))
-            rows.append(
-                {
-                    "rule": rule,
-                    "pairs": pairs,
-                    "accuracy": hit[here].mean(),
-                    "low": low,
-                    "high": high,
-                    "n": int(here.sum()),
-                    "source": new.source,
-                }
-            )
-    return pd.DataFrame(rows)
+            n = int(here.sum())
+            rate = proportion(hit[here].mean(), n).cells("accuracy")
+            rows.append({"rule": rule, "pairs": pairs, **rate, "n": n})
+    return pd.DataFrame(rows).assign(source=new.source)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from causalpref.assumptions import (
 )
 from causalpref.data import PreferenceData
 from causalpref.simulation import Embedding, Latent, Simulator, linear_reward, quadratic_reward
-from causalpref.statistics import holm, wilson_interval
+from causalpref.statistics import holm, proportion, wilson_interval
 from causalpref.studies._seeds import integer_seed
 
 __all__ = ["SCENARIOS", "Scenario", "power_curve", "power_curves", "size_and_power", "sound_alarms"]
@@ -451,18 +451,8 @@ def sound_alarms(
             alarms.setdefault(report.assumption, []).append(report.verdict.alarm)
         alarms.setdefault("any of the six", []).append(any(r.verdict.alarm for r in reports))
         alarms.setdefault("any p-value, after Holm", []).append(bool((holm(p) <= alpha).any()))
-    rows = []
-    for check, raised in alarms.items():
-        low, high = wilson_interval(float(np.mean(raised)), n_datasets)
-        rows.append(
-            {
-                "check": check,
-                "alarms": float(np.mean(raised)),
-                "low": low,
-                "high": high,
-                "datasets": n_datasets,
-                "n": n_prompts,
-                "source": sound.name,
-            }
-        )
-    return pd.DataFrame(rows)
+    rows = [
+        {"check": check, **proportion(float(np.mean(raised)), n_datasets).cells("alarms")}
+        for check, raised in alarms.items()
+    ]
+    return pd.DataFrame(rows).assign(datasets=n_datasets, n=n_prompts, source=sound.name)

@@ -365,14 +365,24 @@ class HANNA(Study):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checks(Study):
+class _Simulated(Study):
+    """A study of simulated data sets."""
+
+    n_datasets: int = option(500, "simulated data sets for each number")
+    seed: int = option(0, "random seed", least=0)
+
+    def shown(self, tables: dict[str, pd.DataFrame], title: str, main: pd.DataFrame) -> Results:
+        """Tables, with the main one to read."""
+        text = f"Shares of {self.n_datasets} {title}\n{main.to_string(index=False)}"
+        return Results(tables, {"source": "simulated", "simulated": True}, text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checks(_Simulated):
     """False alarms and power of every check at its stated strength."""
 
     name = "checks"
     about = "false alarms and power of the checks, on simulated data"
-
-    n_datasets: int = option(500, "simulated data sets for each number")
-    seed: int = option(0, "random seed", least=0)
 
     def run(self, *, progress: bool = False) -> Results:
         """False alarms and power by scenario."""
@@ -380,23 +390,17 @@ class Checks(Study):
 
         table = size_and_power(n_datasets=self.n_datasets, seed=self.seed, progress=progress)
         shown = table[["scenario", "n", "false_alarms", "dial", "stated", "power"]]
-        return Results(
-            {"checks": table},
-            {"source": "simulated", "simulated": True},
-            f"Shares of {self.n_datasets} simulated data sets with an alarm\n"
-            f"{shown.to_string(index=False)}",
-        )
+        return self.shown({"checks": table}, "simulated data sets with an alarm", shown)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Power(Study):
+class Power(_Simulated):
     """Power of every check by strength and number of prompts, and alarms on sound data."""
 
     name = "power"
     about = "power curves of the checks, and how often sound data raise an alarm"
 
     n_datasets: int = option(200, "simulated data sets for each number")
-    seed: int = option(0, "random seed", least=0)
 
     def run(self, *, progress: bool = False) -> Results:
         """Alarms by scenario, strength and size; alarms of all six checks on sound data."""
@@ -404,12 +408,9 @@ class Power(Study):
 
         sizes = {"n_datasets": self.n_datasets, "seed": self.seed, "progress": progress}
         sound = sound_alarms(**sizes)
-        return Results(
-            {"power": power_curves(**sizes), "sound": sound},
-            {"source": "simulated", "simulated": True},
-            f"Shares of {self.n_datasets} sound data sets with an alarm\n"
-            f"{sound[['check', 'alarms', 'low', 'high']].to_string(index=False)}",
-        )
+        tables = {"power": power_curves(**sizes), "sound": sound}
+        main = sound[["check", "alarms", "low", "high"]]
+        return self.shown(tables, "sound data sets with an alarm", main)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,12 +30,14 @@ __all__ = [
     "Confounded",
     "Draw",
     "accuracy_table",
+    "all_draws",
     "beside_the_paper",
     "compare_models",
     "content_blind",
     "draw_confounded",
     "length_rates",
     "reward_models",
+    "runs_of",
     "score_fits",
     "sizes_for",
     "type_probe",
@@ -132,14 +134,11 @@ def length_rates(data: PreferenceData, *, seed: int | np.random.Generator = 0) -
                 {
                     "prompts": prompts,
                     "objective": objective,
-                    "rate": rate.value,
-                    "low": rate.low,
-                    "high": rate.high,
+                    **rate.cells("rate"),
                     "pairs": int(cell.sum()),
-                    "source": data.source,
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(source=data.source)
 
 
 def type_probe(
@@ -179,9 +178,7 @@ def type_probe(
     return pd.DataFrame(
         [
             {
-                "accuracy": rate.value,
-                "low": rate.low,
-                "high": rate.high,
+                **rate.cells("accuracy"),
                 "majority": majority,
                 "prompts": len(prompts),
                 "source": data.source,
@@ -260,6 +257,29 @@ def draw_confounded(
     if n_test is not None and n_test < len(test):
         test = test.select(rng.permutation(len(test))[:n_test])
     return Draw(train, validation, test)
+
+
+def all_draws(
+    data: PreferenceData, rhos: Sequence[float], n_seeds: int, **sizes: int
+) -> dict[tuple[float, int], Draw]:
+    """:func:`draw_confounded` with these sizes, for every rho and seed 0, 1, ..."""
+    return {
+        (rho, seed): draw_confounded(data, rho, seed=seed, **sizes)
+        for rho in rhos
+        for seed in range(n_seeds)
+    }
+
+
+def runs_of(
+    draws: Mapping[tuple[float, int], Draw], configs: Mapping[str, RewardConfig], **tags: Any
+) -> list[Run]:
+    """Every model, by its name, on every draw."""
+    runs = []
+    for (rho, seed), draw in draws.items():
+        sides = draw.blind
+        for model, config in configs.items():
+            runs.append(Run(config, *sides, seed=seed, tags={"rho": rho, "model": model, **tags}))
+    return runs
 
 
 def _without(data: PreferenceData, taken: PreferenceData) -> PreferenceData:
@@ -352,25 +372,8 @@ def reward_models(
     n_train, n_validation = (
         given or usual for given, usual in zip((n_train, n_validation), sizes_for(len(data)))
     )
-    draws = {
-        (rho, seed): draw_confounded(
-            data, rho, n_train=n_train, n_validation=n_validation, seed=seed
-        )
-        for rho in rhos
-        for seed in range(n_seeds)
-    }
-    runs = []
-    for (rho, seed), draw in draws.items():
-        sides = draw.blind
-        runs += [
-            Run(
-                RewardConfig(kind, hidden=hidden),
-                *sides,
-                seed=seed,
-                tags={"rho": rho, "model": kind},
-            )
-            for kind in kinds
-        ]
+    draws = all_draws(data, rhos, n_seeds, n_train=n_train, n_validation=n_validation)
+    runs = runs_of(draws, {kind: RewardConfig(kind, hidden=hidden) for kind in kinds})
     fits = rewards.fit_runs(runs, progress=progress, **training)
     return score_fits(fits, draws, progress=progress)
 
@@ -549,17 +552,9 @@ def content_blind(data: PreferenceData) -> pd.DataFrame:
             keep = data.consistent == same
             rate = cluster_bootstrap(hit[keep], opening[keep], seed=0)
             rows.append(
-                {
-                    "rule": rule,
-                    "split": split,
-                    "accuracy": rate.value,
-                    "low": rate.low,
-                    "high": rate.high,
-                    "pairs": int(keep.sum()),
-                    "source": data.source,
-                }
+                {"rule": rule, "split": split, **rate.cells("accuracy"), "pairs": int(keep.sum())}
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(source=data.source)
 
 
 def beside_the_paper(scores: pd.DataFrame, paper: pd.DataFrame = PAPER_TABLE_2) -> pd.DataFrame:

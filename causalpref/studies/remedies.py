@@ -14,7 +14,7 @@ from causalpref import rewards
 from causalpref.assumptions import effective_sample_size, propensities
 from causalpref.data import PreferenceData
 from causalpref.rewards import KINDS, RewardConfig, Run
-from causalpref.studies.hh_rlhf import Confounded, Draw, draw_confounded, score_fits
+from causalpref.studies.hh_rlhf import Confounded, Draw, all_draws, runs_of, score_fits
 
 __all__ = [
     "Sweep",
@@ -151,18 +151,6 @@ def with_type(data: PreferenceData) -> PreferenceData:
     return data.replace(embeddings=np.concatenate([embeddings, column], axis=1))
 
 
-def _all_draws(
-    data: PreferenceData, rhos: Sequence[float], n_seeds: int, n_train: int, n_validation: int
-) -> dict[tuple[float, int], Draw]:
-    return {
-        (rho, seed): draw_confounded(
-            data, rho, n_train=n_train, n_validation=n_validation, n_test=_N_TEST, seed=seed
-        )
-        for rho in rhos
-        for seed in range(n_seeds)
-    }
-
-
 def remedies(
     data: PreferenceData,
     *,
@@ -192,53 +180,25 @@ def remedies(
         ``runs`` has ``effective``, the effective sample size of the weights; the training columns
         of "type given" are of the data with the added column.
     """
-    draws = _all_draws(data, rhos, n_seeds, n_train, n_validation)
-    told = with_type(data)
-    runs, effective = [], {}
+    draws = all_draws(
+        data, rhos, n_seeds, n_train=n_train, n_validation=n_validation, n_test=_N_TEST
+    )
+    told = with_type(data).embeddings
+    config = RewardConfig("multihead", hidden=hidden)
+    configs = {kind: RewardConfig(kind, hidden=hidden) for kind in KINDS}
+    runs, effective, wide = [], {}, {}
     for (rho, seed), draw in draws.items():
-        train, validation = draw.blind
-        weight = overlap_weights(train, seed=seed)
+        sides = draw.train, draw.validation, draw.test
+        wide[rho, seed] = Draw(*(side.replace(embeddings=told) for side in sides))
+        weighted, given = (
+            runs_of({(rho, seed): d}, {model: config})[0]
+            for model, d in (("overlap weights", draw), ("type given", wide[rho, seed]))
+        )
+        weight = overlap_weights(weighted.train, seed=seed)
         effective[rho, seed] = effective_sample_size(weight)
-        runs += [
-            Run(
-                RewardConfig(kind, hidden=hidden),
-                train,
-                validation,
-                seed=seed,
-                tags={"rho": rho, "model": kind},
-            )
-            for kind in KINDS
-        ]
-        config = RewardConfig("multihead", hidden=hidden)
-        runs.append(
-            Run(
-                config,
-                train,
-                validation,
-                seed=seed,
-                weight=weight,
-                tags={"rho": rho, "model": "overlap weights"},
-            )
-        )
-        runs.append(
-            Run(
-                RewardConfig("multihead", hidden=hidden),
-                train.replace(embeddings=told.embeddings),
-                validation.replace(embeddings=told.embeddings),
-                seed=seed,
-                tags={"rho": rho, "model": "type given"},
-            )
-        )
+        runs += runs_of({(rho, seed): draw}, configs)
+        runs += [dataclasses.replace(weighted, weight=weight), given]
     fits = rewards.fit_runs(runs, progress=progress, **training)
-    wide = {
-        key: Draw(
-            *(
-                side.replace(embeddings=told.embeddings)
-                for side in (draw.train, draw.validation, draw.test)
-            )
-        )
-        for key, draw in draws.items()
-    }
     found = score_fits(fits, draws, wider=wide, progress=progress)
     size = [
         effective[r.rho, r.seed] if r.model == "overlap weights" else np.nan
@@ -281,7 +241,9 @@ def lambda_sweep(
     -------
     Sweep
     """
-    draws = _all_draws(data, rhos, n_seeds, n_train, n_validation)
+    draws = all_draws(
+        data, rhos, n_seeds, n_train=n_train, n_validation=n_validation, n_test=_N_TEST
+    )
     runs = [
         Run(
             RewardConfig("adversarial", hidden=hidden, lambda_=v),
@@ -324,18 +286,14 @@ def by_size(
     pandas.DataFrame
         As ``Confounded.runs``, for every size (``n_train``).
     """
-    draws = {n: _all_draws(data, rhos, n_seeds, n, round(share_validation * n)) for n in sizes}
-    runs = [
-        Run(
-            RewardConfig(kind, hidden=hidden),
-            *draw.blind,
-            seed=seed,
-            tags={"rho": rho, "model": kind, "size": n},
+    configs = {kind: RewardConfig(kind, hidden=hidden) for kind in KINDS}
+    draws, runs = {}, []
+    for n in sizes:
+        n_validation = round(share_validation * n)
+        draws[n] = all_draws(
+            data, rhos, n_seeds, n_train=n, n_validation=n_validation, n_test=_N_TEST
         )
-        for n, by_key in draws.items()
-        for (rho, seed), draw in by_key.items()
-        for kind in KINDS
-    ]
+        runs += runs_of(draws[n], configs, size=n)
     fits = rewards.fit_runs(runs, progress=progress, **training)
     parts = [
         score_fits([f for f in fits if f.tags["size"] == n], by_key).runs
