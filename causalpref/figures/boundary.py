@@ -6,29 +6,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._layers import (
-    cursor,
-    drawn,
-    interval,
-    marked,
-    menu,
-    numbers,
-    sentence,
-    slider,
-    slider_over,
-)
-from causalpref.figures._style import (
-    BLUE,
-    DASHED,
-    DOTTED,
-    GREY,
-    ORANGE,
-    PINK,
-    SOLID,
-    between,
-    headline,
-    signs,
-)
+from causalpref.figures import _layers as lay
+from causalpref.figures import _style as look
 from causalpref.simulation.boundary import alpha_variance, expected_accuracy, opposed_probability
 
 __all__ = ["boundary_wedge", "labels_by_correlation"]
@@ -70,10 +49,10 @@ def boundary_wedge(
         if z > 0 and w > 1e-6
     )
     dials = [
-        slider("wrho", "ρ, correlation of δ₁ and δ₂: ", start["rho"], -0.9, 0.98, 0.02),
-        slider("walpha", "α, true weight of the first latent: ", start["alpha"], 0, 1, 0.05),
-        menu("wn", "n, labels to fit: ", start["n"], [100, 300, 1000, 3000, 10_000, 30_000]),
-        slider("wfit", "which of the fits: ", 1, 1, len(draws), 1),
+        lay.slider("wrho", "ρ, correlation of δ₁ and δ₂: ", start["rho"], -0.9, 0.98, 0.02),
+        lay.slider("walpha", "α, true weight of the first latent: ", start["alpha"], 0, 1, 0.05),
+        lay.menu("wn", "n, labels to fit: ", start["n"], [100, 300, 1000, 3000, 10_000, 30_000]),
+        lay.slider("wfit", "which of the fits: ", 1, 1, len(draws), 1),
     ]
     found = {
         "wq": "1 - 2 * (1 - wrho) * walpha * (1 - walpha)",
@@ -86,7 +65,7 @@ def boundary_wedge(
         "whigh": "clamp(walpha + 1.96 * wse, 0, 1)",
     }
     computed = [alt.param(name=name, expr=expr) for name, expr in found.items()]
-    room = between(-reach, reach)
+    room = look.between(-reach, reach)
     axis = alt.Axis(grid=False, values=[-3, -2, -1, 0, 1, 2, 3])
     x = alt.X("x:Q", scale=room, axis=axis, title="δ₁, first minus second response")
     y = alt.Y("y:Q", scale=room, axis=axis, title="δ₂, first minus second response")
@@ -108,7 +87,7 @@ def boundary_wedge(
         alt.Chart(
             pd.DataFrame({"x": [-reach, 0], "x2": [0, reach], "y": [0, -reach], "y2": [reach, 0]})
         )
-        .mark_rect(color=GREY, opacity=0.16)
+        .mark_rect(color=look.GREY, opacity=0.16)
         .encode(x=x, x2="x2:Q", y=y, y2="y2:Q")
     )
     corner = alt.Chart(pd.DataFrame({"words": ["opposed"]}))
@@ -121,10 +100,10 @@ def boundary_wedge(
     fate, kinds = ["rightly", "wrongly"], ["true", "fitted"]
     wide = alt.Legend(orient="bottom", symbolSize=90, symbolOpacity=1, symbolStrokeWidth=2)
     long = alt.Legend(orient="bottom", symbolSize=700, symbolStrokeWidth=3)
-    by = signs(
+    by = look.signs(
         "order",
         fate,
-        [BLUE, ORANGE],
+        [look.BLUE, look.ORANGE],
         ["circle", "diamond"],
         title="pairs, ordered by the fit",
         legend=wide,
@@ -154,7 +133,7 @@ def boundary_wedge(
             x2=f"{far} * (1 - datum.a)",
             y2=f"-{far} * datum.a",
         )
-        .mark_rule(strokeWidth=3, clip=True, color=PINK)
+        .mark_rule(strokeWidth=3, clip=True, color=look.PINK)
         .encode(
             x=x,
             y=y,
@@ -200,18 +179,18 @@ def boundary_wedge(
             f"the standard error of alpha-hat is {se:.3f}, and the expected accuracy is "
             f"{same:.1%} on pairs like these and {opposed:.1%} on opposed ones"
         )
-    return drawn(
+    return lay.drawn(
         [
             quadrants,
-            *wedge("wlow", "whigh", GREY, 0.3),
-            *wedge("walpha", "what", ORANGE, 0.35),
+            *wedge("wlow", "whigh", look.GREY, 0.3),
+            *wedge("walpha", "what", look.ORANGE, 0.35),
             dots,
             lines,
             *named,
             *told,
         ],
         dials=[*dials, *computed],
-        title=headline("Where a fitted reward goes wrong", points, source, offset=14),
+        title=look.headline("Where a fitted reward goes wrong", points, source, offset=14),
         height=400,
         description=f"{len(points)} pairs in the plane of latent differences, the second and "
         "fourth quadrant shaded as opposed. A solid line is the true boundary, a dashed "
@@ -245,8 +224,8 @@ def labels_by_correlation(
     step = round(float(steps[1] - steps[0]), 6)
     begin, first = (min(v, key=lambda s, c=c: abs(s - c)) for v, c in ((steps, 0.9), (scales, 2)))
     dials = [
-        slider_over("costrho", "ρ in training: ", float(begin), steps),
-        menu("costscale", "k, how sure judges are: ", first, scales),
+        lay.slider_over("costrho", "ρ in training: ", float(begin), steps),
+        lay.menu("costscale", "k, how sure judges are: ", first, scales),
     ]
     both = [t.assign(goal=t.accuracy.map(lambda a: f"{a:.0%}")) for t in (lines, dots)]
     curve, points = (
@@ -266,18 +245,18 @@ def labels_by_correlation(
             (np.ceil, lines.labels.max()),
         )
     )
-    room = between(low, high, type="log")
+    room = look.between(low, high, type="log")
     ticks = [10.0**i for i in range(int(np.log10(low)), int(np.log10(high)) + 1)]
-    x = alt.X("rho:Q", title="ρ in training", scale=between(float(steps[0]), 1))
+    x = alt.X("rho:Q", title="ρ in training", scale=look.between(float(steps[0]), 1))
     y = alt.Y(
         "labels:Q", title="labels needed", scale=room, axis=alt.Axis(values=ticks, format=",.0f")
     )
     goal = "accuracy wanted"
     legend = alt.Legend(orient="bottom", symbolSize=110, symbolStrokeWidth=2.5)
-    by = signs(
+    by = look.signs(
         "goal",
         names,
-        [PINK, BLUE, ORANGE],
+        [look.PINK, look.BLUE, look.ORANGE],
         ["square", "circle", "diamond"],
         title=goal,
         legend=legend,
@@ -287,18 +266,18 @@ def labels_by_correlation(
         curve.transform_filter(f"datum.goal == '{n}'")
         .mark_line(strokeWidth=2.5, strokeDash=dash)
         .encode(x=x, y=y, color=by.colour)
-        for n, dash in zip(names, [DOTTED, SOLID, DASHED])
+        for n, dash in zip(names, [look.DOTTED, look.SOLID, look.DASHED])
     ]
     points = points.encode(x=x, color=by.colour)
     tips = [
         alt.Tooltip("goal:N", title=goal),
         alt.Tooltip("rho:Q", title="ρ"),
-        *numbers(",.0f", "labels", "low", "high"),
+        *lay.numbers(",.0f", "labels", "low", "high"),
     ]
-    bars = interval(points, alt.Y("low:Q", scale=room))
-    marks = marked(points, 75, y=y, shape=by.shape, tooltip=tips)
-    rule = cursor(here.transform_filter(f"datum.goal == '{names[0]}'"), x)
-    told = sentence(
+    bars = lay.interval(points, alt.Y("low:Q", scale=room))
+    marks = lay.marked(points, 75, y=y, shape=by.shape, tooltip=tips)
+    rule = lay.cursor(here.transform_filter(f"datum.goal == '{names[0]}'"), x)
+    told = lay.sentence(
         here.transform_pivot("goal", value="labels", groupby=["rho"]),
         "'at ρ = ' + format(datum.rho, '.2f') + ': ' + "
         + " + ', ' + ".join(
@@ -312,10 +291,10 @@ def labels_by_correlation(
         f"rho {r:g}: " + ", ".join(f"{at[r, a]:,.0f} for {a:.0%}" for a in wanted)
         for r in (steps[0], begin, steps[-1])
     )
-    return drawn(
+    return lay.drawn(
         [*path, bars, marks, rule, told],
         dials=dials,
-        title=headline("What correlation costs in labels", lines, source, offset=24),
+        title=look.headline("What correlation costs in labels", lines, source, offset=24),
         height=280,
         description="Lines, labels needed for an expected accuracy on opposed pairs, on a "
         "logarithmic axis, rising with the correlation rho in training; dots with bars "

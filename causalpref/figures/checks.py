@@ -6,24 +6,13 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._layers import cursor, drawn, marked, menu, numbers, sentence, slider_over
-from causalpref.figures._style import (
-    BLUE,
-    DASHED,
-    DOTTED,
-    GREY,
-    ORANGE,
-    PINK,
-    SOLID,
-    between,
-    headline,
-    signs,
-)
+from causalpref.figures import _layers as lay
+from causalpref.figures import _style as look
 
 __all__ = ["place_ceilings", "power_by_strength"]
 
-_INKS, _SHAPES = [PINK, BLUE, ORANGE], ["square", "circle", "diamond"]
-_DASHES = [DOTTED, SOLID, DASHED]
+_INKS, _SHAPES = [look.PINK, look.BLUE, look.ORANGE], ["square", "circle", "diamond"]
+_DASHES = [look.DOTTED, look.SOLID, look.DASHED]
 _LEGEND = alt.Legend(orient="bottom", symbolSize=110, symbolOpacity=1)
 
 
@@ -51,45 +40,45 @@ def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         What the data are. Default: the column ``source``.
     """
     names = ["both", "blind to place", "place alone"]
-    by = signs("rule", names, _INKS, _SHAPES, title="rule", legend=_LEGEND)
+    by = look.signs("rule", names, _INKS, _SHAPES, title="rule", legend=_LEGEND)
     spreads, biases = np.sort(table.spread.unique()), np.sort(table.bias.unique())
     step = round(float(biases[1] - biases[0]), 6)
     dials = [
-        slider_over(
+        lay.slider_over(
             "placespread", "spread of r − r′: ", float(spreads[len(spreads) // 3]), spreads
         ),
-        slider_over(
+        lay.slider_over(
             "placebias", "b, worth of the first place: ", float(biases[len(biases) // 3]), biases
         ),
     ]
     shown = alt.Chart(table).transform_filter("abs(datum.spread - placespread) < 0.001")
     here = shown.transform_filter(f"abs(datum.bias - placebias) < {step / 2:g}")
-    room = between(0.48, 1)
+    room = look.between(0.48, 1)
     x = alt.X(
         "bias:Q",
         title="b, worth of the first place, in reward",
-        scale=between(float(biases[0]) - step / 2, float(biases[-1]) + step / 2),
+        scale=look.between(float(biases[0]) - step / 2, float(biases[-1]) + step / 2),
     )
     y = alt.Y("ceiling:Q", title="best accuracy", scale=room, axis=alt.Axis(format="%"))
     tips = [
         "rule:N",
         alt.Tooltip("bias:Q", title="b"),
-        *numbers(".3f", "ceiling", "counted", "first"),
+        *lay.numbers(".3f", "ceiling", "counted", "first"),
     ]
     blind = shown.transform_filter("datum.rule == 'blind to place'")
     bound = (
         blind.transform_calculate(ceiling="1 - abs(datum.first - 0.5)")
-        .mark_line(color=GREY, strokeDash=[6, 4], strokeWidth=1.5)
+        .mark_line(color=look.GREY, strokeDash=[6, 4], strokeWidth=1.5)
         .encode(x=x, y=y)
     )
     lines = _lines(shown, "rule", names, x, y)
     counted = alt.Y("counted:Q", scale=room)
-    dots = marked(shown, 55, x=x, y=counted, color=by.colour, shape=by.shape, tooltip=tips)
-    rule = cursor(here.transform_filter("datum.rule == 'both'"), x)
+    dots = lay.marked(shown, 55, x=x, y=counted, color=by.colour, shape=by.shape, tooltip=tips)
+    rule = lay.cursor(here.transform_filter("datum.rule == 'both'"), x)
     pct = "format(datum['{}'], '.0%')"
     wide = here.transform_pivot("rule", value="ceiling", groupby=["first"])
     said = [
-        sentence(wide, text, height, size=12, lineBreak=";")
+        lay.sentence(wide, text, height, size=12, lineBreak=";")
         for text, height in (
             ("'the first is preferred in ' + format(datum.first, '.0%')", -42),
             (
@@ -105,10 +94,10 @@ def place_ceilings(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         for s in (spreads[0], spreads[-1])
         for b in (biases[0], biases[-1])
     )
-    return drawn(
+    return lay.drawn(
         [bound, *lines, dots, rule, *said],
         dials=dials,
-        title=headline("What place does to accuracy", table, source, offset=14),
+        title=look.headline("What place does to accuracy", table, source, offset=14),
         height=260,
         description="Lines of the best accuracy over b, the worth of the first place, for "
         "rules that know place and rewards, that are blind to place, and that know place "
@@ -135,10 +124,10 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
     cases, steps = list(dict.fromkeys(t.case)), np.sort(t.step.unique())
     t["label"] = t["size"].map({1: "half as many", 2: "as many as stated", 3: "twice as many"})
     names = ["twice as many", "as many as stated", "half as many"]
-    by = signs("label", names, _INKS, _SHAPES, title="prompts", legend=_LEGEND)
+    by = look.signs("label", names, _INKS, _SHAPES, title="prompts", legend=_LEGEND)
     dials = [
-        menu("powercase", "check: ", cases[0], cases),
-        slider_over(
+        lay.menu("powercase", "check: ", cases[0], cases),
+        lay.slider_over(
             "powerstep", "strength, as a share of the stated one: ", float(steps[-1]), steps
         ),
     ]
@@ -148,14 +137,14 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
     x = alt.X(
         "step:Q",
         title="strength of the violation, as a share of the stated one",
-        scale=between(-0.05, float(steps[-1]) + 0.05),
+        scale=look.between(-0.05, float(steps[-1]) + 0.05),
         axis=alt.Axis(values=steps.tolist(), grid=False, format=".2f"),
     )
-    room = between(0, 1)
+    room = look.between(0, 1)
     y = alt.Y("alarms:Q", title="data sets with an alarm", scale=room, axis=alt.Axis(format="%"))
     marks = (
         alt.Chart(pd.DataFrame({"alarms": [0.05, 0.8]}))
-        .mark_rule(color=GREY, strokeDash=[6, 4], strokeWidth=1.5)
+        .mark_rule(color=look.GREY, strokeDash=[6, 4], strokeWidth=1.5)
         .encode(y=y)
     )
     shares = shown.encode(x=x, color=by.colour)
@@ -167,13 +156,15 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
         alt.Tooltip("dial:N"),
         alt.Tooltip("strength:Q"),
         "n:Q",
-        *numbers(".1%", "alarms", "low", "high"),
+        *lay.numbers(".1%", "alarms", "low", "high"),
     ]
-    dots = marked(shares, 65, y=y, shape=by.shape, tooltip=tips)
-    rule = cursor(here.transform_filter("datum.label == 'as many as stated'"), x)
+    dots = lay.marked(shares, 65, y=y, shape=by.shape, tooltip=tips)
+    rule = lay.cursor(here.transform_filter("datum.label == 'as many as stated'"), x)
 
     def words(label: str, text: str, height: int) -> alt.Chart:
-        return sentence(here.transform_filter(f"datum.label == '{label}'"), text, height, size=12)
+        return lay.sentence(
+            here.transform_filter(f"datum.label == '{label}'"), text, height, size=12
+        )
 
     share = "datum.n + ' prompts: alarm in ' + format(datum.alarms, '.0%')"
     said = [
@@ -189,10 +180,10 @@ def power_by_strength(table: pd.DataFrame, *, source: str | None = None) -> alt.
         f"unbroken {null[r.case]:.0%}"
         for r in full.itertuples()
     )
-    return drawn(
+    return lay.drawn(
         [marks, bars, *lines, dots, rule, *said],
         dials=dials,
-        title=headline("How often a check raises an alarm", table, source, offset=14),
+        title=look.headline("How often a check raises an alarm", table, source, offset=14),
         height=240,
         description="Lines, share of simulated data sets in which a check raises an alarm, "
         "rising with the strength of the violation and the number of prompts; dashed at 5 % "

@@ -6,32 +6,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._layers import (
-    guide,
-    interval,
-    marked,
-    numbers,
-    sentence,
-    slider,
-    slider_over,
-    stacked,
-    tell_groups,
-)
-from causalpref.figures._style import (
-    BLUE,
-    COLOURS,
-    DASHED,
-    DOTTED,
-    GREY,
-    ORANGE,
-    PINK,
-    SOLID,
-    between,
-    headline,
-    layered,
-    scale_of,
-    signs,
-)
+from causalpref.figures import _layers as lay
+from causalpref.figures import _style as look
 
 __all__ = ["hidden_context", "overlap_by_rho"]
 
@@ -63,15 +39,15 @@ def overlap_by_rho(
         What the data are. Default: the column ``source``.
     """
     names, ways = ["helpful", "harmless"], ["seen", "adjusted"]
-    by = signs("how", ways, [ORANGE, BLUE], ["diamond", "circle"], legend=None)
+    by = look.signs("how", ways, [look.ORANGE, look.BLUE], ["diamond", "circle"], legend=None)
     steps = np.sort(estimates.rho.unique())
-    rho = slider_over("overlap", "ρ = P(type(X) = C): ", 0.95, steps)
+    rho = lay.slider_over("overlap", "ρ = P(type(X) = C): ", 0.95, steps)
     picked = "abs(datum.rho - overlap) < 0.001"
     top = int(np.ceil(bins["count"].max() * 1.06))
     up = alt.Y(
         "signed:Q",
         title="prompts",
-        scale=between(-top, top),
+        scale=look.between(-top, top),
         axis=alt.Axis(labelExpr="format(abs(datum.value), ',.0f')", tickCount=5),
     )
     bars = (
@@ -83,13 +59,13 @@ def overlap_by_rho(
             x=alt.X(
                 "left:Q",
                 title="log odds of the harmless objective, given the texts",
-                scale=between(float(bins.left.min()), float(bins.right.max())),
+                scale=look.between(float(bins.left.min()), float(bins.right.max())),
             ),
             x2="right:Q",
             y=up,
             y2=alt.datum(0),
-            color=alt.Color("objective:N", legend=None, scale=scale_of(names, COLOURS)),
-            tooltip=["objective", *numbers(".2f", "left", "right"), "count"],
+            color=alt.Color("objective:N", legend=None, scale=look.scale_of(names, look.COLOURS)),
+            tooltip=["objective", *lay.numbers(".2f", "left", "right"), "count"],
         )
     )
     said = [
@@ -98,9 +74,9 @@ def overlap_by_rho(
         .encode(text="words:N", x=alt.value(8), y=alt.value(y))
         for n, y in zip(names, (12, 148))
     ]
-    middle = guide("signed", 0, y=up, dash=None)
+    middle = lay.guide("signed", 0, y=up, dash=None)
 
-    room = between(0.3, 0.9)
+    room = look.between(0.3, 0.9)
     x, low = (
         alt.X(f"{c}:Q", scale=room, title="P(the more helpful answer wins), risky prompts")
         for c in ("rate", "low")
@@ -108,11 +84,11 @@ def overlap_by_rho(
     y = alt.Y("how:N", scale=alt.Scale(domain=ways), title=None)
     here = alt.Chart(estimates).transform_filter(picked)
     there = here.transform_filter("isValid(datum.rate)").encode(y=y, color=by.colour)
-    rates = tell_groups({**groups, "everyone": truth}, x)
+    rates = lay.tell_groups({**groups, "everyone": truth}, x)
     spans = there.mark_rule(strokeWidth=2, clip=True).encode(x=low, x2="high:Q")
-    tips = ["how", *numbers(".3f", "rate", "low", "high"), "n"]
-    dots = marked(there, 150, x=x, shape=by.shape, tooltip=tips)
-    worth = sentence(
+    tips = ["how", *lay.numbers(".3f", "rate", "low", "high"), "n"]
+    dots = lay.marked(there, 150, x=x, shape=by.shape, tooltip=tips)
+    worth = lay.sentence(
         here.transform_filter("datum.how == 'adjusted'"),
         "isValid(datum.rate) ? 'rarer objective: ' + datum.rarest + ' pairs;in effect ' "
         "+ format(datum.size, ',.0f') + ' of ' + format(datum.n, ',') : "
@@ -126,11 +102,13 @@ def overlap_by_rho(
         for r in estimates.itertuples()
         if min(abs(r.rho - s) for s in (steps[0], 0.9, 0.95, steps[-1])) < 1e-6
     )
-    return stacked(
-        layered(bars, middle, *said).properties(
-            width=430, height=160, title=headline("Who judges which prompts", estimates, source)
+    return lay.stacked(
+        look.layered(bars, middle, *said).properties(
+            width=430,
+            height=160,
+            title=look.headline("Who judges which prompts", estimates, source),
         ),
-        layered(guide("rate", 0.5, x=x), *rates, spans, dots, worth).properties(
+        look.layered(lay.guide("rate", 0.5, x=x), *rates, spans, dots, worth).properties(
             width=430, height=120
         ),
         spacing=24,
@@ -172,11 +150,11 @@ def hidden_context(
         What the data are. Default: the column ``source`` of ``rates``.
     """
     names = list(rates.what)
-    inks, shapes = [BLUE, ORANGE, PINK], ["circle", "diamond", "square"]
+    inks, shapes = [look.BLUE, look.ORANGE, look.PINK], ["circle", "diamond", "square"]
     most = 16
     dials = [
-        slider("gamma", "Γ, change of odds: ", 2, 1, most, 0.25),
-        slider("spread", "δ, contexts differ by at most: ", 0.5, 0, 1, 0.05),
+        lay.slider("gamma", "Γ, change of odds: ", 2, 1, most, 0.25),
+        lay.slider("spread", "δ, contexts differ by at most: ", 0.5, 0, 1, 0.05),
     ]
 
     def drop(p: str, out: str) -> dict[str, str]:
@@ -202,9 +180,9 @@ def hidden_context(
             "'still below one half' : 'overturned'"
         )
     )
-    room = between(0, 1)
+    room = look.between(0, 1)
     y = alt.Y("what:N", sort=names, title=None, axis=alt.Axis(labelLimit=200))
-    by = signs("what", names, inks, shapes, legend=None)
+    by = look.signs("what", names, inks, shapes, legend=None)
     value, low, bottom = (
         alt.X(f"{c}:Q", scale=room, title="P(the answer with more jargon wins)")
         for c in ("value", "low", "bottom")
@@ -213,26 +191,31 @@ def hidden_context(
     band = base.mark_rule(strokeWidth=12, opacity=0.35).encode(x=bottom, x2="top:Q")
     tips = [
         "what",
-        *numbers(".3f", "value", "low", "high"),
+        *lay.numbers(".3f", "value", "low", "high"),
         alt.Tooltip("bottom:Q", format=".3f", title="everyone, at least"),
         alt.Tooltip("top:Q", format=".3f", title="everyone, at most"),
     ]
-    seen = interval(base, low, width=3)
-    dots = marked(base, 110, x=value, shape=by.shape, tooltip=tips)
+    seen = lay.interval(base, low, width=3)
+    dots = lay.marked(base, 110, x=value, shape=by.shape, tooltip=tips)
     verdict = here.mark_text(align="right", dy=-17, fontSize=13, fontWeight="bold").encode(
         x=alt.datum(0.99), y=y, text="words:N"
     )
 
     legend = alt.Legend(orient="bottom", symbolSize=600, symbolStrokeWidth=3, labelLimit=240)
-    gx = alt.X("spread:Q", title="δ, contexts differ by at most", scale=between(0, 1))
+    gx = alt.X("spread:Q", title="δ, contexts differ by at most", scale=look.between(0, 1))
     gy = alt.Y(
         "strength:Q",
         title="Γ, change of odds",
-        scale=between(1, most, type="log"),
+        scale=look.between(1, most, type="log"),
         axis=alt.Axis(values=[1, 2, 4, 8, 16]),
     )
-    over = signs(
-        "what", names, inks, dashes=[SOLID, DASHED, DOTTED], title="overturned above", legend=legend
+    over = look.signs(
+        "what",
+        names,
+        inks,
+        dashes=[look.SOLID, look.DASHED, look.DOTTED],
+        title="overturned above",
+        legend=legend,
     )
     curves = (
         alt.Chart(frontier[frontier.strength <= 2 * most])
@@ -241,16 +224,16 @@ def hidden_context(
     )
     name, at_gamma, at_spread = benchmark
     mark = alt.Chart(pd.DataFrame({"spread": [at_spread], "strength": [at_gamma], "words": [name]}))
-    known = mark.mark_point(shape="cross", size=150, filled=True, opacity=1, color=GREY).encode(
-        x=gx, y=gy
-    )
+    known = mark.mark_point(
+        shape="cross", size=150, filled=True, opacity=1, color=look.GREY
+    ).encode(x=gx, y=gy)
     known_text = mark.mark_text(align="left", dx=10, fontSize=13, fontWeight="bold").encode(
         x=gx, y=gy, text="words:N"
     )
     dial = (
         alt.Chart(pd.DataFrame({"one": [1]}))
         .transform_calculate(spread="spread", strength="gamma")
-        .mark_point(size=200, strokeWidth=3, opacity=1, color=PINK)
+        .mark_point(size=200, strokeWidth=3, opacity=1, color=look.PINK)
         .encode(x=gx, y=gy)
     )
     ends = "; ".join(
@@ -258,13 +241,13 @@ def hidden_context(
     )
     at = frontier[np.isclose(frontier.spread, 1)]
     tips = "; ".join(f"{r.what} at {r.strength:.2f}" for r in at.itertuples())
-    return stacked(
-        layered(band, guide("value", 0.5, x=value), seen, dots, verdict).properties(
+    return lay.stacked(
+        look.layered(band, lay.guide("value", 0.5, x=value), seen, dots, verdict).properties(
             width=430,
             height=60 * len(names),
-            title=headline("What could an unrecorded context do?", rates, source),
+            title=look.headline("What could an unrecorded context do?", rates, source),
         ),
-        layered(curves, known, known_text, dial).properties(width=430, height=220),
+        look.layered(curves, known, known_text, dial).properties(width=430, height=220),
         apart=["color", "shape", "strokeDash"],
         dials=dials,
         description=f"Above, rates seen with 95 % intervals: {ends}; and around each a band, "

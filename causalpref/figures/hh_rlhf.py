@@ -7,34 +7,8 @@ from collections.abc import Sequence
 import altair as alt
 import pandas as pd
 
-from causalpref.figures._layers import (
-    PERCENT_TIPS,
-    WIDTH,
-    accuracies,
-    drawn,
-    fading,
-    guide,
-    in_percent,
-    interval,
-    line_and_dots,
-    marked,
-    numbers,
-    radio,
-    slider,
-    stacked,
-)
-from causalpref.figures._style import (
-    BLUE,
-    COLOURS,
-    GREY,
-    ORANGE,
-    PINK,
-    SHAPES,
-    between,
-    headline,
-    layered,
-    signs,
-)
+from causalpref.figures import _layers as lay
+from causalpref.figures import _style as look
 from causalpref.studies import summarise
 
 __all__ = [
@@ -51,19 +25,23 @@ __all__ = [
 _MODELS = ["base", "multihead", "adversarial"]
 _SPLITS = ["inconsistent", "consistent"]
 _TARGETS = {"type": "the type of the prompt", "objective": "the objective"}
-_BY_MODEL = signs(
-    "model", _MODELS, [COLOURS[m] for m in _MODELS], [SHAPES[m] for m in _MODELS], title="model"
+_BY_MODEL = look.signs(
+    "model",
+    _MODELS,
+    [look.COLOURS[m] for m in _MODELS],
+    [look.SHAPES[m] for m in _MODELS],
+    title="model",
 )
 _KINDS = ["helpful", "harmless"]
-_BY_OBJECTIVE = signs(
+_BY_OBJECTIVE = look.signs(
     "objective",
     _KINDS,
-    [COLOURS[n] for n in _KINDS],
-    [SHAPES[n] for n in _KINDS],
+    [look.COLOURS[n] for n in _KINDS],
+    [look.SHAPES[n] for n in _KINDS],
     title="judged for being",
 )
 _LONGER, _LONGER_TITLE = alt.Scale(domain=[0.35, 0.75]), "P(the longer response is preferred)"
-_LONGER_COIN = guide("x", 0.5, x=alt.X("x:Q", scale=_LONGER, title=_LONGER_TITLE))
+_LONGER_COIN = lay.guide("x", 0.5, x=alt.X("x:Q", scale=_LONGER, title=_LONGER_TITLE))
 
 
 def length_by_objective(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -87,17 +65,17 @@ def length_by_objective(table: pd.DataFrame, *, source: str | None = None) -> al
         yOffset=alt.YOffset("objective:N", sort=_KINDS),
         color=_BY_OBJECTIVE.colour,
         opacity=alt.condition(picked, alt.value(1), alt.value(0.15)),
-        tooltip=["prompts", "objective", *numbers(".3f", "rate", "low", "high"), "pairs"],
+        tooltip=["prompts", "objective", *lay.numbers(".3f", "rate", "low", "high"), "pairs"],
     )
     x = alt.X("rate:Q", scale=_LONGER, title=_LONGER_TITLE)
-    return drawn(
+    return lay.drawn(
         [
             _LONGER_COIN,
-            interval(base, alt.X("low:Q", scale=_LONGER), width=2),
-            marked(base, 110, x=x, shape=_BY_OBJECTIVE.shape),
+            lay.interval(base, alt.X("low:Q", scale=_LONGER), width=2),
+            lay.marked(base, 110, x=x, shape=_BY_OBJECTIVE.shape),
         ],
         dials=[picked],
-        title=headline("How often the longer response is preferred", table, source),
+        title=look.headline("How often the longer response is preferred", table, source),
         height=170,
         description=f"Dots with 95 % intervals, probability that the longer response is "
         f"preferred: {cells}. The dashed line is a coin toss.",
@@ -125,7 +103,7 @@ def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         f"{r.model} on {r.split} pairs at rho {r.rho:g} {r.percent:.1f} %"
         for r in ends.itertuples()
     )
-    shown = radio("pairs", "pairs shown: ", "both", ["both", "consistent", "inconsistent"])
+    shown = lay.radio("pairs", "pairs shown: ", "both", ["both", "consistent", "inconsistent"])
     picked = alt.selection_point(fields=["model"], bind="legend")
     base = (
         alt.Chart(t)
@@ -137,8 +115,8 @@ def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
                 scale=alt.Scale(domain=[t.rho.min() - 0.02, t.rho.max() + 0.02]),
             ),
             color=_BY_MODEL.colour,
-            opacity=fading(picked),
-            tooltip=["model", "split", "rho", *PERCENT_TIPS],
+            opacity=lay.fading(picked),
+            tooltip=["model", "split", "rho", *lay.PERCENT_TIPS],
         )
     )
     free = alt.Scale(zero=False)
@@ -149,10 +127,10 @@ def accuracy_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         legend=alt.Legend(symbolSize=600, symbolStrokeWidth=2),
         scale=alt.Scale(domain=["consistent", "inconsistent"], range=[[1, 0], [6, 4]]),
     )
-    return drawn(
-        line_and_dots(base, y, alt.Y("low:Q", scale=free), _BY_MODEL.shape, dash),
+    return lay.drawn(
+        lay.line_and_dots(base, y, alt.Y("low:Q", scale=free), _BY_MODEL.shape, dash),
         dials=[shown, picked],
-        title=headline("Accuracy on held-out pairs", table, source),
+        title=look.headline("Accuracy on held-out pairs", table, source),
         height=280,
         description=f"Lines, test accuracy with standard errors over seeds: {cells}.",
     )
@@ -179,7 +157,7 @@ def who_asked(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerCha
             for p in _KINDS
         ]
     )
-    rho = slider("rho", "ρ, how often people ask what they judge for: ", 1.0, 0.5, 1.0, 0.01)
+    rho = lay.slider("rho", "ρ, how often people ask what they judge for: ", 1.0, 0.5, 1.0, 0.01)
     y = alt.Y("prompts:N", title="type of prompt", sort=_KINDS)
     truth = (
         alt.Chart(table)
@@ -199,15 +177,15 @@ def who_asked(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerCha
         )
         .encode(y=y, x=alt.X("pooled:Q", scale=_LONGER, title=_LONGER_TITLE))
     )
-    return drawn(
+    return lay.drawn(
         [
             _LONGER_COIN,
             truth,
-            pooled.mark_point(size=300, strokeWidth=3, opacity=1, color=GREY),
+            pooled.mark_point(size=300, strokeWidth=3, opacity=1, color=look.GREY),
             pooled.mark_text(dy=-28, fontSize=13, fontWeight="bold").encode(text="label:N"),
         ],
         dials=[rho],
-        title=headline("What you would conclude if you did not know who asked", table, source),
+        title=look.headline("What you would conclude if you did not know who asked", table, source),
         height=190,
         description="Two rows, helpful and harmless prompts. Ticks: probability that the "
         "longer response is preferred when judged for helpfulness "
@@ -235,7 +213,7 @@ def accuracy_beside_the_paper(
         Begins the names of the dials, to tell apart those of several charts on one page.
     """
     names = list(dict.fromkeys(table["whose"]))
-    t = in_percent(table)
+    t = lay.in_percent(table)
     cells = "; ".join(
         f"{r.whose}, {r.model} on {r.split} pairs at rho {r.rho:g}: {r.percent:.1f} %"
         for r in t[t.rho.isin([t.rho.min(), t.rho.max()])].itertuples()
@@ -246,8 +224,8 @@ def accuracy_beside_the_paper(
     }
     if source:
         said[names[0]] = source
-    whose = radio(f"{dials}whose", "accuracies of: ", "both", ["both", *names])
-    pairs = radio(f"{dials}pairs", "test pairs: ", "inconsistent", ["both", *_SPLITS])
+    whose = lay.radio(f"{dials}whose", "accuracies of: ", "both", ["both", *names])
+    pairs = lay.radio(f"{dials}pairs", "test pairs: ", "inconsistent", ["both", *_SPLITS])
     picked = alt.selection_point(fields=["model"], bind="legend")
     base = (
         alt.Chart(t)
@@ -259,15 +237,15 @@ def accuracy_beside_the_paper(
             x=_rho_axis(t),
             detail="split:N",
             color=_BY_MODEL.colour,
-            opacity=fading(picked),
-            tooltip=["whose", "model", "split", "rho", *PERCENT_TIPS],
+            opacity=lay.fading(picked),
+            tooltip=["whose", "model", "split", "rho", *lay.PERCENT_TIPS],
         )
     )
     dash = alt.StrokeDash(
         "whose:N", title="whose", scale=alt.Scale(domain=names, range=[[1, 0], [6, 4]])
     )
-    return drawn(
-        accuracies(base, dash, _BY_MODEL.shape),
+    return lay.drawn(
+        lay.accuracies(base, dash, _BY_MODEL.shape),
         dials=[whose, pairs, picked],
         title=alt.TitleParams(
             "Test accuracy against confounding",
@@ -285,7 +263,7 @@ def _rho_axis(t: pd.DataFrame) -> alt.X:
         "rho:Q",
         title="ρ = P(type(X) = C) in training",
         axis=alt.Axis(values=sorted(t.rho.unique()), format=".1f"),
-        scale=between(t.rho.min() - 0.02, t.rho.max() + 0.02),
+        scale=look.between(t.rho.min() - 0.02, t.rho.max() + 0.02),
     )
 
 
@@ -306,9 +284,9 @@ def cell_differences(table: pd.DataFrame, *, source: str | None = None) -> alt.H
         points=100 * table["difference"], ours=100 * table["mean"], theirs=100 * table["paper"]
     ).round(2)
     t = t[["rho", "model", "split", "table", "points", "ours", "theirs"]]
-    dial = radio("celltable", "table: ", tables[0], tables)
+    dial = lay.radio("celltable", "table: ", tables[0], tables)
     reach = max(4.0, float(t.points.abs().max()) + 1)
-    scale, title = between(-reach, reach), "ours − the paper's, points"
+    scale, title = look.between(-reach, reach), "ours − the paper's, points"
     x = alt.X("points:Q", title=title, scale=scale)
     panels = []
     for split in _SPLITS:
@@ -316,11 +294,11 @@ def cell_differences(table: pd.DataFrame, *, source: str | None = None) -> alt.H
         y = alt.Y("rho:O", title="ρ" if split == _SPLITS[0] else None, axis=alt.Axis(format=".1f"))
         band = (
             alt.Chart(pd.DataFrame({"a": [-3], "b": [3]}))
-            .mark_rect(opacity=0.15, color=GREY)
+            .mark_rect(opacity=0.15, color=look.GREY)
             .encode(x=alt.X("a:Q", title=title, scale=scale), x2="b:Q")
         )
-        zero = guide("a", 0, x=alt.X("a:Q", title=title, scale=scale), dash=None)
-        dots = marked(
+        zero = lay.guide("a", 0, x=alt.X("a:Q", title=title, scale=scale), dash=None)
+        dots = lay.marked(
             shown,
             75,
             x=x,
@@ -337,7 +315,7 @@ def cell_differences(table: pd.DataFrame, *, source: str | None = None) -> alt.H
             ],
         )
         panels.append(
-            layered(band, zero, dots).properties(
+            look.layered(band, zero, dots).properties(
                 width=190,
                 height=260,
                 title=alt.TitleParams(f"{split} pairs", fontSize=12, fontWeight="normal"),
@@ -354,7 +332,7 @@ def cell_differences(table: pd.DataFrame, *, source: str | None = None) -> alt.H
         alt.hconcat(*panels, spacing=12)
         .add_params(dial)
         .properties(
-            title=headline("Cell by cell, ours minus the paper's", table, source),
+            title=look.headline("Cell by cell, ours minus the paper's", table, source),
             description=f"Dots, difference of accuracies in points, by rho and model: {said}. A "
             "grey band marks three points on either side of zero. Radio buttons pick the table.",
         )
@@ -371,11 +349,11 @@ def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     source : str, optional
         What the data are. Default: the column ``source``.
     """
-    models = signs(
+    models = look.signs(
         "model",
         ["embedding", *_MODELS],
-        ["#4f9d69", *(COLOURS[m] for m in _MODELS)],
-        ["cross", *(SHAPES[m] for m in _MODELS)],
+        ["#4f9d69", *(look.COLOURS[m] for m in _MODELS)],
+        ["cross", *(look.SHAPES[m] for m in _MODELS)],
         title="read from",
     )
     by = ["target", "model", "rho"]
@@ -386,10 +364,10 @@ def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
         .drop(columns=["se", "seeds"])
         .round(4)
     )
-    dial = radio("readtarget", "to be read: ", _TARGETS["type"], list(_TARGETS.values()))
+    dial = lay.radio("readtarget", "to be read: ", _TARGETS["type"], list(_TARGETS.values()))
     picked = alt.selection_point(fields=["model"], bind="legend")
     shown = alt.Chart(t).transform_filter("datum.target == readtarget")
-    scale = between(min(0.45, float(t.low.min())), 1.0)
+    scale = look.between(min(0.45, float(t.low.min())), 1.0)
     y, low, top = (
         alt.Y(f"{c}:Q", title="accuracy of a linear probe", scale=scale)
         for c in ("mean", "low", "best")
@@ -397,28 +375,28 @@ def readable_by_rho(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     base = shown.encode(
         x=_rho_axis(t),
         color=models.colour,
-        opacity=fading(picked),
+        opacity=lay.fading(picked),
         tooltip=[
             "model",
             "target",
             "rho",
             alt.Tooltip("mean:Q", format=".3f", title="accuracy"),
-            *numbers(".3f", "low", "high"),
+            *lay.numbers(".3f", "low", "high"),
         ],
     )
     best = (
         shown.transform_filter("datum.model == 'embedding'")
-        .mark_line(strokeDash=[2, 3], color=GREY)
+        .mark_line(strokeDash=[2, 3], color=look.GREY)
         .encode(x=_rho_axis(t), y=top)
     )
     cells = "; ".join(
         f"{r.target} from {r.model} at rho {r.rho:g} {r.mean:.2f}"
         for r in t[t.rho.isin([t.rho.min(), t.rho.max()])].itertuples()
     )
-    return drawn(
-        [best, *line_and_dots(base, y, low, models.shape)],
+    return lay.drawn(
+        [best, *lay.line_and_dots(base, y, low, models.shape)],
         dials=[dial, picked],
-        title=headline("What can be read from the representations", table, source),
+        title=look.headline("What can be read from the representations", table, source),
         height=280,
         description="Lines, accuracy of a linear probe with standard errors over seeds: "
         f"{cells}. The dotted line is what knowing the type would give. Radio buttons pick "
@@ -444,7 +422,9 @@ def lambda_dial(
         read.assign(what=read["target"].map(_TARGETS), value=read["accuracy"]),
     ]
     t = pd.concat([p[["rho", "lambda_", "seed", "what", "value"]] for p in parts]).round(4)
-    dial = radio("lambdarho", "ρ: ", rhos[len(rhos) // 2], rhos, labels=[f"{r:g}" for r in rhos])
+    dial = lay.radio(
+        "lambdarho", "ρ: ", rhos[len(rhos) // 2], rhos, labels=[f"{r:g}" for r in rhos]
+    )
     x = alt.X(
         "lambda_:O", title="λ, weight of the adversary", axis=alt.Axis(labelAngle=0, format="~g")
     )
@@ -461,13 +441,13 @@ def lambda_dial(
         )
         for r in rhos
     )
-    return stacked(
+    return lay.stacked(
         top,
         bottom,
         spacing=20,
         apart=["color", "shape"],
         dials=[dial],
-        title=headline("What the weight of the adversary does", runs, source),
+        title=look.headline("What the weight of the adversary does", runs, source),
         description="Above, test accuracy over lambda; below, accuracy with which a linear "
         "probe reads the type of the prompt and the objective from the representation. "
         f"Small points are seeds, lines their means: {cells}. Radio buttons pick rho.",
@@ -478,9 +458,11 @@ def _seeds_and_means(
     t: pd.DataFrame, names: Sequence[str], title: str, legend: str, x: alt.X, height: int
 ) -> alt.LayerChart:
     here = t[t.what.isin(names)]
-    room = between(float(here.value.min()) - 0.01, float(here.value.max()) + 0.01)
+    room = look.between(float(here.value.min()) - 0.01, float(here.value.max()) + 0.01)
     key = alt.Legend(orient="bottom", direction="horizontal", symbolOpacity=1)
-    ways = signs("what", names, [ORANGE, BLUE], ["diamond", "circle"], title=legend, legend=key)
+    ways = look.signs(
+        "what", names, [look.ORANGE, look.BLUE], ["diamond", "circle"], title=legend, legend=key
+    )
     rows = alt.Chart(here).transform_filter("datum.rho == lambdarho").encode(x=x, color=ways.colour)
     mean = rows.transform_aggregate(value="mean(value)", groupby=["lambda_", "what"])
     y = alt.Y("value:Q", title=title, scale=room)
@@ -491,8 +473,8 @@ def _seeds_and_means(
     )
     tips = ["lambda_", "what", alt.Tooltip("value:Q", format=".3f", title="mean")]
     line = mean.mark_line(strokeWidth=2.5).encode(y=y)
-    means = marked(mean, 110, y=y, shape=ways.shape, tooltip=tips)
-    return layered(seeds, line, means).properties(width=WIDTH, height=height)
+    means = lay.marked(mean, 110, y=y, shape=ways.shape, tooltip=tips)
+    return look.layered(seeds, line, means).properties(width=lay.WIDTH, height=height)
 
 
 def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -506,19 +488,19 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
         What the data are. Default: the column ``source``.
     """
     rhos = [float(r) for r in sorted(table["rho"].unique())]
-    t = in_percent(summarise(table, ["rho", "model", "split", "size"]).drop(columns="seeds"))
+    t = lay.in_percent(summarise(table, ["rho", "model", "split", "size"]).drop(columns="seeds"))
     share = t.rho.where(t.split == "consistent", 1 - t.rho)
     t = t.assign(same=(t["size"] * share).round(), rho=t.rho.map("{:g}".format))
     counts = ["all training pairs", "training pairs of the tested kind"]
     dials = [
-        radio("pairsmodel", "model: ", "multihead", _MODELS),
-        radio("pairscount", "count: ", counts[0], counts),
+        lay.radio("pairsmodel", "model: ", "multihead", _MODELS),
+        lay.radio("pairscount", "count: ", counts[0], counts),
     ]
     names = [f"{r:g}" for r in rhos]
-    marks = signs(
+    marks = look.signs(
         "rho",
         names,
-        [BLUE, ORANGE, PINK, "#4f9d69"],
+        [look.BLUE, look.ORANGE, look.PINK, "#4f9d69"],
         ["circle", "diamond", "square", "triangle-up"],
         title="ρ",
     )
@@ -543,7 +525,7 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
                 "split",
                 alt.Tooltip("size:Q", format=",", title="pairs"),
                 alt.Tooltip("same:Q", format=",", title="of the kind"),
-                *PERCENT_TIPS,
+                *lay.PERCENT_TIPS,
             ],
         )
     )
@@ -554,10 +536,10 @@ def accuracy_by_pairs(table: pd.DataFrame, *, source: str | None = None) -> alt.
     cells = "; ".join(
         f"{r.model}, rho {r.rho}, {r.split} {r.percent:.1f} %" for r in last.itertuples()
     )
-    return drawn(
-        accuracies(base, dash, marks.shape, opacity=1),
+    return lay.drawn(
+        lay.accuracies(base, dash, marks.shape, opacity=1),
         dials=dials,
-        title=headline("Accuracy against the number of pairs", table, source),
+        title=look.headline("Accuracy against the number of pairs", table, source),
         height=280,
         description="Lines, test accuracy with standard errors over seeds against the number "
         f"of training pairs. With {t['size'].max():,} pairs: {cells}. Radio buttons pick "

@@ -5,17 +5,8 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from causalpref.figures._layers import (
-    cursor,
-    guide,
-    marked,
-    menu,
-    numbers,
-    sentence,
-    slider,
-    stacked,
-)
-from causalpref.figures._style import BLUE, GREY, ORANGE, PINK, between, headline, layered, signs
+from causalpref.figures import _layers as lay
+from causalpref.figures import _style as look
 
 __all__ = ["broken_assumptions"]
 
@@ -39,8 +30,10 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
     """
     cases, names = list(dict.fromkeys(table.case)), ["cell mean", "adjusted for C"]
     last, logs = int(table.step.max()), int(table.logs.max())
-    case = menu("brokencase", "assumption, and what is on record: ", cases[0], cases)
-    step = slider("brokenstep", f"how far it is broken, 0 to {last}: ", min(5, last), 0, last, 1)
+    case = lay.menu("brokencase", "assumption, and what is on record: ", cases[0], cases)
+    step = lay.slider(
+        "brokenstep", f"how far it is broken, 0 to {last}: ", min(5, last), 0, last, 1
+    )
     shown = (
         alt.Chart(table)
         .transform_filter("datum.case == brokencase")
@@ -48,23 +41,28 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
     )
     here = shown.transform_filter("datum.step == brokenstep")
     there = "isValid(datum.estimate)"
-    room = between(-0.5, last + 0.5)
+    room = look.between(-0.5, last + 0.5)
     ticks = alt.Axis(values=[*range(last + 1)], labels=False, grid=False)
     x = alt.X("step:Q", scale=room, title=None, axis=ticks)
     y = alt.Y("estimate:Q", scale=alt.Scale(domain=[0, 1]), title="P(L(x; y, y′) = 1)")
     legend = alt.Legend(symbolSize=90, symbolOpacity=1, orient="bottom", direction="horizontal")
-    by = signs(
-        "estimator", names, [BLUE, PINK], ["circle", "diamond"], title="estimate", legend=legend
+    by = look.signs(
+        "estimator",
+        names,
+        [look.BLUE, look.PINK],
+        ["circle", "diamond"],
+        title="estimate",
+        legend=legend,
     )
     at = alt.X("at:Q", scale=room, title=None, axis=ticks)
     tips = [
         alt.Tooltip("dial:N", title="broken"),
         "estimator:N",
-        *numbers(".3f", "estimate", "low", "high", "truth"),
+        *lay.numbers(".3f", "estimate", "low", "high", "truth"),
         alt.Tooltip("pairs:Q", format=".1f"),
-        *numbers(".0%", "covered", "alarms"),
+        *lay.numbers(".0%", "covered", "alarms"),
     ]
-    truth = shown.mark_line(strokeDash=[6, 4], strokeWidth=2, color=GREY).encode(
+    truth = shown.mark_line(strokeDash=[6, 4], strokeWidth=2, color=look.GREY).encode(
         x=x, y=alt.Y("truth:Q", scale=alt.Scale(domain=[0, 1]))
     )
     label = (
@@ -80,8 +78,8 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
     bars = found.mark_rule(strokeWidth=1.5, opacity=1).encode(
         x=at, y=alt.Y("low:Q", scale=alt.Scale(domain=[0, 1])), y2="high:Q", color=by.colour
     )
-    dots = marked(found, 55, x=at, y=y, color=by.colour, shape=by.shape, tooltip=tips)
-    rule = cursor(here.transform_filter("datum.estimator == 'cell mean'"), x)
+    dots = lay.marked(found, 55, x=at, y=y, color=by.colour, shape=by.shape, tooltip=tips)
+    rule = lay.cursor(here.transform_filter("datum.estimator == 'cell mean'"), x)
     big = (
         here.transform_filter(there)
         .mark_point(size=230, strokeWidth=2.5, opacity=1)
@@ -89,7 +87,7 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
     )
 
     def words(text: str, height: int, keep: str = "true") -> alt.Chart:
-        return sentence(here.transform_filter(keep), text, height, lineBreak=";")
+        return lay.sentence(here.transform_filter(keep), text, height, lineBreak=";")
 
     value = "format(datum.estimate, '.2f')"
     span = "format(datum.low, '.2f') + ' to ' + format(datum.high, '.2f')"
@@ -98,7 +96,7 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
         "format(datum.truth, '.2f') + ' in ' + format(datum.covered, '.0%') + ' of logs' : "
         "datum.estimator + ': there is nothing to average'"
     )
-    top = layered(
+    top = look.layered(
         truth,
         label,
         rule,
@@ -122,11 +120,11 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
         title="how far the assumption is broken",
         axis=alt.Axis(values=[*range(last + 1)], grid=False, format="d"),
     )
-    usual = guide("alarms", 0.05, y=share, dash=[6, 4], width=1.5)
+    usual = lay.guide("alarms", 0.05, y=share, dash=[6, 4], width=1.5)
     told_of = one.transform_filter("datum.untestable <= 0.5")
-    line = told_of.mark_line(color=ORANGE, strokeWidth=2).encode(x=below, y=share)
+    line = told_of.mark_line(color=look.ORANGE, strokeWidth=2).encode(x=below, y=share)
     marks = told_of.mark_point(
-        color=ORANGE, shape="square", size=45, filled=True, opacity=1
+        color=look.ORANGE, shape="square", size=45, filled=True, opacity=1
     ).encode(x=below, y=share, tooltip=tips[:1] + tips[-1:])
     verdict = words(
         "datum.untestable > 0.5 ? 'the check says that it cannot test this' : "
@@ -134,7 +132,7 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
         -10,
         "datum.estimator == 'cell mean'",
     )
-    bottom = layered(usual, line, marks, rule.encode(x=below), verdict)
+    bottom = look.layered(usual, line, marks, rule.encode(x=below), verdict)
     mean = table[table.estimator == "cell mean"]
     cells = []
     for name, rows in mean.groupby("case", sort=False):
@@ -146,8 +144,8 @@ def broken_assumptions(table: pd.DataFrame, *, source: str | None = None) -> alt
             for s in sorted({0, (last + 1) // 2, last})
         )
         cells.append(f"{name}: {steps}")
-    title = headline("One assumption at a time", table, source, offset=14)
-    return stacked(
+    title = look.headline("One assumption at a time", table, source, offset=14)
+    return lay.stacked(
         top.properties(width=430, height=230, title=title),
         bottom.properties(width=430, height=90),
         spacing=26,

@@ -5,25 +5,13 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from causalpref.figures._layers import drawn, fading, guide, interval, numbers, slider_over, stacked
-from causalpref.figures._style import (
-    BLUE,
-    DASHED,
-    DOTTED,
-    GREY,
-    ORANGE,
-    PINK,
-    SOLID,
-    between,
-    headline,
-    layered,
-    signs,
-)
+from causalpref.figures import _layers as lay
+from causalpref.figures import _style as look
 
 __all__ = ["amce_by_density", "cells_against_truth", "pooled_curve"]
 
 _TASKS = ["summarisation", "creative writing"]
-_BY_TASK = signs("task", _TASKS, [BLUE, ORANGE], ["circle", "diamond"], title="task")
+_BY_TASK = look.signs("task", _TASKS, [look.BLUE, look.ORANGE], ["circle", "diamond"], title="task")
 
 
 def cells_against_truth(table: pd.DataFrame, *, source: str | None = None) -> alt.LayerChart:
@@ -44,7 +32,7 @@ def cells_against_truth(table: pd.DataFrame, *, source: str | None = None) -> al
     picked = alt.selection_point(fields=["task"], bind="legend")
     line = (
         alt.Chart(pd.DataFrame({"x": [0, 1]}))
-        .mark_line(strokeDash=[4, 4], color=GREY)
+        .mark_line(strokeDash=[4, 4], color=look.GREY)
         .encode(
             x=alt.X("x:Q", scale=scale, title="truth, P(L(x; y, y') = 1)"),
             y=alt.Y("x:Q", scale=scale, title="mean label of the cell"),
@@ -53,25 +41,25 @@ def cells_against_truth(table: pd.DataFrame, *, source: str | None = None) -> al
     base = alt.Chart(table).encode(
         x=alt.X("truth:Q", scale=scale, title="truth, P(L(x; y, y') = 1)"),
         color=_BY_TASK.colour,
-        opacity=fading(picked),
+        opacity=lay.fading(picked),
         tooltip=[
             "task",
             "first",
             "second",
-            *numbers(".3f", "truth", "mean", "low", "high"),
+            *lay.numbers(".3f", "truth", "mean", "low", "high"),
             "pairs",
         ],
     )
-    return drawn(
+    return lay.drawn(
         [
             line,
-            interval(base, alt.Y("low:Q", scale=scale)),
+            lay.interval(base, alt.Y("low:Q", scale=scale)),
             base.mark_point(size=60, filled=True).encode(
                 y=alt.Y("mean:Q", scale=scale), shape=_BY_TASK.shape
             ),
         ],
         dials=[picked],
-        title=headline("Cell means are potential outcomes", table, source),
+        title=look.headline("Cell means are potential outcomes", table, source),
         height=300,
         description=f"{len(table)} dots with 95 % intervals, one for each combination of task "
         f"and two responses. The mean label lies on the diagonal, at the potential "
@@ -105,7 +93,7 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
 
     def dial(column: str, label: str) -> alt.Parameter:
         values = steps[column]
-        return slider_over(f"dial_{column}", label, float(start[column]), values)
+        return lay.slider_over(f"dial_{column}", label, float(start[column]), values)
 
     dials = [
         dial("share", "share of creative prompts: "),
@@ -118,14 +106,14 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         .transform_calculate(best="-datum.slope / (2 * datum.bend)")
     )
     x = alt.X("z:Q", title="conciseness", scale=alt.Scale(domain=[-3, 3]))
-    y = alt.Y("reward:Q", title="reward, best level at 0", scale=between(-6, 0.9))
+    y = alt.Y("reward:Q", title="reward, best level at 0", scale=look.between(-6, 0.9))
     names = [*_TASKS, "pooled fit"]
     legend = alt.Legend(symbolSize=600, symbolStrokeWidth=3, columns=2)
-    by = signs(
+    by = look.signs(
         "curve",
         names,
-        [BLUE, ORANGE, GREY],
-        dashes=[SOLID, DASHED, DOTTED],
+        [look.BLUE, look.ORANGE, look.GREY],
+        dashes=[look.SOLID, look.DASHED, look.DOTTED],
         title="reward",
         legend=legend,
     )
@@ -150,11 +138,13 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         reward="0",
         words="'pooled: best at ' + replace(format(datum.best, '.2f'), '-', '−')",
     )
-    top = layered(
+    top = look.layered(
         curves,
-        said.mark_point(size=130, filled=True, opacity=1, color=GREY).encode(x=x, y=y),
+        said.mark_point(size=130, filled=True, opacity=1, color=look.GREY).encode(x=x, y=y),
         said.mark_text(dy=-16, fontSize=13, fontWeight="bold").encode(x=x, y=y, text="words:N"),
-    ).properties(width=430, height=250, title=headline("One reward for two tasks", table, source))
+    ).properties(
+        width=430, height=250, title=look.headline("One reward for two tasks", table, source)
+    )
     groups = ["summarisation", "creative writing", "all pairs"]
     bars = (
         here.transform_fold(
@@ -170,16 +160,18 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
             x=alt.X(
                 "wrong:Q",
                 title="share of test pairs in the wrong order",
-                scale=between(0, 1.12),
+                scale=look.between(0, 1.12),
                 axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
             ),
         )
     )
-    coin = guide("x", 0.5, x="x:Q")
-    bottom = layered(
+    coin = lay.guide("x", 0.5, x="x:Q")
+    bottom = look.layered(
         coin,
         bars.mark_bar(height=16, opacity=1).encode(
-            color=signs("group", groups, [BLUE, ORANGE, GREY], legend=None).colour
+            color=look.signs(
+                "group", groups, [look.BLUE, look.ORANGE, look.GREY], legend=None
+            ).colour
         ),
         bars.mark_text(align="left", dx=2, fontSize=13, fontWeight="bold").encode(
             x=alt.datum(1), text="words:N"
@@ -190,7 +182,7 @@ def pooled_curve(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         & (table.distance - start["distance"]).abs().lt(1e-6)
     ].iloc[0]
     worst = table.loc[table.wrong_creative.idxmax()]
-    return stacked(
+    return lay.stacked(
         top,
         bottom,
         apart=["color", "strokeDash"],
@@ -218,8 +210,12 @@ def amce_by_density(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     source : str, optional
         What the data are. Default: the column ``source``.
     """
-    by = signs(
-        "density", ["uniform", "empirical"], [BLUE, PINK], ["circle", "diamond"], title="density m"
+    by = look.signs(
+        "density",
+        ["uniform", "empirical"],
+        [look.BLUE, look.PINK],
+        ["circle", "diamond"],
+        title="density m",
     )
     ends = table[table.share.isin([table.share.min(), table.share.max()])]
     cells = "; ".join(
@@ -229,7 +225,7 @@ def amce_by_density(table: pd.DataFrame, *, source: str | None = None) -> alt.La
     )
     picked = alt.selection_point(fields=["density"], bind="legend")
     y = alt.Scale(domain=[0.2, 0.8])
-    coin = guide("y", 0.5, y=alt.Y("y:Q", scale=y, title="AMCE of conciseness"))
+    coin = lay.guide("y", 0.5, y=alt.Y("y:Q", scale=y, title="AMCE of conciseness"))
     base = alt.Chart(table).encode(
         x=alt.X(
             "share:Q",
@@ -238,24 +234,24 @@ def amce_by_density(table: pd.DataFrame, *, source: str | None = None) -> alt.La
             scale=alt.Scale(domain=[0.05, 0.95]),
         ),
         color=by.colour,
-        opacity=fading(picked),
+        opacity=lay.fading(picked),
         tooltip=[
             "density",
             alt.Tooltip("share:Q", format=".0%"),
-            *numbers(".3f", "value", "low", "high", "truth"),
+            *lay.numbers(".3f", "value", "low", "high", "truth"),
         ],
     )
-    return drawn(
+    return lay.drawn(
         [
             coin,
             base.mark_line(strokeWidth=1.5).encode(y=alt.Y("truth:Q", scale=y)),
-            interval(base, alt.Y("low:Q", scale=y)),
+            lay.interval(base, alt.Y("low:Q", scale=y)),
             base.mark_point(size=70, filled=True).encode(
                 y=alt.Y("value:Q", scale=y), shape=by.shape
             ),
         ],
         dials=[picked],
-        title=headline("Same preferences, two averages", table, source),
+        title=look.headline("Same preferences, two averages", table, source),
         height=250,
         description=f"Dots with 95 % intervals on lines of the truth, probability that the "
         f"concise response is preferred: {cells}. The dashed line is no effect.",

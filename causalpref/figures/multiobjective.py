@@ -8,28 +8,17 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._layers import drawn, numbers, radio, sentence, slider, stacked
-from causalpref.figures._style import (
-    BLUE,
-    GREY,
-    ORANGE,
-    PINK,
-    SOLID,
-    between,
-    headline,
-    layered,
-    scale_of,
-    signs,
-)
+from causalpref.figures import _layers as lay
+from causalpref.figures import _style as look
 
 __all__ = ["architectures", "balancing", "two_players"]
 
-_PARTS = {"input": GREY, "trunk": BLUE, "head": ORANGE, "adversary": PINK}
+_PARTS = {"input": look.GREY, "trunk": look.BLUE, "head": look.ORANGE, "adversary": look.PINK}
 _MEASURES = {
-    "consistent": (BLUE, "circle", SOLID),
-    "inconsistent": (ORANGE, "diamond", [6, 4]),
-    "its own adversary": (PINK, "triangle-up", SOLID),
-    "a fresh probe": (GREY, "square", [6, 4]),
+    "consistent": (look.BLUE, "circle", look.SOLID),
+    "inconsistent": (look.ORANGE, "diamond", [6, 4]),
+    "its own adversary": (look.PINK, "triangle-up", look.SOLID),
+    "a fresh probe": (look.GREY, "square", [6, 4]),
 }
 
 
@@ -118,8 +107,8 @@ def _boxes(
     )
     ties = pd.DataFrame(links, columns=["x", "y", "x2", "y2", "reversed"])
     ties = ties.assign(x=ties.x + half, x2=ties.x2 - half - 0.06)
-    across = between(-0.5, 5.5)
-    up = between(-0.6, lanes - 0.45)
+    across = look.between(-0.5, 5.5)
+    up = look.between(-0.6, lanes - 0.45)
 
     def at(name: str, scale: alt.Scale) -> Any:
         return (alt.X if scale is across else alt.Y)(f"{name}:Q", scale=scale, axis=None)
@@ -130,7 +119,7 @@ def _boxes(
         x2="right:Q",
         y=at("low", up),
         y2="high:Q",
-        stroke=alt.Stroke("part:N", legend=None, scale=scale_of(list(_PARTS), _PARTS)),
+        stroke=alt.Stroke("part:N", legend=None, scale=look.scale_of(list(_PARTS), _PARTS)),
     )
     width = base.mark_text(fontSize=13, fontWeight="bold").encode(
         x=at("x", across), y=at("y", up), text="width:N"
@@ -139,7 +128,7 @@ def _boxes(
         x=at("x", across), y=at("low", up), text="words:N"
     )
     lines = alt.Chart(ties)
-    shade = alt.condition("datum.reversed", alt.value(_PARTS["adversary"]), alt.value(GREY))
+    shade = alt.condition("datum.reversed", alt.value(_PARTS["adversary"]), alt.value(look.GREY))
     shafts = lines.mark_rule(strokeWidth=2).encode(
         x=at("x", across),
         x2="x2:Q",
@@ -165,7 +154,7 @@ def _boxes(
             .mark_text(align="right", fontSize=12, dx=-8, text="gradient × (−λ)")
             .encode(x=at("x2", across), y=at("y2", up))
         )
-    return layered(*layers).properties(
+    return look.layered(*layers).properties(
         width=430,
         height=int(40 + 62 * lanes),
         title=alt.TitleParams(title, fontSize=12, anchor="start"),
@@ -205,14 +194,16 @@ def two_players(
         )
     turned = float(np.arctan2(start[1], start[0]))
     dials = [
-        slider("playlambda", "λ, how much the two have to do with each other: ", 1.0, 0, 3, 0.1),
-        slider("playkappa", "κ, curvature: ", 0.0, 0, 1, 0.05),
-        slider("playeta", "η, step: ", 0.2, 0.02, 0.6, 0.02),
+        lay.slider(
+            "playlambda", "λ, how much the two have to do with each other: ", 1.0, 0, 3, 0.1
+        ),
+        lay.slider("playkappa", "κ, curvature: ", 0.0, 0, 1, 0.05),
+        lay.slider("playeta", "η, step: ", 0.2, 0.02, 0.6, 0.02),
     ]
     growth = "sqrt(pow(1 - playeta * playkappa, 2) + pow(playeta * playlambda, 2))"
     turn = "atan2(playeta * playlambda, 1 - playeta * playkappa)"
     room = 1.6 * away
-    span = between(-room, room)
+    span = look.between(-room, room)
     walk = (
         alt.Chart(alt.sequence(0, steps + 1, as_="k"))
         .transform_calculate(r=f"{away} * pow({growth}, datum.k)", a=f"{turned} + datum.k * {turn}")
@@ -221,21 +212,21 @@ def two_players(
     )
     x = alt.X("u:Q", scale=span, title="u, what the representation shows (it descends)")
     y = alt.Y("v:Q", scale=span, title="v, what the adversary bets (it ascends)")
-    path = walk.mark_line(strokeWidth=1.5, color=GREY, clip=True).encode(x=x, y=y, order="k:Q")
-    dots = walk.mark_point(filled=True, size=35, color=BLUE, opacity=1, clip=True).encode(
-        x=x, y=y, tooltip=[alt.Tooltip("k:Q", title="step"), *numbers(".3f", "u", "v")]
+    path = walk.mark_line(strokeWidth=1.5, color=look.GREY, clip=True).encode(x=x, y=y, order="k:Q")
+    dots = walk.mark_point(filled=True, size=35, color=look.BLUE, opacity=1, clip=True).encode(
+        x=x, y=y, tooltip=[alt.Tooltip("k:Q", title="step"), *lay.numbers(".3f", "u", "v")]
     )
     first = (
         walk.transform_filter("datum.k == 0")
-        .mark_point(shape="diamond", size=170, filled=True, color=ORANGE, opacity=1)
+        .mark_point(shape="diamond", size=170, filled=True, color=look.ORANGE, opacity=1)
         .encode(x=x, y=y)
     )
     rest = (
         alt.Chart(pd.DataFrame({"u": [0.0], "v": [0.0]}))
-        .mark_point(shape="cross", size=130, filled=True, color=PINK, opacity=1)
+        .mark_point(shape="cross", size=130, filled=True, color=look.PINK, opacity=1)
         .encode(x=x, y=y)
     )
-    one = sentence(
+    one = lay.sentence(
         walk.transform_filter("datum.k == 0").transform_calculate(g=growth),
         "'a step multiplies the distance by ' + format(datum.g, '.4f') + (datum.g > 1 + "
         "1e-12 ? ';it spirals out' : datum.g < 1 - 1e-12 ? ';it comes to rest' : "
@@ -250,7 +241,7 @@ def two_players(
         anchor="start",
         offset=36,
     )
-    return drawn(
+    return lay.drawn(
         [path, dots, first, rest, one],
         dials=dials,
         title=title,
@@ -280,8 +271,8 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
     worlds = list(dict.fromkeys(table.world))
     values = [float(v) for v in sorted(table.lambda_.unique())]
     slim = table.drop(columns="source").assign(value=table.value.round(4))
-    world = radio("balanceworld", "the type is: ", worlds[0], worlds)
-    dial = radio("balancelambda", "λ: ", values[0], values)
+    world = lay.radio("balanceworld", "the type is: ", worlds[0], worlds)
+    dial = lay.radio("balancelambda", "λ: ", values[0], values)
     shown = alt.Chart(slim).transform_filter("datum.world == balanceworld")
     x = alt.X(
         "lambda_:O",
@@ -305,7 +296,7 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
             alt.Y(
                 f"{c}:Q",
                 title=title,
-                scale=between(*domain),
+                scale=look.between(*domain),
                 axis=alt.Axis(format=form, tickCount=5),
             )
             for c in ("value", field)
@@ -313,7 +304,7 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
         legend = alt.Legend(orient="bottom", symbolSize=90, symbolOpacity=1, direction="horizontal")
         keep = " || ".join(f"datum.measure == '{n}'" for n in names)
         rows = shown.transform_filter(keep)
-        by = signs(
+        by = look.signs(
             "measure", names, *zip(*(_MEASURES[n] for n in names)), title=what, legend=legend
         )
         seeds = rows.mark_point(
@@ -336,15 +327,15 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
         )
         here = mean.transform_filter("datum.lambda_ == balancelambda")
         told = [
-            sentence(
+            lay.sentence(
                 here.transform_filter(f"datum.measure == '{n}'"),
                 f"'{n} ' + format(datum.value, '{form}')",
                 -12 - 16 * (1 - k),
             )
             for k, n in enumerate(names)
         ]
-        flat = line_at.mark_rule(strokeDash=dash, color=GREY).encode(y=level)
-        return layered(flat, seeds, line, big, *told).properties(width=430, height=height)
+        flat = line_at.mark_rule(strokeDash=dash, color=look.GREY).encode(y=level)
+        return look.layered(flat, seeds, line, big, *told).properties(width=430, height=height)
 
     coin = alt.Chart(pd.DataFrame({"value": [0.5]}))
     top = shown.transform_aggregate(ceiling="max(ceiling)")
@@ -373,14 +364,14 @@ def balancing(table: pd.DataFrame, *, source: str | None = None) -> alt.VConcatC
         [2, 3],
         "C read by",
     )
-    title = headline("Hiding who is judging", table, source, offset=36)
+    title = look.headline("Hiding who is judging", table, source, offset=36)
     mean = table.groupby(["world", "lambda_", "measure"], sort=False).value.mean()
     cells = "; ".join(
         f"{w}, lambda {v:g}: " + ", ".join(f"{m} {mean[w, v, m]:.2f}" for m in _MEASURES)
         for w in worlds
         for v in values
     )
-    return stacked(
+    return lay.stacked(
         above.properties(title=title),
         below,
         spacing=50,

@@ -6,28 +6,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._layers import (
-    drawn,
-    guide,
-    interval,
-    marked,
-    numbers,
-    sentence,
-    slider_over,
-    tell_groups,
-)
-from causalpref.figures._style import (
-    BLUE,
-    DASHED,
-    DOTTED,
-    GREY,
-    ORANGE,
-    PINK,
-    SOLID,
-    between,
-    headline,
-    signs,
-)
+from causalpref.figures import _layers as lay
+from causalpref.figures import _style as look
 
 __all__ = ["imagined_label", "seeing_doing_imagining"]
 
@@ -48,11 +28,17 @@ def seeing_doing_imagining(
         What the data are. Default: the column ``source``.
     """
     names = ["seeing", "doing", "imagining"]
-    by = signs("level", names, [ORANGE, BLUE, PINK], ["diamond", "circle", "square"], legend=None)
+    by = look.signs(
+        "level",
+        names,
+        [look.ORANGE, look.BLUE, look.PINK],
+        ["diamond", "circle", "square"],
+        legend=None,
+    )
     steps = np.sort(table.rho.unique())
-    rho = slider_over("who", "ρ, users ask their own type: ", 0.9, steps)
+    rho = lay.slider_over("who", "ρ, users ask their own type: ", 0.9, steps)
     here = alt.Chart(table).transform_filter("abs(datum.rho - who) < 0.001")
-    room = between(0.2, 0.85)
+    room = look.between(0.2, 0.85)
     axis = alt.Axis(values=[0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8], format=".1f")
     x, low = (
         alt.X(f"{c}:Q", scale=room, axis=axis, title="P(the longer answer is preferred)")
@@ -60,9 +46,9 @@ def seeing_doing_imagining(
     )
     y = alt.Y("level:N", sort=names, title=None)
     base = here.encode(y=y, color=by.colour)
-    bars = interval(base, low, width=2)
-    tips = ["level", *numbers(".3f", "rate", "low", "high"), "n"]
-    dots = marked(base, 150, x=x, shape=by.shape, tooltip=tips)
+    bars = lay.interval(base, low, width=2)
+    tips = ["level", *lay.numbers(".3f", "rate", "low", "high"), "n"]
+    dots = lay.marked(base, 150, x=x, shape=by.shape, tooltip=tips)
     said = (
         here.transform_calculate(
             words="format(datum.rate, '.2f') + (datum.low > 0.5 ? ': longer wins' : "
@@ -77,10 +63,10 @@ def seeing_doing_imagining(
         if min(abs(r.rho - s) for s in (0, 0.5, 0.9, 1)) < 1e-6
     )
     ends = " and ".join(f"{k} {v:.2f}" for k, v in groups.items())
-    return drawn(
-        [guide("rate", 0.5, x=x), *tell_groups(groups, x), bars, dots, said],
+    return lay.drawn(
+        [lay.guide("rate", 0.5, x=x), *lay.tell_groups(groups, x), bars, dots, said],
         dials=[rho],
-        title=headline("Do longer answers win?", table, source, offset=26),
+        title=look.headline("Do longer answers win?", table, source, offset=26),
         height=210,
         description=f"Three dots with 95 % intervals, the rate at which the longer answer is "
         f"preferred: {cells}. Vertical lines: a coin toss, and the rates of the two "
@@ -105,19 +91,19 @@ def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
     """
     names = ["said 1", "all units", "said 0"]
     legend = alt.Legend(symbolSize=90, columns=3, orient="bottom")
-    by = signs(
+    by = look.signs(
         "units",
         names,
-        [BLUE, GREY, ORANGE],
+        [look.BLUE, look.GREY, look.ORANGE],
         ["circle", "square", "diamond"],
-        [SOLID, DOTTED, DASHED],
+        [look.SOLID, look.DOTTED, look.DASHED],
         title="units",
         legend=legend,
     )
     old, new = np.sort(table.gap.unique()), np.sort(table.new_gap.unique())
-    gap = slider_over("oldgap", "gap g of the pair that was shown: ", 1.0, old)
+    gap = lay.slider_over("oldgap", "gap g of the pair that was shown: ", 1.0, old)
     reach = float(new[-1])
-    scale = between(-reach - 0.2, reach + 0.2)
+    scale = look.between(-reach - 0.2, reach + 0.2)
     x = alt.X("new_gap:Q", scale=scale, title="gap g′ of the pair that was not shown")
     y = alt.Y("share:Q", scale=alt.Scale(domain=[0, 1]), title="P(it would have said 1)")
     lines = (
@@ -136,12 +122,12 @@ def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         .encode(x=x, y=y, color=by.colour, strokeDash=by.dash)
     )
     here = alt.Chart(table).transform_filter("abs(datum.gap - oldgap) < 0.001")
-    rule = here.mark_rule(color=GREY, strokeDash=[4, 4]).encode(
+    rule = here.mark_rule(color=look.GREY, strokeDash=[4, 4]).encode(
         x=alt.X("gap:Q", scale=scale, title="gap g′ of the pair that was not shown")
     )
     tips = ["units", "new_gap", alt.Tooltip("share:Q", format=".3f"), "n"]
-    dots = marked(here, 70, x=x, y=y, color=by.colour, shape=by.shape, tooltip=tips)
-    told = sentence(
+    dots = lay.marked(here, 70, x=x, y=y, color=by.colour, shape=by.shape, tooltip=tips)
+    told = lay.sentence(
         alt.Chart(pd.DataFrame({"one": [1]})),
         "format(1 / (1 + exp(-oldgap)), '.0%') + ' of units said 1 at g = ' + "
         "replace(format(oldgap, '.0f'), '-', '−')",
@@ -151,10 +137,10 @@ def imagined_label(table: pd.DataFrame, *, source: str | None = None) -> alt.Lay
         f"shown {r.gap:g}, new {r.new_gap:g}, {r.units} {r.share:.2f}"
         for r in table[(table.new_gap == 0) & table.gap.isin([old[0], 1, old[-1]])].itertuples()
     )
-    return drawn(
+    return lay.drawn(
         [rule, lines, dots, told],
         dials=[gap],
-        title=headline("What they would have said", table, source, offset=24),
+        title=look.headline("What they would have said", table, source, offset=24),
         height=260,
         description="Three curves with dots over the gap of a pair not shown: the probability "
         "to say 1 for units that said 1, for those that said 0, and for all. Units that "

@@ -6,19 +6,8 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from causalpref.figures._layers import guide, marked, sentence, slider, stacked
-from causalpref.figures._style import (
-    BLUE,
-    GREY,
-    ORANGE,
-    PINK,
-    SOLID,
-    between,
-    headline,
-    layered,
-    scale_of,
-    signs,
-)
+from causalpref.figures import _layers as lay
+from causalpref.figures import _style as look
 
 __all__ = ["judge_noise", "reward_shift"]
 
@@ -38,11 +27,13 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         What the data are. Default: the column ``source``.
     """
     kinds = ["easy", "hard"]
-    inks = scale_of(kinds, {"easy": BLUE, "hard": ORANGE})
-    by = signs("prompts", kinds, [BLUE, ORANGE], ["circle", "diamond"], title="prompt")
+    inks = look.scale_of(kinds, {"easy": look.BLUE, "hard": look.ORANGE})
+    by = look.signs(
+        "prompts", kinds, [look.BLUE, look.ORANGE], ["circle", "diamond"], title="prompt"
+    )
     reach = float(np.ceil(table[["first", "second"]].abs().to_numpy().max() + 3))
-    scale = between(-reach, reach)
-    shift = slider("shift", "h, added to every reward on hard prompts: ", 0, -3, 3, 0.25)
+    scale = look.between(-reach, reach)
+    shift = lay.slider("shift", "h, added to every reward on hard prompts: ", 0, -3, 3, 0.25)
     moved = alt.Chart(table).transform_calculate(
         h="datum.prompts == 'hard' ? shift : 0",
         r="datum.first + datum.h",
@@ -53,7 +44,7 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
     )
     diagonal = (
         alt.Chart(pd.DataFrame({"r": [-reach, reach]}))
-        .mark_line(strokeDash=[4, 4], color=GREY)
+        .mark_line(strokeDash=[4, 4], color=look.GREY)
         .encode(
             x=alt.X("r:Q", scale=scale, title="reward of the first answer"),
             y=alt.Y("r:Q", scale=scale, title="reward of the second answer"),
@@ -74,7 +65,7 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
             alt.Tooltip("chosen:N", title="preferred"),
         ],
     )
-    loss = sentence(
+    loss = lay.sentence(
         moved.transform_aggregate(mean="mean(loss)"),
         "'loss: ' + format(datum.mean, '.4f') + ' nats a pair'",
         14,
@@ -85,13 +76,13 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
         mean="mean(both)", groupby=["prompts"]
     )
     means = mean_of.transform_calculate(text="format(datum.mean, '+.2f')")
-    near = alt.X("mean:Q", title="mean reward of the answers", scale=between(-3.75, 3.75))
+    near = alt.X("mean:Q", title="mean reward of the answers", scale=look.between(-3.75, 3.75))
     row = alt.Y("prompts:N", title="prompt", sort=kinds)
-    mean_dots = marked(means, 150, x=near, y=row, color=by.colour, shape=by.shape)
+    mean_dots = lay.marked(means, 150, x=near, y=row, color=by.colour, shape=by.shape)
     mean_text = means.mark_text(dy=-15, fontSize=13, fontWeight="bold").encode(
         x=near, y=row, text="text:N"
     )
-    verdict = sentence(
+    verdict = lay.sentence(
         mean_of.transform_pivot("prompts", value="mean"),
         "'better served: ' + (datum.hard > datum.easy ? 'hard' : 'easy') + ' prompts'",
         98,
@@ -104,11 +95,11 @@ def reward_shift(table: pd.DataFrame, *, source: str | None = None) -> alt.VConc
     p = 1 / (1 + np.exp(table["second"] - table["first"]))
     nats = -np.log(p.where(table["label"] == 1, 1 - p)).mean()
     below = mean["easy"] - mean["hard"]
-    return stacked(
-        layered(diagonal, dots, loss).properties(width=430, height=330),
-        layered(mean_dots, mean_text, verdict).properties(width=430, height=110),
+    return lay.stacked(
+        look.layered(diagonal, dots, loss).properties(width=430, height=330),
+        look.layered(mean_dots, mean_text, verdict).properties(width=430, height=110),
         dials=[shift],
-        title=headline("Same labels, any shift", table, source),
+        title=look.headline("Same labels, any shift", table, source),
         description=f"Above, {len(table)} pairs, the reward of the first answer against that "
         "of the second, filled where the first is preferred, with the diagonal. Below, the "
         f"mean reward on easy prompts ({mean['easy']:+.2f}) and on hard prompts "
@@ -135,21 +126,21 @@ def judge_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.VConca
     each = table.drop_duplicates("noise")
     step = float(each.noise.diff().min())
     least, most = float(each.noise.min()), float(each.noise.max())
-    noise = slider("noise", "s, scale of the judge's noise: ", 1, least, most, step)
+    noise = lay.slider("noise", "s, scale of the judge's noise: ", 1, least, most, step)
     picked = "abs(datum.noise - noise) < 0.001"
     reach = float(table.gap.abs().max()) + 0.4
-    x = alt.X("gap:Q", title="difference of rewards, r − r′", scale=between(-reach, reach))
+    x = alt.X("gap:Q", title="difference of rewards, r − r′", scale=look.between(-reach, reach))
     y = alt.Scale(domain=[0, 1])
     curve = (
         alt.Chart(alt.sequence(-reach, reach, reach / 60, as_="gap"))
         .transform_calculate(p="1 / (1 + exp(-datum.gap / noise))")
-        .mark_line(color=GREY, strokeDash=[6, 4], strokeWidth=2)
+        .mark_line(color=look.GREY, strokeDash=[6, 4], strokeWidth=2)
         .encode(x=x, y=alt.Y("p:Q", scale=y, title="share with L = 1"))
     )
     dots = (
         alt.Chart(table)
         .transform_filter(picked)
-        .mark_point(size=70, filled=True, opacity=1, color=BLUE)
+        .mark_point(size=70, filled=True, opacity=1, color=look.BLUE)
         .encode(
             x=x,
             y=alt.Y("share:Q", scale=y),
@@ -161,25 +152,32 @@ def judge_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.VConca
         )
     )
     chosen = alt.Chart(each).transform_filter(picked)
-    said = sentence(chosen, "'fitted weights: ' + datum.weights", 14, x=8, field="text")
+    said = lay.sentence(chosen, "'fitted weights: ' + datum.weights", 14, x=8, field="text")
     names = ["best possible", "fitted rewards"]
     long = each.rename(columns={"ceiling": names[0], "accuracy": names[1]}).melt(
         id_vars="noise", value_vars=names, var_name="rule", value_name="rate"
     )
-    by = signs("rule", names, [PINK, BLUE], ["square", "circle"], [SOLID, [5, 3]], title="accuracy")
-    at = alt.X("noise:Q", title="scale of the judge's noise, s", scale=between(0, most + step))
+    by = look.signs(
+        "rule",
+        names,
+        [look.PINK, look.BLUE],
+        ["square", "circle"],
+        [look.SOLID, [5, 3]],
+        title="accuracy",
+    )
+    at = alt.X("noise:Q", title="scale of the judge's noise, s", scale=look.between(0, most + step))
     rate = alt.Y("rate:Q", title="expected accuracy", scale=alt.Scale(domain=[0.5, 1]))
     lines = (
         alt.Chart(long)
         .mark_line(strokeWidth=2)
         .encode(x=at, y=rate, color=by.colour, strokeDash=by.dash)
     )
-    asked = guide("rate", 0.7, y=rate, dash=[2, 3])
+    asked = lay.guide("rate", 0.7, y=rate, dash=[2, 3])
     here = alt.Chart(long).transform_filter(picked)
-    rule = here.mark_rule(color=GREY).encode(x=at, y=rate, y2=alt.value(190))
-    marks = marked(here, 80, x=at, y=rate, color=by.colour, shape=by.shape)
+    rule = here.mark_rule(color=look.GREY).encode(x=at, y=rate, y2=alt.value(190))
+    marks = lay.marked(here, 80, x=at, y=rate, color=by.colour, shape=by.shape)
     texts = [
-        sentence(chosen, words, height, x="width", field="text", align="right", dx=-6)
+        lay.sentence(chosen, words, height, x="width", field="text", align="right", dx=-6)
         for words, height in (
             (
                 "'best possible ' + format(datum.ceiling, '.3f') + ', fitted ' + "
@@ -198,11 +196,11 @@ def judge_noise(table: pd.DataFrame, *, source: str | None = None) -> alt.VConca
         f"weights {r.weights}"
         for r in each.iloc[[0, len(each) // 2, -1]].itertuples()
     )
-    return stacked(
-        layered(curve, dots, said).properties(width=430, height=200),
-        layered(asked, lines, rule, marks, *texts).properties(width=430, height=190),
+    return lay.stacked(
+        look.layered(curve, dots, said).properties(width=430, height=200),
+        look.layered(asked, lines, rule, marks, *texts).properties(width=430, height=190),
         dials=[noise],
-        title=headline("What a noisier judge does", table, source),
+        title=look.headline("What a noisier judge does", table, source),
         description="Above, the share of pairs whose first answer is preferred, by difference "
         "of rewards, with the logistic curve. Below, expected accuracy by noise scale, "
         f"best possible and fitted: {ends}. A slider sets the noise scale s: the curve "
