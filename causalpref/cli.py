@@ -23,14 +23,14 @@ DATA is a file (.jsonl, .json, .csv, .tsv, each plain or .gz, or .parquet), a fo
 `datasets` or causalpref saved, a folder of data files, or a hub id owner/name. The layout is
 guessed from the columns: prompt/chosen/rejected as text or messages, HH-RLHF, UltraFeedback,
 PKU-SafeRLHF, Chatbot Arena, AlpacaFarm, HelpSteer, or prompt/response_a/response_b/label.
-Without latents in the data the surface of the texts stands in (length, formatting, refusals,
-questions)."""
+Where the data hold no latents, the audit uses surface features of the texts instead (length,
+formatting, refusals, questions)."""
 
 _AUDIT_END = """\
 exit status:
   0  nothing is violated (something may be strained, or could not be tested)
   1  an assumption is violated
-  2  an error, told in one line on stderr
+  2  an error: the message is on stderr
   130  stopped with Ctrl-C
 
 examples:
@@ -106,7 +106,7 @@ def _add_audit(commands: Any) -> None:
         "--layout",
         default="auto",
         metavar="NAME",
-        help="one of the layouts of causalpref.sources.files (default: guessed)",
+        help="name of the layout (default: guessed; a wrong name lists them all)",
     )
     for name in _COLUMNS:
         read.add_argument(
@@ -138,24 +138,24 @@ def _add_audit(commands: Any) -> None:
         metavar="A,B",
         help="latents of the prompt: columns that hold numbers",
     )
-    read.add_argument("--split", help="of a hub data set or a saved folder")
-    read.add_argument("--config", help="of a hub data set")
-    read.add_argument("--revision", help="of a hub data set")
+    read.add_argument("--split", help="split of a hub data set or a saved folder")
+    read.add_argument("--config", help="configuration of a hub data set")
+    read.add_argument("--revision", help="revision of a hub data set")
     read.add_argument(
         "--limit", type=whole_number(), metavar="N", help="read the first N rows only"
     )
     read.add_argument(
         "--skip-bad",
         action="store_true",
-        help="leave rows out that cannot be used, and count them; otherwise the "
-        "first one is an error",
+        help="leave out rows that cannot be used, and count them; without this "
+        "the first such row is an error",
     )
     read.add_argument(
         "--order-unknown",
         action="store_true",
-        help="the order in DATA is not the one that was shown: place is not tested",
+        help="the order in DATA is not the order shown: do not test for position bias",
     )
-    how = audit.add_argument_group("how it is looked at")
+    how = audit.add_argument_group("how DATA is checked")
     how.add_argument(
         "--model",
         metavar="MODEL",
@@ -173,15 +173,15 @@ def _add_audit(commands: Any) -> None:
         type=whole_number(),
         default=20_000,
         metavar="N",
-        help="pairs that checks of texts draw at most (default: 20000)",
+        help="maximum number of pairs for the checks that read texts (default: 20000)",
     )
-    how.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
-    out = audit.add_argument_group("what comes out")
+    how.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    out = audit.add_argument_group("output")
     out.add_argument("--report", metavar="FILE.html", help="write the report as one HTML page")
     out.add_argument(
         "--json",
         metavar="FILE",
-        help="write the report for machines; '-' is stdout, in place of the summary",
+        help="write the report as JSON; '-' prints it instead of the summary",
     )
     out.add_argument("--quiet", action="store_true", help="print no summary and no progress")
 

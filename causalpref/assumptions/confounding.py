@@ -154,7 +154,7 @@ def check_unconfoundedness(
     alpha: float = 0.05,
     seed: int | np.random.Generator = 0,
 ) -> Report:
-    """Is C told by (X, Y, Y'), and does it change what is preferred?
+    """Can C be predicted from (X, Y, Y'), and does it change what is preferred?
 
     Confounding takes both arrows of figure 2a, from C to the texts and from C to the rewards.
     The first is tested by a classifier two-sample test: a ridge score, cross-fitted by group,

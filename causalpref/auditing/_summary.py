@@ -64,7 +64,7 @@ def about(audit: Audit) -> list[str]:
     ]
     if "rows" in read:
         lines.append(
-            f"{read['rows']:,} rows read, layout {read['layout']}: "
+            f"{_count(read['rows'], 'row')} read, layout {read['layout']}: "
             f"{_count(read['ties'], 'tie')} and {_count(read['bad_rows'], 'bad row')} left out"
         )
     lines.append(

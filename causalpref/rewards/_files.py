@@ -31,7 +31,10 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str,
 
 
 def save_model(model: RewardModel, path: str | os.PathLike[str]) -> Path:
-    """Write weights as safetensors, the configuration in the file's header."""
+    """Write weights as safetensors, the configuration in the file's header.
+
+    The model of a :class:`Fit` is its ``model``.
+    """
     path = Path(path)
     write_tensors(
         model.state_dict(),

@@ -166,7 +166,7 @@ def fit_runs(
         the same call after a stop goes on from it and ends with the same numbers. Delete it when
         it is no longer needed.
     together : int, optional
-        Most runs in one program. Default: by device and free memory.
+        Maximum number of runs trained in one batch. Default: by device and free memory.
     progress : bool
         Show a bar with the time left.
 
