@@ -5,8 +5,9 @@ loaded when you first use it, so ``import causalpref as cp`` itself is instant::
 
     import causalpref as cp
 
-    data = cp.load_preferences("preferences.jsonl")
-    print(cp.audit(data))
+    loaded = cp.load_preferences("preferences.jsonl")
+    print(cp.audit(loaded))
+    pairs = loaded.data
 
 Everything else is in the modules behind them. :class:`PreferenceData` is what all of them speak.
 """
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from causalpref.data import PreferenceData
     from causalpref.estimators import amce, fit_linear, outcome_table
     from causalpref.graph import CausalGraph
-    from causalpref.rewards import RewardConfig, fit, fit_runs, load_model
+    from causalpref.rewards import RewardConfig, fit, fit_runs, load_model, save_model
     from causalpref.sampling import sample_confounded, sample_correlated
     from causalpref.simulation import Latent, Simulator, linear_reward
     from causalpref.sources import load_hanna, load_hh_rlhf, load_preferences, load_ultrafeedback
@@ -66,6 +67,7 @@ __all__ = [
     "outcome_table",
     "sample_confounded",
     "sample_correlated",
+    "save_model",
 ]
 __version__ = "0.1.0"
 """Version of the package."""
@@ -76,7 +78,7 @@ _ROOMS = {
     "data": ["PreferenceData"],
     "estimators": ["amce", "fit_linear", "outcome_table"],
     "graph": ["CausalGraph"],
-    "rewards": ["RewardConfig", "fit", "fit_runs", "load_model"],
+    "rewards": ["RewardConfig", "fit", "fit_runs", "load_model", "save_model"],
     "sampling": ["sample_confounded", "sample_correlated"],
     "simulation": ["Latent", "Simulator", "linear_reward"],
     "sources": ["load_hanna", "load_hh_rlhf", "load_preferences", "load_ultrafeedback"],

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from causalpref.data import PreferenceData
+from causalpref.data import PreferenceData, expect_preferences
 from causalpref.statistics import (
     Estimate,
     LinearFit,
@@ -80,6 +80,7 @@ def outcome_table(data: PreferenceData, *, level: float = 0.95) -> pd.DataFrame:
         One row for each cell that is not empty: ``zx0, ..., z0, ..., zp0, ...`` (Z^X, Z^T, Z'^T),
         ``mean``, ``low``, ``high``, ``pairs``.
     """
+    expect_preferences(data, "outcome_table")
     z = data.require("response_latents")
     columns = {}
     if data.prompt_latents is not None:
@@ -146,11 +147,15 @@ def amce(
         A latent or context that is not there, a latent that is not binary, or a stratum without
         a pair that differs in Z^k alone (assumption 5 fails there); the message names it.
     """
+    expect_preferences(data, "amce")
     z, k = data.require("response_latents"), data.index_of("response_latents", k)
     name = data.names_of("response_latents")[k]
     if not np.isin(z[:, k], (0, 1)).all():
         values = np.unique(z[:, k])[:6].tolist()
-        raise ValueError(f"latent {k} ({name}) takes {values}, expected 0 and 1")
+        raise ValueError(
+            f"latent {k} ({name}) takes {values}, expected 0 and 1: replace it by an indicator, "
+            "such as whether it is above its median"
+        )
     adjust = context == "adjust"
     if not adjust and context != "ignore":
         objective = data.require("objective")

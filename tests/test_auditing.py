@@ -913,7 +913,10 @@ def test_a_report_is_found_by_its_key():
 
 @pytest.mark.parametrize("thing", ["preferences.jsonl", 3, None, [{"prompt": "p"}], pd.DataFrame()])
 def test_what_is_no_data_is_refused_at_once(thing):
-    with pytest.raises(TypeError, match="audit takes PreferenceData .* not .*load_preferences"):
+    with pytest.raises(
+        TypeError,
+        match=f"audit takes PreferenceData, not {type(thing).__name__}: .*load_preferences",
+    ):
         audit(thing)
 
 

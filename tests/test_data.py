@@ -199,6 +199,8 @@ def test_split_is_reproducible_and_refuses():
     for shares in ({"a": 0.5}, {"a": 1.2, "b": -0.2}, {}):
         with pytest.raises(ValueError, match="sum to 1"):
             data.split(seed=0, **shares)
+    with pytest.raises(TypeError, match=r"share 'groups' is \[1\], expected a number"):
+        data.split(a=0.5, b=0.5, groups=[1])  # type: ignore[arg-type]
     side = data.split(seed=1, a=0.5, b=0.5)["a"]
     assert len(side.responses) == 60 and len(side.prompts) == 20, "only the texts that it uses"
     assert side == side.compact()
@@ -482,6 +484,9 @@ def test_an_index_may_be_a_name():
         data.index_of("response_latents", "size")
     with pytest.raises(ValueError, match="no objective 2"):
         data.index_of("objective", 2)
+    wide = data.replace(response_latents=np.zeros((len(data.responses), 14)))
+    with pytest.raises(ValueError, match=r"11 \(Z\^T_12\) and 2 more$"):
+        wide.index_of("response_latents", "size")
     with pytest.raises(TypeError):
         data.index_of("objective", 0.5)
 
@@ -522,8 +527,12 @@ def test_one_pair_and_all_of_them():
     assert len(list(data)) == len(data) and next(iter(data)) == data[0]
     assert data[data.label == 1] == data.select(data.label == 1)
     assert data[[3, 1]] == data.select([3, 1]) and data[:5] == data.select(slice(5))
-    with pytest.raises(IndexError):
-        data[80]
+    assert data[-1] == data[79]
+    for i in (80, -81):
+        with pytest.raises(IndexError, match=f"no pair {i}: the data have 80 pairs"):
+            data[i]
+    with pytest.raises(IndexError, match="to_pandas.. has the columns"):
+        data["prompt"]  # type: ignore[call-overload]
 
 
 def test_pairs_of_one_group_are_dependent():

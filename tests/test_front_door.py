@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import copy
 import importlib
 import inspect
+import pickle
 import pkgutil
 import subprocess
 import sys
@@ -86,3 +88,33 @@ def test_facts_of_the_data_are_no_arguments():
         if "data" in parameters:
             assert not {"names", "groups", "order_known", "openings"} & set(parameters), name
         assert not {"rng", "seeds"} & set(parameters), name
+
+
+ROWS = [{"prompt": f"q{i}", "chosen": f"yes {i}", "rejected": f"no {i}"} for i in range(8)]
+TAKERS = {
+    name: getattr(cp, name)
+    for name in ("check_all", *(n for n in cp.__all__ if n.startswith("check_")), "hashed_ngrams")
+} | {
+    "embed": lambda data: cp.embed(data, "a model"),
+    "amce": lambda data: cp.amce(data, 0),
+    "outcome_table": cp.outcome_table,
+    "fit": lambda data: cp.fit("base", data, data),
+}
+
+
+@pytest.mark.parametrize("taker", TAKERS)
+@pytest.mark.parametrize("thing", [None, "p.jsonl", ROWS, cp.load_preferences(ROWS)], ids=type)
+def test_what_is_no_preference_data_is_refused_with_the_way_to_get_it(taker, thing):
+    said = f"takes PreferenceData, not {type(thing).__name__}: .*load_preferences.*[.]data"
+    with pytest.raises(TypeError, match=said):
+        TAKERS[taker](thing)
+
+
+def test_what_was_loaded_says_where_its_pairs_are():
+    loaded = cp.load_preferences(ROWS)
+    for name in ("split", "to_pandas", "label"):
+        with pytest.raises(AttributeError, match=f"no '{name}': use .data.{name}"):
+            getattr(loaded, name)
+    with pytest.raises(AttributeError, match="no 'oracle'$"):
+        _ = loaded.oracle
+    assert len(copy.deepcopy(pickle.loads(pickle.dumps(loaded))).data) == 8

@@ -136,8 +136,9 @@ def group_openings(data: PreferenceData) -> PreferenceData:
 
     Groups are numbered as they appear, so that nothing depends on their codes.
     """
+    data = numbered(data)
     if data.prompt_group is not None:
-        return numbered(data)
+        return data
     return data.replace(prompt_group=pd.factorize(first_turn(data.prompts))[0])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from causalpref.data import PreferenceData
+from causalpref.data import PreferenceData, expect_preferences
 from causalpref.statistics import cluster_sums, standardised, unit_spread
 
 FEWEST = 5
@@ -26,6 +26,7 @@ def several_contexts(data: PreferenceData) -> bool:
 
 def numbered(data: PreferenceData) -> PreferenceData:
     """The data with groups of prompts numbered as they appear: their codes mean nothing."""
+    expect_preferences(data, "a check")
     if data.prompt_group is None:
         return data
     return data.replace(prompt_group=pd.factorize(data.prompt_group)[0])

@@ -18,7 +18,7 @@ import pandas as pd
 from causalpref.assumptions import Report, Settings, Verdict, group_openings, run_checks
 from causalpref.auditing._baselines import baselines
 from causalpref.auditing._result import Audit
-from causalpref.data import PreferenceData
+from causalpref.data import PreferenceData, expect_preferences
 from causalpref.sources.files import LAYOUTS, LoadedPreferences
 from causalpref.text.surface import (
     PROMPT_FEATURES,
@@ -87,12 +87,8 @@ def audit(
     The surface is nobody's claim to be all that matters. Where it is used for the latents, a
     violation of latent sufficiency is therefore reported as strained.
     """
-    if not isinstance(data, (PreferenceData, LoadedPreferences)):
-        raise TypeError(
-            f"audit takes PreferenceData or what load_preferences returns, not {_short(data)}: "
-            "read a file, a data frame or a hub data set with "
-            "causalpref.sources.load_preferences first"
-        )
+    if not isinstance(data, LoadedPreferences):
+        expect_preferences(data, "audit")
     if latents not in ("auto", "own", "surface"):
         raise ValueError(f"latents is {latents!r}, expected 'auto', 'own' or 'surface'")
     settings = Settings(features, most_pairs, seed=seed)
@@ -130,11 +126,6 @@ def audit(
             | {package: importlib.metadata.version(package) for package in _PACKAGES},
         },
     )
-
-
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return f"{type(value).__name__} {text if len(text) <= 60 else text[:59] + '…'}"
 
 
 @contextmanager

@@ -5,6 +5,6 @@ that loads, draws, embeds, fits or checks speaks :class:`PreferenceData`.
 """
 
 from causalpref.data._collector import Collector
-from causalpref.data._preferences import Pair, PreferenceData
+from causalpref.data._preferences import Pair, PreferenceData, expect_preferences
 
-__all__ = ["Collector", "Pair", "PreferenceData"]
+__all__ = ["Collector", "Pair", "PreferenceData", "expect_preferences"]

@@ -89,7 +89,10 @@ def read(rows: Any, required: tuple[str, ...]) -> dict[str, Any]:
         columns = list(dict.fromkeys(k for r in rows for k in r)) or list(required)
     missing = [c for c in required if c not in columns]
     if missing:
-        raise ValueError(f"the rows have no column {missing[0]!r}; they have {sorted(columns)}")
+        raise ValueError(
+            f"the rows have no column {missing[0]!r}; they have {sorted(columns)}. "
+            "causalpref.load_preferences reads rows with other columns"
+        )
     stated = {field: own for field, own in COLUMNS.items() if own[0] in columns}
     for own in stated.values():
         if own[-1] not in columns:

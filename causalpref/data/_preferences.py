@@ -290,7 +290,10 @@ class PreferenceData:
         """One :class:`Pair` for a whole number; otherwise as :meth:`select`."""
         if not isinstance(rows, (int, np.integer)) or isinstance(rows, (bool, np.bool_)):
             return self.select(rows)
-        i = range(len(self))[operator.index(rows)]
+        i, n = operator.index(rows), len(self)
+        if not -n <= i < n:
+            raise IndexError(f"there is no pair {i}: the data have {n} pairs, counted from 0")
+        i %= n
         facts: dict[str, Any] = {}
         at = {"pair": i, "prompt": self.pair_prompt[i], "response": self.pairs[i]}
         for name, fact in FACTS.items():
@@ -483,6 +486,7 @@ class PreferenceData:
         raise ValueError(
             f"the data have no {field.replace('_', ' ').removesuffix('s')} {which!r}; there are "
             + ", ".join(f"{c} ({n})" for c, n in list(zip(codes, names))[:12])
+            + (f" and {len(names) - 12} more" if len(names) > 12 else "")
         )
 
     # -- new data from old --------------------------------------------------
@@ -522,7 +526,10 @@ class PreferenceData:
             if rows.dtype == bool and rows.shape != (n,):
                 raise IndexError(f"the mask has shape {rows.shape}, the data have {n} pairs")
             if rows.dtype != bool and rows.size and rows.dtype.kind not in "iu":
-                raise IndexError(f"rows must be integers or a boolean mask, not {rows.dtype}")
+                raise IndexError(
+                    f"rows must be integers or a boolean mask, not {rows.dtype}; "
+                    "to_pandas() has the columns"
+                )
             if rows.size == 0:
                 rows = rows.astype(np.int64)
         pairs = self.pairs[rows]
@@ -599,9 +606,17 @@ class PreferenceData:
         ------
         ValueError
             Shares that are not positive or do not sum to 1, or a side that would be empty.
+        TypeError
+            A share that is not a number.
         """
+        for name, share in shares.items():
+            if not isinstance(share, (int, float, np.number)):
+                raise TypeError(f"the share {name!r} is {valid.short(share)}, expected a number")
         if not shares or min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-9:
-            raise ValueError(f"shares must be positive and sum to 1, got {shares}")
+            raise ValueError(
+                f"shares must be positive and sum to 1, got {shares}: "
+                "for example split(train=0.8, test=0.2)"
+            )
         group = self.pair_group
         order = np.random.default_rng(seed).permutation(np.unique(group))
         cuts = np.round(np.cumsum(list(shares.values())) * len(order)).astype(int)
@@ -776,6 +791,29 @@ def _named(field: str) -> valid.Fact:
     if field not in valid.NAMED:
         raise ValueError(f"{field!r} has no names, expected one of {', '.join(valid.NAMED)}")
     return FACTS[field]
+
+
+def expect_preferences(data: Any, taker: str) -> None:
+    """Refuse what is no :class:`PreferenceData`, and say where to get one.
+
+    Parameters
+    ----------
+    data : Any
+        What was given.
+    taker : str
+        Who asks, for the message.
+
+    Raises
+    ------
+    TypeError
+        Anything but PreferenceData.
+    """
+    if not isinstance(data, PreferenceData):
+        raise TypeError(
+            f"{taker} takes PreferenceData, not {type(data).__name__}: use "
+            "causalpref.load_preferences(...).data, which reads a path, a hub id, a DataFrame or "
+            "a list of dicts"
+        )
 
 
 def _rebuilt(fields: dict[str, Any]) -> PreferenceData:

@@ -36,7 +36,7 @@ FACTS: dict[str, Fact] = {
     "response_latents": Fact(
         "response", "vector", "Z^T_{}", "name the columns that describe the responses when loading"
     ),
-    "embeddings": Fact("response", "vector", missing="make them with causalpref.text.embedding"),
+    "embeddings": Fact("response", "vector", missing="make them with hashed_ngrams or embed"),
 }
 """The optional fields of :class:`PreferenceData`, in the order in which they are stored."""
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from causalpref.data import PreferenceData
+from causalpref.data import PreferenceData, expect_preferences
 
 __all__ = ["KINDS", "Kind", "RewardConfig", "Run"]
 
@@ -86,7 +86,11 @@ class RewardConfig:
         ------
         ValueError
             Training data without embeddings.
+        TypeError
+            Anything but preference data.
         """
+        expect_preferences(train, "train")
+        expect_preferences(validation, "validation")
         d, k = self.d, self.n_objectives
         if d is None:
             d = train.require("embeddings").shape[1]

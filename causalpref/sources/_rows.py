@@ -200,7 +200,8 @@ def _files(folder: Path, split: str | None) -> list[Path]:
         )
     if len(kinds) > 1:
         raise ValueError(
-            f"{folder} holds data files of several kinds, {dict(kinds)}: name one file"
+            f"{folder} holds data files of several kinds "
+            f"({', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items()))}): name one file"
         )
     if split is not None:
         named = [f for f in files if re.match(re.escape(split) + r"(\W|_|$)", f.name)]

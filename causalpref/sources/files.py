@@ -96,6 +96,9 @@ class BadRow:
         return f"{self.where}: {self.reason}"
 
 
+_OF_DATA = {*dir(PreferenceData), *PreferenceData.__dataclass_fields__}
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class LoadedPreferences:
     """What :func:`load_preferences` read, and what it could not keep.
@@ -125,6 +128,15 @@ class LoadedPreferences:
 
     def __repr__(self) -> str:
         return self.summary()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            there = not name.startswith("_") and name in _OF_DATA
+            hint = f": use .data.{name}, the pairs are in .data" if there else ""
+            raise AttributeError(
+                f"{type(self).__name__} has no {name!r}{hint}", name=name, obj=self
+            )
 
     def summary(self) -> str:
         """What was read and left out, as a few lines of text."""

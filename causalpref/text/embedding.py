@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from causalpref._extras import models_extra
-from causalpref.data import PreferenceData
+from causalpref.data import PreferenceData, expect_preferences
 from causalpref.text.conversations import turns
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def embed(
     PreferenceData
         ``embeddings`` has shape (n_responses, d), d the model's hidden size.
     """
+    expect_preferences(data, "embed")
     prompts = data.prompts[data.response_prompt]
     if template == "chat":
         conversations = [messages(x, y) for x, y in zip(prompts, data.responses)]
@@ -406,6 +407,7 @@ def hashed_ngrams(
     ngram_range : (int, int)
         Shortest and longest n-gram, in words.
     """
+    expect_preferences(data, "hashed_ngrams")
     from sklearn.feature_extraction.text import HashingVectorizer
 
     counts = HashingVectorizer(
