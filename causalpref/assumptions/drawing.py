@@ -27,6 +27,7 @@ _LETTERS = 54  # on one line of it
 _INK = "#010203"  # stands for the colour of the text around the figure
 _MOST_ROWS, _MOST_COLUMNS = 24, 8
 _BLUE, _RED = "#2f86c8", "#d1672c"  # those of the book
+_DASHED: dict[str, Any] = {"color": _INK, "alpha": 0.7, "dashes": (3, 2), "linewidth": 1.2}
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -189,7 +190,7 @@ def _intervals(picture: Picture) -> Figure:
         y = top + height - 13
         axes.text(0, top + 2, label, transform=above, va="top", linespacing=1.15)
         for x in picture.reference:  # not through the words
-            axes.plot([x, x], [y - 9, y + 9], color=_INK, alpha=0.7, dashes=(3, 2), linewidth=1.2)
+            axes.plot([x, x], [y - 9, y + 9], **_DASHED)
         if _finite(row.low) and _finite(row.high):
             axes.plot(
                 [row.low, row.high], [y, y], color=_BLUE, linewidth=2.5, solid_capstyle="round"
@@ -217,15 +218,7 @@ def _histograms(picture: Picture) -> Figure:
         edges = np.append(part["left"].to_numpy(), part["right"].to_numpy()[-1])
         axes.stairs(part["count"].to_numpy(), edges, fill=True, color=_BLUE)
         for x in picture.reference:
-            axes.plot(
-                [x, x],
-                [0, 1],
-                transform=axes.get_xaxis_transform(),
-                color=_INK,
-                alpha=0.7,
-                dashes=(3, 2),
-                linewidth=1.2,
-            )
+            axes.plot([x, x], [0, 1], transform=axes.get_xaxis_transform(), **_DASHED)
         axes.set_xlim(picture.table["left"].min(), picture.table["right"].max())
         axes.set_ylim(0, 1.08 * max(part["count"].max(), 1))
         axes.text(

@@ -386,13 +386,7 @@ class Simulator:
         _root("correlation", correlation)
         put("correlation", _read_only(correlation))
 
-        effect = (
-            np.zeros((m, k))
-            if self.prompt_effect is None
-            else np.asarray(self.prompt_effect, dtype=float)
-        )
-        if effect.shape != (m, k):
-            raise ValueError(f"prompt_effect has shape {effect.shape}, expected ({m}, {k})")
+        effect = _effect("prompt_effect", self.prompt_effect, (m, k))
         left = 1 - (effect**2).sum(1)
         if (left < 0).any():
             j = int(np.argmin(left))
@@ -401,13 +395,7 @@ class Simulator:
                 f"add up to {1 - left[j]:g}, more than the variance of 1 there is"
             )
         put("prompt_effect", _read_only(effect))
-        shift = (
-            np.zeros((self.n_types, k))
-            if self.type_effect is None
-            else np.asarray(self.type_effect, dtype=float)
-        )
-        if shift.shape != (self.n_types, k):
-            raise ValueError(f"type_effect has shape {shift.shape}, expected ({self.n_types}, {k})")
+        shift = _effect("type_effect", self.type_effect, (self.n_types, k))
         put("type_effect", _read_only(shift))
         plain = not effect.any()
         within = (
@@ -816,6 +804,14 @@ def _probabilities(name: str, values: Any) -> tuple[float, ...]:
     if not values or min(values) < 0 or abs(sum(values) - 1) > 1e-9:
         raise ValueError(f"{name} {values} must not be negative and must sum to 1")
     return values
+
+
+def _effect(name: str, values: Any, shape: tuple[int, int]) -> np.ndarray:
+    """Coefficients of latents; none has an effect by default."""
+    array = np.zeros(shape) if values is None else np.asarray(values, dtype=float)
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+    return array
 
 
 def _root(name: str, correlation: np.ndarray) -> np.ndarray:
