@@ -21,6 +21,7 @@ from causalpref.assumptions.report import Report
 from causalpref.assumptions.sufficiency import SUFFICIENCY
 from causalpref.data import PreferenceData
 from causalpref.text.conversations import first_turn
+from causalpref.text.embedding import hashed_texts
 
 __all__ = ["CHECKS", "Checked", "check_all", "group_openings", "run_checks"]
 
@@ -148,7 +149,7 @@ def _featured(part: PreferenceData, features: Any) -> tuple[PreferenceData, np.n
         return part, None, "not looked at" if part.embeddings is None else "embeddings of the data"
     if isinstance(features, np.ndarray):
         if part.embeddings is None:
-            part = part.replace(embeddings=_hashed(part.responses, 256))
+            part = part.replace(embeddings=hashed_texts(part.responses, 256))
         return part, features, "features that were passed"
     if callable(features):
         embedded = features(part)
@@ -159,19 +160,9 @@ def _featured(part: PreferenceData, features: Any) -> tuple[PreferenceData, np.n
         return embedded, None, "embeddings of a language model"
     if features == "auto" and part.embeddings is not None:
         return part, None, "embeddings of the data"
-    e = _hashed(part.responses, 256)
+    e = hashed_texts(part.responses, 256)
     first, second = part.pairs.T
     # hashes of 256 columns folded once are hashes of 128
     both = (e[first] + e[second]).reshape(len(part), 2, 128).sum(axis=1) / 2
-    x = np.column_stack([_hashed(part.prompts, 128)[part.pair_prompt], both])
+    x = np.column_stack([hashed_texts(part.prompts, 128)[part.pair_prompt], both])
     return part.replace(embeddings=e), x, _HASHED
-
-
-def _hashed(texts: np.ndarray, n_features: int) -> np.ndarray:
-    """As :func:`causalpref.text.embedding.hashed_ngrams`, without importing PyTorch for it."""
-    from sklearn.feature_extraction.text import HashingVectorizer
-
-    counts = HashingVectorizer(
-        n_features=n_features, ngram_range=(1, 2), dtype=np.float32, token_pattern=r"(?u)\b\w+\b"
-    )
-    return counts.transform(texts).toarray()

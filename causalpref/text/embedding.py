@@ -25,7 +25,7 @@ from causalpref.text.conversations import turns
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["embed", "encode", "hashed_ngrams", "messages", "pool", "render"]
+__all__ = ["embed", "encode", "hashed_ngrams", "hashed_texts", "messages", "pool", "render"]
 
 Template = Literal["plain", "last_turn", "chat"]
 Pooling = Literal["mean", "last"]
@@ -408,6 +408,20 @@ def hashed_ngrams(
         Shortest and longest n-gram, in words.
     """
     expect_preferences(data, "hashed_ngrams")
+    return data.replace(embeddings=hashed_texts(data.responses, n_features, ngram_range))
+
+
+def hashed_texts(
+    texts: Sequence[str] | np.ndarray, n_features: int, ngram_range: tuple[int, int] = (1, 2)
+) -> np.ndarray:
+    """Hashed word n-grams of any texts, shape (n, n_features), float32; see :func:`hashed_ngrams`.
+
+    Parameters
+    ----------
+    texts : sequence of str, shape (n,)
+    n_features : int
+    ngram_range : (int, int)
+    """
     from sklearn.feature_extraction.text import HashingVectorizer
 
     counts = HashingVectorizer(
@@ -416,4 +430,5 @@ def hashed_ngrams(
         dtype=np.float32,
         token_pattern=r"(?u)\b\w+\b",
     )
-    return data.replace(embeddings=counts.transform(data.responses).toarray())
+    hashed: Any = counts.transform(texts)
+    return hashed.toarray()
