@@ -279,6 +279,8 @@ def test_label_by_reward_says_what_it_needs():
     data = toy(30)
     gap = data.response_latents[data.pairs].mean(2)
     assert (label_by_reward(data, seed=0).label == (gap[:, 0] > gap[:, 1])).all()
+    graded = data.replace(strength=2.0 * data.label - 1, probability=data.label)
+    assert label_by_reward(graded, seed=0) == label_by_reward(data, seed=0)
 
 
 def test_completion():

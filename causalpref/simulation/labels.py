@@ -57,6 +57,7 @@ def label_by_reward(
     Returns
     -------
     PreferenceData
+        Without ``strength`` and ``probability``, which graded the labels before.
 
     Raises
     ------
@@ -73,7 +74,8 @@ def label_by_reward(
     gap = data.difference("response_latents") @ w
     tie = np.abs(gap) <= 1e-9 * (np.abs(w) @ np.abs(z).max(axis=0))
     coin = np.random.default_rng(seed).integers(0, 2, len(gap))
-    return data.replace(label=np.where(tie, coin, gap > 0).astype(np.int64))
+    label = np.where(tie, coin, gap > 0).astype(np.int64)
+    return data.replace(label=label, strength=None, probability=None)
 
 
 def compare_rated(
