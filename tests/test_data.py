@@ -442,6 +442,9 @@ def test_swapping_is_its_own_inverse_and_keeps_who_won():
     assert back == data and other != data
     np.testing.assert_allclose(other.probability[turn], 1 - data.probability[turn])
     assert [p.chosen for p in other] == [p.chosen for p in data]
+    for rows in ([0, 1], [True], np.arange(len(data)), range(2)):
+        with pytest.raises(ValueError, match="expected True or False for each of the"):
+            data.swapped(rows)
 
 
 @pytest.mark.parametrize(
@@ -487,7 +490,7 @@ def test_an_index_may_be_a_name():
     wide = data.replace(response_latents=np.zeros((len(data.responses), 14)))
     with pytest.raises(ValueError, match=r"11 \(Z\^T_12\) and 2 more$"):
         wide.index_of("response_latents", "size")
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="objective 0.5 is neither a name nor a whole number"):
         data.index_of("objective", 0.5)
 
 

@@ -481,7 +481,9 @@ class PreferenceData:
                 return known.index(which)
             if which in names:
                 return int(codes[names.index(which)])
-        elif (code := operator.index(which)) in codes:
+        elif not isinstance(which, (int, np.integer)):
+            raise TypeError(f"{field} {which!r} is neither a name nor a whole number")
+        elif (code := int(which)) in codes:
             return code
         raise ValueError(
             f"the data have no {field.replace('_', ' ').removesuffix('s')} {which!r}; there are "
@@ -558,8 +560,19 @@ class PreferenceData:
         Parameters
         ----------
         rows : array of bool, shape (n_pairs,)
+
+        Raises
+        ------
+        ValueError
+            A mask of another length, or row numbers in place of a mask.
         """
-        turn = np.asarray(rows, dtype=bool)
+        turn = np.asarray(rows)
+        if turn.shape != (len(self),) or not np.isin(turn, (0, 1)).all():
+            raise ValueError(
+                f"rows is {valid.short(turn.tolist())}, expected True or False for each of the "
+                f"{len(self)} pairs"
+            )
+        turn = turn.astype(bool)
         fields: dict[str, Any] = {
             "pairs": np.where(turn[:, None], self.pairs[:, ::-1], self.pairs),
             "label": np.where(turn, 1 - self.label, self.label),
