@@ -132,9 +132,10 @@ def amce(
         were no C. ``"adjust"``: the average over contexts of the effect in each, weighted by
         their shares of pairs.
     level : float
-        Of the interval, which treats the pairs of one prompt as a cluster. Its variance is
-        never below that of independent pairs at rates pulled towards a half by two
-        made-up pairs a stratum, so that a handful of unanimous pairs does not pass for certainty.
+        Of the interval, which treats the pairs of one prompt, or of one ``prompt_group``, as a
+        cluster. Its variance is never below that of independent pairs at rates pulled towards a
+        half by two made-up pairs a stratum, so that a handful of unanimous pairs does not pass
+        for certainty.
 
     Returns
     -------
@@ -149,11 +150,11 @@ def amce(
     """
     expect_preferences(data, "amce")
     z, k = data.require("response_latents"), data.index_of("response_latents", k)
-    name = data.names_of("response_latents")[k]
+    latent = f"latent {k} ({data.names_of('response_latents')[k]})"
     if not np.isin(z[:, k], (0, 1)).all():
         values = np.unique(z[:, k])[:6].tolist()
         raise ValueError(
-            f"latent {k} ({name}) takes {values}, expected 0 and 1: replace it by an indicator, "
+            f"{latent} takes {values}, expected 0 and 1: replace it by an indicator, "
             "such as whether it is above its median"
         )
     adjust = context == "adjust"
@@ -184,26 +185,26 @@ def amce(
 
     use = (stratum[first] == stratum[second]) & (z[first, k] != z[second, k])
     won = np.where(z[first, k] == 1, data.label, 1 - data.label)[use].astype(float)
-    cell, prompt = stratum[first][use], data.pair_prompt[use]
+    cell, group = stratum[first][use], data.pair_group[use]
     names = [f"(Z^X, Z^-k) = {row.tolist()}" for row in strata]
     if adjust:
         values, c = np.unique(data.require("objective"), return_inverse=True)
         share = np.bincount(c) / len(c)
         cell = cell * len(values) + c[use]
-        names = [f"{name}, C = {v}" for name in names for v in values]
+        names = [f"{name}, {c}" for name in names for c in data.names_of("objective", values)]
         weight = (weight[:, None] * share).ravel()
     n = np.bincount(cell, minlength=len(weight))
     empty = np.flatnonzero((weight > 0) & (n == 0))
     if len(empty):
         raise ValueError(
-            f"no pair differs in latent {k} ({name}) alone in {len(empty)} of "
+            f"no pair differs in {latent} alone in {len(empty)} of "
             f"{(weight > 0).sum()} strata, among them {names[empty[0]]}: latent "
             "positivity (assumption 5) fails there, the effect is not identified"
         )
     mean = np.bincount(cell, weights=won, minlength=len(weight)) / np.maximum(n, 1)
     value = float(weight @ mean)
     influence = (weight / np.maximum(n, 1))[cell] * (won - mean[cell])
-    robust = float(cluster_covariance(influence, prompt))
+    robust = float(cluster_covariance(influence, group))
     pulled = (mean * n + 1) / (n + 2)
     floor = (weight**2 * pulled * (1 - pulled) / np.maximum(n, 1)).sum()
     se = float(np.sqrt(max(robust, floor)))
@@ -224,7 +225,7 @@ def fit_linear(
         delta = Z - Z', see :func:`delta`; or differences of embeddings.
     label : array of {0, 1}, shape (n,)
     clusters : array, shape (n,) or (n, 2), optional
-        Equal values belong together (``data.pair_prompt``): standard errors are then
+        Equal values belong together (``data.pair_group``): standard errors are then
         robust to dependence within them; two columns, such as prompts and annotators, allow for
         both. Default: from the information matrix.
 

@@ -178,6 +178,28 @@ def test_amce_is_biased_towards_whoever_asks_when_c_is_ignored():
         assert abs(one.value - p[c]) < 4 * one.se
 
 
+def test_amce_takes_groups_of_prompts_as_clusters():
+    """Every prompt twice: in one group the copies add nothing, on their own they halve variance."""
+    sim = Simulator(linear_reward([2.0, 0.5]), (Latent("a", "binary"), Latent("b", "binary")))
+    data = sim.sample(4000, seed=0)
+    n = len(data.prompts)
+    twice = data.replace(
+        prompts=[*data.prompts, *(f"again {x}" for x in data.prompts)],
+        responses=[*data.responses, *data.responses],
+        response_prompt=np.concatenate([data.response_prompt, data.response_prompt + n]),
+        response_latents=np.tile(data.response_latents, (2, 1)),
+        prompt_type=np.tile(data.prompt_type, 2),
+        pairs=np.concatenate([data.pairs, data.pairs + len(data.responses)]),
+        label=np.tile(data.label, 2),
+        objective=np.tile(data.objective, 2),
+    )
+    once, apart = amce(data, "a"), amce(twice, "a")
+    together = amce(twice.replace(prompt_group=np.tile(np.arange(n), 2)), "a")
+    assert once.value == pytest.approx(apart.value) == pytest.approx(together.value)
+    assert together.se == pytest.approx(once.se, rel=0.02)
+    assert apart.se == pytest.approx(once.se / np.sqrt(2), rel=0.02)
+
+
 def test_amce_refuses():
     data = Simulator(linear_reward([1.0, 1.0]), BINARY).sample(500, seed=0)
     with pytest.raises(ValueError, match="no response latent 4"):
