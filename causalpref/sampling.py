@@ -35,7 +35,21 @@ def _cells(data: PreferenceData) -> list[list[np.ndarray]]:
 def attainable_rho(data: PreferenceData, n_pairs: int) -> tuple[float, float]:
     """Smallest and largest rho for which the pool can give ``n_pairs`` pairs.
 
-    Returns (nan, nan) when it can give none, whatever rho is.
+    Parameters
+    ----------
+    data : PreferenceData
+        The pool, as for :func:`sample_confounded`.
+    n_pairs : int
+
+    Returns
+    -------
+    low, high : float
+        In [0, 1]; both nan when no rho is within reach.
+
+    Raises
+    ------
+    ValueError
+        A pool without objectives or prompt types, or of one objective.
     """
     cells = _cells(data)
     low, high = 0.0, 1.0
@@ -110,7 +124,22 @@ Latents = tuple[int | str, int | str]
 def attainable_correlation(
     data: PreferenceData, n_pairs: int, *, latents: Latents = (0, 1), tilt: Tilt = "normal"
 ) -> tuple[float, float]:
-    """Smallest and largest correlation of delta for which the pool can give ``n_pairs`` pairs."""
+    """Smallest and largest correlation of delta for which the pool can give ``n_pairs`` pairs.
+
+    Parameters
+    ----------
+    data, n_pairs, latents, tilt
+        As for :func:`sample_correlated`.
+
+    Returns
+    -------
+    low, high : float
+
+    Raises
+    ------
+    ValueError
+        As for :func:`sample_correlated`.
+    """
     counts, value = _tilted(data, n_pairs, latents, tilt)[1:]
     return value(counts(-_STEEPEST)), value(counts(_STEEPEST))
 
@@ -159,8 +188,9 @@ def sample_correlated(
     Raises
     ------
     ValueError
-        rho outside [-1, 1] or beyond what the pool can give (the message states the range), a pool
-        of fewer than ``n_pairs`` pairs, or one in which a latent never differs.
+        Latents that are not there, or not two; rho outside [-1, 1] or beyond what the pool can
+        give (the message states the range), a pool of fewer than ``n_pairs`` pairs, or one in
+        which a latent never differs.
     """
     if not -1 <= rho <= 1:
         raise ValueError(f"rho is {rho}, a correlation lies in [-1, 1]")
@@ -196,6 +226,11 @@ def sample_opposed(
 
     The paper's OOD test (appendix D.2): second and fourth quadrant only, at random.
 
+    Parameters
+    ----------
+    data, n_pairs, latents, seed
+        As for :func:`sample_correlated`.
+
     Raises
     ------
     ValueError
@@ -215,6 +250,8 @@ _STEEPEST = 30.0
 
 def _differences(data: PreferenceData, latents: Latents) -> np.ndarray:
     columns = [data.index_of("response_latents", j) for j in latents]
+    if len(columns) != 2 or columns[0] == columns[1]:
+        raise ValueError(f"latents is {latents!r}, expected two different ones")
     return data.difference("response_latents")[:, columns]
 
 

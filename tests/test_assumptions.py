@@ -609,6 +609,10 @@ def test_support_of_discrete_latents_and_contexts():
     assert not latent_support(only, context=0).in_support([[1, 1]]).any()
     with pytest.raises(ValueError, match="7"):
         latent_support(data, context=7)
+    with pytest.raises(ValueError, match="share is 2"):
+        latent_support(data, share=2)
+    with pytest.raises(ValueError, match="k is 0"):
+        latent_support(data, k=0)
     with pytest.raises(ValueError, match="too few for k = 5"):
         latent_support(data.select([0, 1]))
     with pytest.raises(ValueError, match="no response_latents"):

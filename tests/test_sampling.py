@@ -185,5 +185,8 @@ def test_latents_are_named_or_counted():
         lambda latents: sample_opposed(pool, 500, latents=latents),
     ):
         assert draw(("honest", "helpful")) == draw((1, 0))
+    for latents in ((0,), (0, 1, 0), (1, 1)):
+        with pytest.raises(ValueError, match="expected two different ones"):
+            sample_correlated(pool, 0.3, 500, latents=latents)
     reach = attainable_correlation(pool, 500, latents=("helpful", 1))
     assert reach == attainable_correlation(pool, 500)

@@ -112,11 +112,16 @@ def latent_support(
     Raises
     ------
     ValueError
-        Without response latents, an unknown context, or no more than k responses.
+        Without response latents, an unknown context, a share or k out of range, or no more
+        than k responses.
     """
+    if not 0 < share < 1:
+        raise ValueError(f"share is {share}, expected a number between 0 and 1")
+    if k < 1:
+        raise ValueError(f"k is {k}, expected at least 1")
     data.require("response_latents")
     if context is not None:
-        data = data.select(data.objective == data.index_of("objective", context))
+        data = data.select(data.require("objective") == data.index_of("objective", context))
     x, columns = _latents(data)
     if len(x) <= k:
         raise ValueError(f"{len(x)} responses are too few for k = {k}")

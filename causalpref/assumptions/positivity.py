@@ -291,7 +291,7 @@ def check_positivity(
     Parameters
     ----------
     data : PreferenceData
-    features, groups, names, n_folds, most_pairs, seed
+    features, n_folds, most_pairs, seed
         As for :func:`causalpref.assumptions.check_unconfoundedness`.
     bounds : (float, float)
         Where overlap is called poor.
