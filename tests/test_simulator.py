@@ -185,6 +185,19 @@ def test_do_refuses(what, says):
         EXAMPLES["4"].simulator.do(**what)
 
 
+def test_outcomes_of_another_context_by_code_or_by_the_name_in_the_data():
+    sim = EXAMPLES["4"].simulator
+    data = sim.sample(200, seed=0).replace(names={"objective": ["helpful", "harmless"]})
+    np.testing.assert_array_equal(
+        sim.outcomes(data, context="harmless"),
+        sim.outcomes(data.replace(objective=np.ones(len(data), dtype=int))),
+    )
+    assert (sim.outcomes(data, context="helpful") == sim.outcomes(data, context=0)).all()
+    for context, says in (("kind", "no objective 'kind'"), (2, "context is 2"), (-1, "is -1")):
+        with pytest.raises(ValueError, match=says):
+            sim.outcomes(data, context=context)
+
+
 def test_pair_shown_needs_one_pair_a_prompt():
     with pytest.raises(ValueError, match="two responses a prompt"):
         Simulator(LINEAR).do(first={0: 1.0}).sample(5, seed=0, responses=3)

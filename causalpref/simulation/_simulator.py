@@ -448,14 +448,10 @@ class Simulator:
             A context, type or latent that does not exist.
         """
         new = dict(self._set)
-        for name, value, n in (
-            ("context", context, len(self.contexts)),
-            ("prompt_type", prompt_type, self.n_types),
-        ):
-            if value is not None:
-                if not 0 <= value < n:
-                    raise ValueError(f"{name} is {value}, expected 0 to {n - 1}")
-                new[name] = value
+        if context is not None:
+            new["context"] = self._context(context)
+        if prompt_type is not None:
+            new["prompt_type"] = _code("prompt_type", prompt_type, self.n_types)
         for name, values, latents in (
             ("prompt", prompt, self.prompt_latents),
             ("first", response, self.response_latents),
@@ -596,6 +592,9 @@ class Simulator:
 
     # -- potential outcomes -------------------------------------------------
 
+    def _context(self, context: int) -> int:
+        return _code("context", context, len(self.contexts))
+
     def _gap(
         self, z_x: np.ndarray, z: np.ndarray, z_prime: np.ndarray, c: np.ndarray
     ) -> np.ndarray:
@@ -639,16 +638,26 @@ class Simulator:
         )
         return self._win(self._gap(z_x, z_t, z_t_prime, np.broadcast_to(c, (n,))))
 
-    def outcomes(self, data: PreferenceData, *, context: int | None = None) -> np.ndarray:
+    def outcomes(self, data: PreferenceData, *, context: int | str | None = None) -> np.ndarray:
         """P(L(x; y, y') = 1) for the pairs of drawn data, shape (n_pairs,).
 
         Parameters
         ----------
         data : PreferenceData
             With the latents of this model.
-        context : int, optional
-            Ask everybody as if of this context. Default: each unit's own.
+        context : int or str, optional
+            Ask everybody as if of this context; a name is looked up among the objectives of the
+            data. Default: each unit's own.
+
+        Raises
+        ------
+        ValueError
+            Data without the latents of this model, or a context that does not exist.
         """
+        if context is not None:
+            context = self._context(
+                data.index_of("objective", context) if isinstance(context, str) else context
+            )
         return self._win(self._gap(*self._of_pairs(data, context)))
 
     def _of_pairs(
@@ -758,6 +767,12 @@ class Simulator:
         one = np.exp(np.minimum(0, _minus(self._log_win(after), self._log_win(before))))
         zero = -np.expm1(np.minimum(0, _minus(self._log_win(-after), self._log_win(-before))))
         return np.where(data.label == 1, one, zero)
+
+
+def _code(name: str, value: int, n: int) -> int:
+    if not isinstance(value, (int, np.integer)) or not 0 <= value < n:
+        raise ValueError(f"{name} is {value!r}, expected 0 to {n - 1}")
+    return int(value)
 
 
 def _callable(name: str, value: Any, form: str) -> None:
