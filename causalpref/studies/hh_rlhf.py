@@ -536,18 +536,16 @@ def content_blind(data: PreferenceData) -> pd.DataFrame:
         ties count one half), ``pairs``, ``source``. The rules are in the table; a reward model
         cannot know the place that the second one uses.
     """
-    length = np.array([len(r) for r in data.responses])[data.pairs]
-    longer = 0.5 + 0.5 * np.sign(length[:, 0] - length[:, 1])
-    helpful = data.objective == OBJECTIVES.index("helpful")
+    longer = longer_preferred(data)
+    helpful = data.require("objective") == OBJECTIVES.index("helpful")
     rules = {
         "the longer": longer,
         "helpful: the longer, harmless: the shorter": np.where(helpful, longer, 1 - longer),
-        "helpful: the longer, harmless: the first": np.where(helpful, longer, 1.0),
+        "helpful: the longer, harmless: the first": np.where(helpful, longer, data.label),
     }
     opening = pd.factorize(data.pair_group)[0]
     rows = []
-    for rule, first in rules.items():
-        hit = np.where(data.label == 1, first, 1 - first)
+    for rule, hit in rules.items():
         for split, same in (("consistent", True), ("inconsistent", False)):
             keep = data.consistent == same
             rate = cluster_bootstrap(hit[keep], opening[keep], seed=0)
