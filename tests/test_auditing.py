@@ -30,7 +30,7 @@ from causalpref.assumptions import (
     check_all,
     check_unconfoundedness,
 )
-from causalpref.assumptions.drawing import evidence
+from causalpref.assumptions.drawing import draw
 from causalpref.auditing import Audit, audit, baselines
 from causalpref.cli import main
 from causalpref.simulation import EXAMPLES, Embedding
@@ -988,7 +988,7 @@ def pictures() -> dict[str, Picture]:
 @pytest.mark.parametrize("kind", ["intervals", "histogram", "matrix"])
 def test_figures_are_sound_xml_without_script(kind, tmp_path):
     picture = pictures()[kind]
-    drawn = evidence(picture, title=HOSTILE[0])
+    drawn = draw(picture, title=HOSTILE[0])
     root = ElementTree.fromstring(drawn.svg)
     svg = "{http://www.w3.org/2000/svg}"
     assert root.tag == f"{svg}svg" and root.get("role") == "img" and root.get("viewBox")
@@ -1012,7 +1012,7 @@ def test_figures_are_sound_xml_without_script(kind, tmp_path):
     assert not any(name.startswith("on") for e in root.iter() for name in e.attrib)
     shown = " ".join("".join(e.itertext()) for e in root.iter(f"{svg}text"))
     assert "<script>" in shown and "javascript" in shown, "names are shown as they are"
-    assert drawn.svg == evidence(picture, title=HOSTILE[0]).svg
+    assert drawn.svg == draw(picture, title=HOSTILE[0]).svg
     saved = ElementTree.parse(drawn.save(tmp_path / "x.svg")).getroot()
     assert "background:#ffffff" in saved.get("style") and len(list(saved.iter())) == len(
         list(root.iter())
@@ -1023,7 +1023,7 @@ def test_figures_are_sound_xml_without_script(kind, tmp_path):
 def test_figures_take_the_colour_of_the_page():
     """No ink of their own; numbers in cells stay readable on the strongest colour."""
     for picture in pictures().values():
-        svg = evidence(picture).svg
+        svg = draw(picture).svg
         colours = set(re.findall(r"(?:fill|stroke): ?(#\w+|\w+)", svg))
         assert colours <= {"none", "currentColor", "#2f86c8", "#d1672c"}, colours
         assert "font-family: sans-serif" in svg and "DejaVu" not in svg
@@ -1036,7 +1036,7 @@ def test_figures_take_the_colour_of_the_page():
         return "#" + "".join(f"{v:02x}" for v in mixed)
 
     strongest = max(
-        float(v) for v in re.findall(r"opacity: ([\d.]+)", evidence(pictures()["matrix"]).svg)
+        float(v) for v in re.findall(r"opacity: ([\d.]+)", draw(pictures()["matrix"]).svg)
     )
     assert strongest == 0.4
     for page, ink in (("#ffffff", "#222832"), ("#14181e", "#ced6dd")):
@@ -1049,7 +1049,7 @@ def test_figures_take_the_colour_of_the_page():
 
 
 def test_figures_of_one_page_share_no_ids():
-    ids = [re.findall(r' id="([^"]+)"', evidence(p).svg) for p in pictures().values()]
+    ids = [re.findall(r' id="([^"]+)"', draw(p).svg) for p in pictures().values()]
     flat = [i for found in ids for i in found]
     assert len(flat) == len(set(flat))
 
@@ -1058,8 +1058,8 @@ def test_figures_say_what_they_leave_out_and_what_they_cannot_draw():
     many = pd.DataFrame(
         [{"what": f"w{i}", "value": 0.1 * i, "low": 0.0, "high": 3.0} for i in range(30)]
     )
-    assert "and 6 more, not drawn" in evidence(Picture("intervals", many, "x")).svg
-    matrix = evidence(pictures()["matrix"]).svg
+    assert "and 6 more, not drawn" in draw(Picture("intervals", many, "x")).svg
+    matrix = draw(pictures()["matrix"]).svg
     assert "with the largest values" not in matrix, "7 x 7 is drawn whole"
     wide = pd.DataFrame(
         [
@@ -1068,11 +1068,11 @@ def test_figures_say_what_they_leave_out_and_what_they_cannot_draw():
             for j in range(12)
         ]
     )
-    svg = evidence(Picture("matrix", wide, "x")).svg
+    svg = draw(Picture("matrix", wide, "x")).svg
     assert "the 24 x 8 with the largest values, of 30 x 12" in svg
     assert ">r29<" in svg and ">c11<" in svg and ">c0<" not in svg
     with pytest.raises(ValueError, match="kind is 'pie'"):
-        evidence(Picture("pie", many, "x"))
+        draw(Picture("pie", many, "x"))
     bare = Report(
         key="consistency", number=1, verdict=Verdict.UNTESTABLE, sentence="s", next_step="n"
     )

@@ -322,7 +322,7 @@ def test_type_given_is_one_more_column(twin):
 
 def test_beyond_tables_are_tidy(twin):
     few = dict(rhos=(0.9,), n_seeds=1, epochs=1, hidden=16)
-    told = remedies.remedies(twin, n_train=300, n_validation=60, **few)
+    told = remedies.compare_remedies(twin, n_train=300, n_validation=60, **few)
     assert set(told.runs.model) == {
         "base",
         "multihead",

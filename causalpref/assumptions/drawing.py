@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["SVG", "evidence"]
+__all__ = ["SVG", "draw"]
 
 _WIDTH = 440  # of a figure of a report, in pixels: fits a telephone, nearly unscaled
 _LETTERS = 54  # on one line of it
@@ -59,7 +59,7 @@ class SVG:
         return path
 
 
-def evidence(picture: Picture, *, title: str | None = None) -> SVG:
+def draw(picture: Picture, *, title: str | None = None) -> SVG:
     """The figure of a report: dots with intervals, a histogram for each group, or a matrix.
 
     Parameters

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from causalpref.assumptions.drawing import SVG, evidence
+from causalpref.assumptions.drawing import SVG, draw
 from causalpref.assumptions.evidence import Picture, absent, number, p_text, table
 
 __all__ = ["STYLE", "Report", "Verdict", "Words", "html_table"]
@@ -254,7 +254,7 @@ class Report(Words):
         }
 
     def plot(self) -> SVG:
-        """The figure of the check, see :func:`causalpref.assumptions.drawing.evidence`.
+        """The figure of the check, see :func:`causalpref.assumptions.drawing.draw`.
 
         Raises
         ------
@@ -263,7 +263,7 @@ class Report(Words):
         """
         if self.picture is None:
             raise ValueError(f"there is no figure: {self.heading}")
-        return evidence(self.picture, title=self.heading)
+        return draw(self.picture, title=self.heading)
 
 
 _COLUMNS_OF_FRAME = (

@@ -38,7 +38,7 @@ def page(audit: Audit) -> str:
     import jinja2
     from markupsafe import Markup
 
-    from causalpref.assumptions.drawing import evidence
+    from causalpref.assumptions.drawing import draw
 
     loader = jinja2.PackageLoader("causalpref.auditing", ".")
     environment = jinja2.Environment(
@@ -46,6 +46,7 @@ def page(audit: Audit) -> str:
     )
     environment.filters["table"] = lambda frame: Markup(html_table(frame))
     picture = dots(audit.baselines.to_dict("records"), "accuracy", about=", accuracies", digits=3)
+    assert picture is not None  # the longer one wins has an interval, whatever the data
     bad = audit.reading.get("bad", ())
     return environment.get_template("_page.html").render(
         audit=audit,
@@ -57,7 +58,7 @@ def page(audit: Audit) -> str:
         bad=bad,
         more_bad=audit.reading.get("bad_rows", 0) - len(bad),
         baselines=_shown(audit.baselines),
-        baselines_svg=evidence(picture, title="Baselines").svg,
+        baselines_svg=draw(picture, title="Baselines").svg,
         urgent=[r for r in audit.by_urgency if r.verdict is not Verdict.NOT_FOUND],
         how=_how(audit),
     )

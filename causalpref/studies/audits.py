@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 __all__ = [
     "VIEWS",
     "OrderTest",
+    "audit_all",
     "audit_tables",
-    "audits",
     "blind_rules",
     "order_told",
     "place_rates",
@@ -260,7 +260,7 @@ def order_told(
     return OrderTest(float(areas[0]), float(low), float(high), p)
 
 
-def audits(
+def audit_all(
     source: str | os.PathLike[str],
     *,
     model: str | None = None,

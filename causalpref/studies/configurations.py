@@ -179,7 +179,9 @@ class HHRLHF(_Embedded):
         some = {"n_seeds": self.n_beyond_seeds, **training}
         small = {"n_train": n_train, "n_validation": n_train // 5, **some}
         high = [rho for rho in self.rhos if rho >= 0.7] or self.rhos
-        told = remedies.remedies(data, rhos=high, checkpoint=self._kept("remedies"), **small)
+        told = remedies.compare_remedies(
+            data, rhos=high, checkpoint=self._kept("remedies"), **small
+        )
         swept = remedies.lambda_sweep(
             data,
             rhos=sorted({high[0], high[len(high) // 2], high[-1]}),
@@ -442,10 +444,10 @@ class AuditHHRLHF(Study):
     def run(self, *, progress: bool = False) -> Results:
         """Verdicts and numbers of the audits, position, rules, order, time and memory."""
         from causalpref.sources.hh_rlhf import split_file
-        from causalpref.studies.audits import audits
+        from causalpref.studies.audits import audit_all
 
         file = split_file(self.source, "test")
-        tables = audits(
+        tables = audit_all(
             file,
             model=self.model,
             model_name=self.model_name or "",

@@ -19,10 +19,10 @@ from causalpref.studies.hh_rlhf import Confounded, Draw, all_draws, runs_of, sco
 __all__ = [
     "Sweep",
     "by_size",
+    "compare_remedies",
     "lambda_sweep",
     "overlap_weights",
     "probes",
-    "remedies",
     "represent",
     "with_type",
 ]
@@ -151,7 +151,7 @@ def with_type(data: PreferenceData) -> PreferenceData:
     return data.replace(embeddings=np.concatenate([embeddings, column], axis=1))
 
 
-def remedies(
+def compare_remedies(
     data: PreferenceData,
     *,
     rhos: Sequence[float] = (0.7, 0.8, 0.9, 1.0),
