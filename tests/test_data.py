@@ -542,3 +542,30 @@ def test_pairs_of_one_group_are_dependent():
     data = full()
     np.testing.assert_array_equal(data.pair_group, data.prompt_group[data.pair_prompt])
     np.testing.assert_array_equal(toy().pair_group, toy().pair_prompt)
+
+
+def test_an_empty_cell_is_missing_and_never_a_group_of_its_own():
+    """pandas writes nan where a cell is empty, and whole numbers beside it as floats."""
+    rows = pd.DataFrame(
+        {"prompt": list("pqr"), "response_a": "a", "response_b": "b", "label": [1, 0, 1]}
+    )
+    read = PreferenceData.from_pandas
+    for empty in ([0, None, 1], pd.Categorical(["x", None, "y"]), pd.array([0, None, 1], "Int64")):
+        with pytest.raises(ValueError, match="row 1: objective is missing, other rows have it"):
+            read(rows.assign(objective=empty))
+    with pytest.raises(ValueError, match="row 2: model is missing"):
+        read(rows.assign(model_a=["m", "m", "m"], model_b=["n", "n", None]))
+    data = read(rows.assign(objective=[0.0, 2.0, 1.0]))
+    assert data.objective.tolist() == [0, 2, 1] and "objective" not in data.names
+
+
+def test_categories_of_either_side_are_names_and_numbers_are_codes():
+    rows = pd.DataFrame({"prompt": list("pq"), "response_a": "a", "response_b": "b", "label": 1})
+    models = rows.assign(
+        model_a=pd.Categorical(["g", "h"]),
+        model_b=pd.Categorical(["k", "g"]),
+        objective=pd.Categorical([2, 1]),
+    )
+    data = PreferenceData.from_pandas(models)
+    assert [pair.facts["model"] for pair in data] == [["g", "k"], ["h", "g"]]
+    assert data.objective.tolist() == [2, 1] and "objective" not in data.names

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from causalpref.data._validation import FACTS
 
@@ -76,7 +77,8 @@ class Collector:
         said: list[tuple[str, Any, Any]] = []
         for name in self._facts:
             value = facts.get(name)
-            if value is None:
+            both = _per(name) == "response" and value is not None
+            if any(_absent(v) for v in (value if both else (value,))):
                 raise ValueError(f"{name} is missing, other rows have it")
             if name in self._by_pair:
                 continue
@@ -174,12 +176,23 @@ def _brief(value: Any) -> str:
     return repr(value)
 
 
+def _absent(value: Any) -> bool:
+    """Nothing stated: None, or what pandas puts where a cell is empty."""
+    return (
+        value is None
+        or value is pd.NA
+        or (isinstance(value, (float, np.floating)) and bool(np.isnan(value)))
+    )
+
+
 def _coded(
     values: list[Any], fixed: Sequence[str] | None, typed: bool
 ) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """Codes and their names: whole numbers stay, words are numbered in sorted order."""
     if not typed:  # the cells of a text file are all strings
         values = [int(v) if isinstance(v, str) and _WHOLE.fullmatch(v) else v for v in values]
+    # pandas turns whole numbers into floats where a column once had an empty cell
+    values = [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
     if all(isinstance(v, (int, np.integer)) for v in values):
         return np.array(values, dtype=np.int64), None if fixed is None else tuple(fixed)
     words = [str(v) for v in values]

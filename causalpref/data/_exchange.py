@@ -81,8 +81,14 @@ def read(rows: Any, required: tuple[str, ...]) -> dict[str, Any]:
     elif isinstance(rows, pd.DataFrame):
         columns = list(rows.columns)
         for field, own in COLUMNS.items():
-            if own[0] in columns and isinstance(rows[own[0]].dtype, pd.CategoricalDtype):
-                names[field] = [str(c) for c in rows[own[0]].cat.categories]
+            words = [
+                word
+                for c in own
+                if c in columns and isinstance(rows[c].dtype, pd.CategoricalDtype)
+                for word in rows[c].cat.categories
+            ]
+            if words and all(isinstance(word, str) for word in words):
+                names[field] = list(dict.fromkeys(words))
         rows = rows.to_dict("records")
     else:
         rows = list(rows)
