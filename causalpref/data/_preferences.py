@@ -294,24 +294,20 @@ class PreferenceData:
         if not -n <= i < n:
             raise IndexError(f"there is no pair {i}: the data have {n} pairs, counted from 0")
         i %= n
+        pair = self.pairs[i]
+        prompt = int(self.response_prompt[pair[0]])
+        at = {"pair": i, "prompt": prompt, "response": pair}
         facts: dict[str, Any] = {}
-        at = {"pair": i, "prompt": self.pair_prompt[i], "response": self.pairs[i]}
         for name, fact in FACTS.items():
-            if (value := getattr(self, name)) is not None:
-                value = value[at[fact.per]]
+            if (column := getattr(self, name)) is not None:
+                value = column[at[fact.per]].tolist()
                 if fact.kind == "code" and name in self.names:
-                    words = np.array(self.names[name], dtype=object)
-                    value = words[value]
-                facts[name] = (
-                    value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
-                )
-        first, second = self.responses[self.pairs[i]]
+                    words = self.names[name]
+                    value = [words[c] for c in value] if fact.per == "response" else words[value]
+                facts[name] = value
+        first, second = self.responses[pair]
         return Pair(
-            str(self.prompts[self.pair_prompt[i]]),
-            first,
-            second,
-            int(self.label[i]),
-            MappingProxyType(facts),
+            str(self.prompts[prompt]), first, second, int(self.label[i]), MappingProxyType(facts)
         )
 
     def __iter__(self) -> Iterator[Pair]:
