@@ -76,9 +76,9 @@ class Collector:
         keys = (x, first), (x, second)
         said: list[tuple[str, Any, Any]] = []
         for name in self._facts:
-            value = facts.get(name)
-            both = _per(name) == "response" and value is not None
-            if any(_absent(v) for v in (value if both else (value,))):
+            value: Any = facts.get(name)
+            both = _per(name) == "response"
+            if value is None or any(_absent(v) for v in (value if both else (value,))):
                 raise ValueError(f"{name} is missing, other rows have it")
             if name in self._by_pair:
                 continue
