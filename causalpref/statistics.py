@@ -163,7 +163,19 @@ class ScoreTest:
 def projected(
     x: np.ndarray, width: int = WIDEST, *, seed: int | np.random.Generator = 0
 ) -> np.ndarray:
-    """Columns projected at random to ``width`` of them; as they are if there are no more."""
+    """Columns projected at random to ``width`` of them; as they are if there are no more.
+
+    Parameters
+    ----------
+    x : array, shape (n, q)
+    width : int
+    seed : int or numpy.random.Generator
+        Decides the projection, whose entries are normal with variance 1 / q.
+
+    Returns
+    -------
+    array, shape (n, min(q, width))
+    """
     if x.shape[1] <= width:
         return x
     rng = np.random.default_rng(seed)
@@ -204,9 +216,19 @@ def distinct(x: np.ndarray) -> np.ndarray:
 
 
 def folds(clusters: np.ndarray, k: int, *, seed: int | np.random.Generator = 0) -> np.ndarray:
-    """The fold, 0 to k - 1, of each row, shape (n,); rows of one cluster share it.
+    """Folds for cross-fitting: rows of one cluster share a fold.
 
-    Folds hold equally many clusters, give or take one; there are no more folds than clusters.
+    Parameters
+    ----------
+    clusters : array, shape (n,)
+    k : int
+        Number of folds; with fewer clusters there are only as many folds as clusters.
+    seed : int or numpy.random.Generator
+
+    Returns
+    -------
+    array of int, shape (n,)
+        The fold of each row, 0 to k - 1. Folds hold equally many clusters, give or take one.
     """
     values, member = np.unique(clusters, return_inverse=True)
     k = min(k, len(values))
@@ -214,10 +236,22 @@ def folds(clusters: np.ndarray, k: int, *, seed: int | np.random.Generator = 0) 
 
 
 def ridge_scores(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Out-of-fold ridge predictions of every column of y at once, shape of y.
+    """Out-of-fold ridge predictions of every column of y at once.
 
     The penalty is n (0.05 + q / n) for q standardised columns. One factorisation a fold
     serves all outcomes, so a permutation test costs little more than one fit.
+
+    Parameters
+    ----------
+    x : array, shape (n, q)
+        Columns of mean 0 and standard deviation 1 (:func:`standardised`).
+    y : array, shape (n, m)
+    fold : array of int, shape (n,)
+        See :func:`folds`.
+
+    Returns
+    -------
+    array, shape (n, m)
     """
     out = np.zeros_like(y, dtype=float)
     n, q = x.shape
@@ -557,7 +591,21 @@ def cluster_bootstrap(
 def wilson_interval(
     p: float | np.ndarray, n: float | np.ndarray, *, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Low and high end of the Wilson interval of a proportion p among n; arrays or numbers."""
+    """Low and high end of the Wilson interval of a proportion.
+
+    Parameters
+    ----------
+    p : float or array, shape (...)
+        Proportions, in [0, 1].
+    n : float or array, shape (...)
+        Numbers of independent cases, above 0; they need not be whole.
+    level : float
+        Confidence level, in (0, 1).
+
+    Returns
+    -------
+    low, high : array, shape (...)
+    """
     z = stats.norm.ppf((1 + level) / 2)
     p, n = np.asarray(p, dtype=float), np.asarray(n, dtype=float)
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)

@@ -38,6 +38,14 @@ def predict(model: RewardModel, data: PreferenceData, *, batch_size: int = 8192)
     By corollary 1 this difference is what the data can identify; its sigmoid is the
     predicted probability that the first response is preferred (equation 3).
 
+    Parameters
+    ----------
+    model : RewardModel
+    data : PreferenceData
+        With embeddings of the model's width, and objectives where it has several.
+    batch_size : int
+        Pairs scored at a time.
+
     Raises
     ------
     ValueError
@@ -66,12 +74,28 @@ def predict(model: RewardModel, data: PreferenceData, *, batch_size: int = 8192)
 
 
 def correct(model: RewardModel, data: PreferenceData) -> np.ndarray:
-    """1 where the model orders a pair as labelled, 0 where not, 0.5 for an exact tie."""
+    """1 where the model orders a pair as labelled, 0 where not, 0.5 for an exact tie.
+
+    Returns
+    -------
+    array of float, shape (n_pairs,)
+
+    Raises
+    ------
+    ValueError
+        As :func:`predict`.
+    """
     return ordered(torch.tensor(predict(model, data)), torch.tensor(data.label)).numpy()
 
 
 def accuracy(model: RewardModel, data: PreferenceData) -> Accuracy:
-    """Share of pairs ordered as labelled, by whether type(X) = C."""
+    """Share of pairs ordered as labelled, by whether type(X) = C (appendix E.1).
+
+    Raises
+    ------
+    ValueError
+        As :func:`predict`.
+    """
     right = correct(model, data)
     same = unlike = np.zeros(len(data), dtype=bool)
     if data.objective is not None and data.prompt_type is not None:

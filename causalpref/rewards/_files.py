@@ -33,7 +33,16 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str,
 def save_model(model: RewardModel, path: str | os.PathLike[str]) -> Path:
     """Write weights as safetensors, the configuration in the file's header.
 
-    The model of a :class:`Fit` is its ``model``.
+    Parameters
+    ----------
+    model : RewardModel
+        Of a :class:`Fit`: its ``model``.
+    path : path
+        Missing folders are made; a file of this name is replaced.
+
+    Returns
+    -------
+    path
     """
     path = Path(path)
     write_tensors(
