@@ -5,6 +5,7 @@ that loads, draws, embeds, fits or checks speaks :class:`PreferenceData`.
 """
 
 from causalpref.data._collector import Collector
+from causalpref.data._conversation import Conversation
 from causalpref.data._preferences import Pair, PreferenceData, expect_preferences
 
-__all__ = ["Collector", "Pair", "PreferenceData", "expect_preferences"]
+__all__ = ["Collector", "Conversation", "Pair", "PreferenceData", "expect_preferences"]

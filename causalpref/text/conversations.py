@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from causalpref.data import Conversation
+
 __all__ = ["first_turn", "turns"]
 
 
@@ -14,7 +16,10 @@ def turns(transcript: str) -> list[tuple[str, str]]:
 
     ``Human:`` or ``Assistant:`` at the start of a paragraph begins a turn; the speaker of
     what stands before the first one is ``""``. A turn without words is left out.
+    A :class:`~causalpref.data.Conversation` gives the turns that it holds; nothing is parsed.
     """
+    if isinstance(transcript, Conversation):
+        return [(name, words.strip()) for name, words in transcript.turns if words.strip()]
     found = [["", ""]]
     for paragraph in transcript.strip().split("\n\n"):
         name, mark, rest = paragraph.partition(":")
