@@ -5,7 +5,27 @@ that loads, draws, embeds, fits or checks speaks :class:`PreferenceData`.
 """
 
 from causalpref.data._collector import Collector
+from causalpref.data._contents import (
+    Finding,
+    SharedPrompts,
+    contents,
+    example_pairs,
+    normalised,
+    shared_prompts,
+)
 from causalpref.data._conversation import Conversation
 from causalpref.data._preferences import Pair, PreferenceData, expect_preferences
 
-__all__ = ["Collector", "Conversation", "Pair", "PreferenceData", "expect_preferences"]
+__all__ = [
+    "Collector",
+    "Conversation",
+    "Finding",
+    "Pair",
+    "PreferenceData",
+    "SharedPrompts",
+    "contents",
+    "example_pairs",
+    "expect_preferences",
+    "normalised",
+    "shared_prompts",
+]
