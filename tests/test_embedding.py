@@ -211,6 +211,32 @@ def test_a_template_that_refuses_names_the_text(tiny, tmp_path):
         encode(chats, copy)
 
 
+def test_the_template_sees_roles_tool_calls_and_tools(tiny, tmp_path):
+    import shutil
+
+    from causalpref.data import Conversation, PreferenceData
+
+    copy = tmp_path / "m"
+    shutil.copytree(tiny, copy)
+    (copy / "chat_template.jinja").write_text(
+        "{% if tools %}{{ tools[0].name }} {% endif %}{% for m in messages %}"
+        "{{ m.role }} {{ m.content }} {% for c in m.tool_calls or [] %}{{ c.function.arguments.x }}"
+        "{% endfor %}{% endfor %}"
+    )
+    call = {"type": "function", "function": {"name": "a", "arguments": '{"x": "words"}'}}
+    prompt = Conversation(
+        [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}],
+        tools=[{"name": "three"}],
+    )
+    answers = Conversation([{"role": "assistant", "content": "", "tool_calls": [call]}]), "two"
+    data = PreferenceData([prompt], answers, [0, 0], [[0, 1]], [1])
+    got = embed(data, copy, template="chat").embeddings
+    shown = ["three system a user b assistant  words", "three system a user b assistant two "]
+    expected = np.stack([reference(copy, text, "mean") for text in shown])
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert call["function"]["arguments"] == '{"x": "words"}', "the data keep the string"
+
+
 def test_only_safetensors_weights_and_only_lengths_that_fit(tiny, tmp_path):
     import shutil
 

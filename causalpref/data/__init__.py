@@ -13,7 +13,7 @@ from causalpref.data._contents import (
     normalised,
     shared_prompts,
 )
-from causalpref.data._conversation import Conversation
+from causalpref.data._conversation import Conversation, as_messages, tools_of, turns
 from causalpref.data._preferences import Pair, PreferenceData, expect_preferences
 
 __all__ = [
@@ -23,9 +23,12 @@ __all__ = [
     "Pair",
     "PreferenceData",
     "SharedPrompts",
+    "as_messages",
     "contents",
     "example_pairs",
     "expect_preferences",
     "normalised",
     "shared_prompts",
+    "tools_of",
+    "turns",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 SPEAKERS = {"user": "Human", "assistant": "Assistant", "system": "", "tool": "Tool"}
 """What a transcript calls each role."""
@@ -21,8 +21,9 @@ class Conversation(str):
     Parameters
     ----------
     messages : iterable of mapping
-        Each with ``role`` ("system", "user", "assistant" or "tool") and ``content`` (str), and
-        optionally ``tool_calls`` and whatever else a chat template knows.
+        Each with ``role`` ("system", "user", "assistant" or "tool") and ``content`` (str; None is
+        no words beside ``tool_calls``), and whatever else a chat template knows. What else is
+        None is left out.
     tools : sequence, optional
         The tools that the assistant could call, as chat templates take them.
 
@@ -40,10 +41,12 @@ class Conversation(str):
     def __new__(
         cls, messages: Iterable[Mapping[str, Any]], *, tools: Iterable[Any] | None = None
     ) -> Conversation:
-        kept = tuple(dict(m) for m in messages)
+        kept = tuple({k: v for k, v in m.items() if v is not None} for m in messages)
         if not kept:
             raise ValueError("messages is empty: a conversation has at least one")
         for i, message in enumerate(kept):
+            if message.get("tool_calls"):
+                message.setdefault("content", "")
             if message.get("role") not in SPEAKERS:
                 raise ValueError(
                     f"messages[{i}] has the role {message.get('role')!r}, expected one of "
@@ -58,6 +61,29 @@ class Conversation(str):
         self.messages, self.tools = kept, offered
         return self
 
+    @classmethod
+    def from_json(cls, cell: str) -> Conversation:
+        """What :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            A string that is not JSON, or not that of messages.
+        """
+        said = json.loads(cell)
+        whole = said if isinstance(said, dict) else {"messages": said}
+        messages = whole.get("messages")
+        if not isinstance(messages, list) or not all(isinstance(m, dict) for m in messages):
+            raise ValueError(f"the JSON {cell[:60]!r} is no list of messages")
+        return cls(messages, tools=whole.get("tools"))
+
+    def to_json(self) -> str:
+        """A list of the messages, or where there are tools an object of both, as JSON."""
+        said: Any = self.messages
+        if self.tools is not None:
+            said = {"messages": self.messages, "tools": self.tools}
+        return json.dumps(said, default=str)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _remade, (self.messages, self.tools)
 
@@ -65,6 +91,56 @@ class Conversation(str):
     def turns(self) -> list[tuple[str, str]]:
         """Speaker and words of each message, tool calls among the words; see :data:`SPEAKERS`."""
         return [(SPEAKERS[m["role"]], _words(m)) for m in self.messages]
+
+
+def turns(transcript: str) -> list[tuple[str, str]]:
+    """Speaker and words of each turn of an HH-RLHF transcript.
+
+    ``Human:`` or ``Assistant:`` at the start of a paragraph begins a turn; the speaker of
+    what stands before the first one is ``""``. A turn without words is left out.
+    A :class:`Conversation` gives the turns that it holds; nothing is parsed.
+    """
+    if isinstance(transcript, Conversation):
+        return [(name, words.strip()) for name, words in transcript.turns if words.strip()]
+    found = [["", ""]]
+    for paragraph in transcript.strip().split("\n\n"):
+        name, mark, rest = paragraph.partition(":")
+        if mark and name in ("Human", "Assistant"):
+            found.append([name, rest.strip()])
+        else:
+            found[-1][1] += "\n\n" + paragraph
+    return [(name, words.strip()) for name, words in found if words.strip()]
+
+
+def as_messages(text: str, role: Literal["user", "assistant"]) -> list[dict[str, Any]]:
+    """Chat messages of a prompt (``role`` "user") or of a response ("assistant").
+
+    Those of a :class:`Conversation` as they are. A plain response is one message. So is a plain
+    prompt, unless it is a transcript: its turns alternate between user and assistant, as chat
+    templates ask; text before the first marker opens the first user turn, and adjacent turns of
+    one speaker become one.
+    """
+    if isinstance(text, Conversation):
+        return [dict(message) for message in text.messages]
+    found = turns(text) if role == "user" else []
+    if not any(name for name, _ in found):
+        return [{"role": role, "content": text}]
+    chat: list[dict[str, Any]] = []
+    for name, words in found:
+        speaker = "assistant" if name == "Assistant" else "user"
+        if chat and chat[-1]["role"] == speaker:
+            chat[-1]["content"] += "\n\n" + words
+        else:
+            chat.append({"role": speaker, "content": words})
+    return chat
+
+
+def tools_of(*texts: str) -> list[Any] | None:
+    """The tools of the first of the texts that has any."""
+    for text in texts:
+        if isinstance(text, Conversation) and text.tools:
+            return list(text.tools)
+    return None
 
 
 def _remade(messages: tuple[Mapping[str, Any], ...], tools: tuple[Any, ...] | None) -> Conversation:

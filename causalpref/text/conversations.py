@@ -6,28 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from causalpref.data import Conversation
+from causalpref.data import turns
 
 __all__ = ["first_turn", "turns"]
-
-
-def turns(transcript: str) -> list[tuple[str, str]]:
-    """Speaker and words of each turn of an HH-RLHF transcript.
-
-    ``Human:`` or ``Assistant:`` at the start of a paragraph begins a turn; the speaker of
-    what stands before the first one is ``""``. A turn without words is left out.
-    A :class:`~causalpref.data.Conversation` gives the turns that it holds; nothing is parsed.
-    """
-    if isinstance(transcript, Conversation):
-        return [(name, words.strip()) for name, words in transcript.turns if words.strip()]
-    found = [["", ""]]
-    for paragraph in transcript.strip().split("\n\n"):
-        name, mark, rest = paragraph.partition(":")
-        if mark and name in ("Human", "Assistant"):
-            found.append([name, rest.strip()])
-        else:
-            found[-1][1] += "\n\n" + paragraph
-    return [(name, words.strip()) for name, words in found if words.strip()]
 
 
 def first_turn(prompts: Iterable[str]) -> np.ndarray:

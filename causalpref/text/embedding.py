@@ -7,6 +7,7 @@ part in either.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import json
@@ -19,8 +20,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from causalpref._extras import models_extra
-from causalpref.data import PreferenceData, expect_preferences
-from causalpref.text.conversations import turns
+from causalpref.data import (
+    Conversation,
+    PreferenceData,
+    as_messages,
+    expect_preferences,
+    tools_of,
+    turns,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +68,8 @@ def embed(
     prompts = data.prompts[data.response_prompt]
     if template == "chat":
         conversations = [messages(x, y) for x, y in zip(prompts, data.responses)]
-        return data.replace(embeddings=encode(conversations, model, **options))
+        tools = [tools_of(x, y) for x, y in zip(prompts, data.responses)]
+        return data.replace(embeddings=encode(conversations, model, tools=tools, **options))
     texts = [render(x, y, template) for x, y in zip(prompts, data.responses)]
     return data.replace(embeddings=encode(texts, model, **options))
 
@@ -70,35 +78,42 @@ def render(prompt: str, response: str, template: Template = "plain") -> str:
     """One text from a prompt and a response.
 
     ``"plain"`` keeps all of the prompt, and marks the response as the assistant's where the
-    prompt is a ``Human: / Assistant:`` transcript; ``"last_turn"`` keeps of a transcript the last
-    human turn only. (``"chat"`` needs a tokenizer's template and is applied by :func:`embed`.)
+    prompt has turns: a ``Human: / Assistant:`` transcript, or a
+    :class:`~causalpref.data.Conversation` of more than one user message; ``"last_turn"`` keeps
+    of these the last human turn only. (``"chat"`` needs a tokenizer's template and is applied by
+    :func:`embed`.)
     """
     if template not in ("plain", "last_turn"):
         raise ValueError(f"template is {template!r}, expected 'plain' or 'last_turn' here")
     human = [words for name, words in turns(prompt) if name == "Human"]
+    kept = isinstance(prompt, Conversation)
+    marked = len(prompt.messages) > 1 if kept else bool(human)
     prompt, response = prompt.strip(), response.strip()
     if template == "last_turn":
         return (human[-1] if human else prompt) + "\n" + response
-    if human:
-        return prompt.removesuffix("Assistant:").rstrip() + "\n\nAssistant: " + response
+    if marked:
+        prompt = prompt if kept else prompt.removesuffix("Assistant:").rstrip()
+        return prompt + "\n\nAssistant: " + response
     return prompt + "\n" + response
 
 
-def messages(prompt: str, response: str) -> list[dict[str, str]]:
-    """A transcript as chat messages, the response as the last assistant turn.
+def messages(prompt: str, response: str) -> list[dict[str, Any]]:
+    """Prompt and response as chat messages, those of the response last.
 
-    Roles alternate, as chat templates ask: text before the first marker opens the first user
-    turn, adjacent turns of one speaker become one, and a last assistant turn of the
-    prompt is the beginning of the response. A prompt without markers is one user turn.
+    A :class:`~causalpref.data.Conversation` gives its own messages, with their roles and tool
+    calls. The roles of a plain transcript alternate, as chat templates ask: text before the first
+    marker opens the first user turn, adjacent turns of one speaker become one, and a last
+    assistant turn of the prompt is the beginning of a plain response. A plain prompt without
+    markers is one user turn, a plain response one assistant turn.
     """
-    chat: list[dict[str, str]] = []
-    for name, words in [*turns(prompt), ("Assistant", response.strip())]:
-        role = "assistant" if name == "Assistant" else "user"
-        if chat and chat[-1]["role"] == role:
-            chat[-1]["content"] += "\n\n" + words
-        else:
-            chat.append({"role": role, "content": words})
-    return chat
+    chat, said = as_messages(prompt, "user"), as_messages(response, "assistant")
+    if not isinstance(prompt, Conversation):
+        chat = [{**m, "content": m["content"].strip()} for m in chat if m["content"].strip()]
+    if not isinstance(response, Conversation):
+        said[0]["content"] = response.strip()
+        if not isinstance(prompt, Conversation) and chat and chat[-1]["role"] == "assistant":
+            said[0]["content"] = f"{chat.pop()['content']}\n\n{said[0]['content']}"
+    return chat + said
 
 
 def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
@@ -132,7 +147,7 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Te
 
 
 def encode(
-    texts: Sequence[str] | Sequence[list[dict[str, str]]],
+    texts: Sequence[str] | Sequence[list[dict[str, Any]]],
     model: str | os.PathLike[str],
     *,
     revision: str | None = None,
@@ -143,6 +158,7 @@ def encode(
     device: str | None = None,
     cache: str | os.PathLike[str] | None = None,
     progress: bool = False,
+    tools: Sequence[list[Any] | None] | None = None,
 ) -> np.ndarray:
     """Encode texts with a frozen transformers model, each distinct text once.
 
@@ -170,6 +186,8 @@ def encode(
         written as they come, so a killed run goes on where it was.
     progress : bool
         Show a bar with the time left.
+    tools : sequence, optional
+        For each conversation the tools that the chat template is told of, or None.
 
     Returns
     -------
@@ -211,7 +229,8 @@ def encode(
                 f"the tokenizer of {model} has no chat template: "
                 "use template='plain' or 'last_turn'"
             )
-        texts = [_chat(tokenizer, t, row) for row, t in enumerate(texts)]
+        chats: Any = zip(texts, [None] * len(texts) if tools is None else tools, strict=True)
+        texts = [_chat(tokenizer, t, told, row) for row, (t, told) in enumerate(chats)]
 
     recipe = {
         "model": _identity(model, revision),
@@ -242,14 +261,32 @@ def encode(
     return np.stack([store.vectors[d] for d in digests])
 
 
-def _chat(tokenizer: Any, conversation: list[dict[str, str]], row: int) -> str:
+def _chat(
+    tokenizer: Any, conversation: list[dict[str, Any]], tools: list[Any] | None, row: int
+) -> str:
+    conversation = [_callable(message) for message in conversation]
     try:
-        return tokenizer.apply_chat_template(conversation, tokenize=False)
+        return tokenizer.apply_chat_template(
+            conversation, tokenize=False, **({"tools": tools} if tools else {})
+        )
     except Exception as error:  # whatever the template's own code raises
         raise ValueError(
             f"the chat template refuses text {row}, with roles "
             f"{[turn['role'] for turn in conversation]}: {error}"
         ) from None
+
+
+def _callable(message: dict[str, Any]) -> dict[str, Any]:
+    """The message with the arguments of its tool calls as objects: templates write the JSON."""
+    calls = []
+    for call in message.get("tool_calls") or ():
+        with contextlib.suppress(AttributeError, LookupError, TypeError, ValueError):
+            inner = call.get("function", call)
+            if isinstance(given := json.loads(inner["arguments"]), dict):
+                inner = {**inner, "arguments": given}
+                call = {**call, "function": inner} if "function" in call else inner
+        calls.append(call)
+    return {**message, "tool_calls": calls} if calls else message
 
 
 def _encode_into(
