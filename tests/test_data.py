@@ -390,16 +390,14 @@ def full() -> PreferenceData:
 def test_every_field_survives_every_form(tmp_path):
     data = full().compact()
     assert PreferenceData.load(data.save(tmp_path / "x")) == data
-    said = {"order_known": False, "source": "toy", "simulated": True}
-    latents = {"response_latents": NAMES["response_latents"]}  # rows have no place for these names
-    for back in (
-        PreferenceData.from_pandas(data.to_pandas(), **said),
-        PreferenceData.from_dataset(data.to_dataset(), **said),
-    ):
-        named = back.replace(names={**back.names, **latents})
-        assert named.to_pandas().equals(data.to_pandas())
-        assert named.names == data.names
+    for rows in (data.to_pandas(), data.to_dataset()):
+        back = PreferenceData.from_dataset(rows)
+        assert back.to_pandas().equals(data.to_pandas())
+        assert back.names == data.names and repr(back) == repr(data)
+        assert not back.order_known and back.simulated and back.source == "toy"
         assert set(back.prompts) == set(data.prompts)
+        told = PreferenceData.from_dataset(rows, order_known=True, source="mine", simulated=False)
+        assert told.order_known and told.source == "mine" and not told.simulated
     import pickle
 
     assert pickle.loads(pickle.dumps(data)) == data
@@ -419,6 +417,28 @@ def test_words_in_rows_become_codes_with_names():
     )
     assert read.objective.tolist() == [1, 0] and read.names["objective"] == ("fun", "safe")
     assert read.annotator.tolist() == [7, 3] and "annotator" not in read.names
+
+
+def test_objectives_that_are_numbers_keep_them_as_names():
+    row = {"prompt": "p", "response_a": "a", "response_b": "b", "label": 1}
+    rows = [{**row, "objective": c, "prompt_type": 2} for c in (1, 2, 1)]
+    read = PreferenceData.from_dataset(rows)
+    assert read.objective.tolist() == [0, 1, 0] and read.names["objective"] == ("1", "2")
+    assert read.prompt_type.tolist() == [1], "type 2 is objective 2"
+    assert read.consistent.tolist() == [False, True, False]
+    assert read.names_of("prompt_type") == ["2"]
+    with_zero = PreferenceData.from_dataset([{**r, "objective": r["objective"] - 1} for r in rows])
+    assert with_zero.objective.tolist() == [0, 1, 0] and not with_zero.names
+    one = full().replace(names={}).select(full().objective == 1)
+    assert (PreferenceData.from_pandas(one.to_pandas()).objective == 1).all(), "our own codes"
+
+
+def test_a_number_and_the_word_for_it_are_two_values():
+    row = {"prompt": "p", "response_a": "a", "response_b": "b", "label": 1}
+    read = PreferenceData.from_dataset([{**row, "annotator": who} for who in (1, "1", "x", 1.0)])
+    assert [pair.facts["annotator"] for pair in read] == ["1", "'1'", "x", "1"]
+    read = PreferenceData.from_dataset([{**row, "annotator": who} for who in (1, True)])
+    assert [pair.facts["annotator"] for pair in read] == ["1", "True"]
 
 
 def test_ties_and_graded_preferences():
@@ -568,4 +588,4 @@ def test_categories_of_either_side_are_names_and_numbers_are_codes():
     )
     data = PreferenceData.from_pandas(models)
     assert [pair.facts["model"] for pair in data] == [["g", "k"], ["h", "g"]]
-    assert data.objective.tolist() == [2, 1] and "objective" not in data.names
+    assert data.objective.tolist() == [1, 0] and data.names["objective"] == ("1", "2")

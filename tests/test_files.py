@@ -639,7 +639,8 @@ def test_limit_counts_rows(tmp_path):
     ("values", "codes", "names"),
     [
         (["b", "a", "b"], [1, 0, 1], ["a", "b"]),
-        ([3, 1, 3.0], [3, 1, 3], None),
+        ([1, 0, 1.0], [1, 0, 1], None),
+        ([3, 1, 3.0], [1, 0, 1], ["1", "3"]),
         (["3", "1", "3"], [1, 0, 1], ["1", "3"]),
         ([True, False, True], [1, 0, 1], ["False", "True"]),
         ([1, "a", 1.5], [0, 2, 1], ["1", "1.5", "a"]),
@@ -656,8 +657,8 @@ def test_codes_and_names(tmp_path, values, codes, names):
 def test_cells_of_a_text_file_that_are_all_numbers_are_numbers(tmp_path):
     rows = [{**PAIR, "objective": v, "annotator": w} for v, w in ((10, "7"), (9, "x"))]
     loaded = load_preferences(as_csv(tmp_path / "x.csv", rows))
-    assert loaded.data.objective.tolist() == [10, 9]
-    assert named(loaded) == {"annotator": ["7", "x"]}
+    assert loaded.data.objective.tolist() == [1, 0]
+    assert named(loaded) == {"objective": ["9", "10"], "annotator": ["7", "x"]}
 
 
 def test_summary(tmp_path):
@@ -880,7 +881,8 @@ def test_what_the_libraries_write_themselves(tmp_path):
     dataset.to_pandas().to_json(tmp_path / "a.json", orient="records", indent=2)
     for file in ("a.jsonl", "a.parquet", "a.csv", "b.csv", "a.json"):
         got = load_preferences(tmp_path / file).data
-        expected = PreferenceData.from_dataset(dataset, source=got.source)
+        said = {"source": got.source, "simulated": got.simulated}
+        expected = PreferenceData.from_dataset(dataset, **said)
         assert np.allclose(got.response_latents, expected.response_latents, atol=1e-6), file
         arrays = ("response_latents", "prompt_latents", "embeddings")
         assert got.replace(**{a: getattr(expected, a) for a in arrays}) == expected, file
@@ -1132,8 +1134,8 @@ def test_a_frame_brings_back_every_fact():
         names={"model": ["x", "y", "z"], "session": ["a", "b", "c"]},
     )
     got = load_preferences(data.to_pandas()).data
-    expected = PreferenceData.from_pandas(data.to_pandas(), source=got.source)
-    assert got == expected
+    said = {"source": got.source, "simulated": got.simulated}
+    assert got == PreferenceData.from_pandas(data.to_pandas(), **said)
 
 
 def test_what_is_no_source():

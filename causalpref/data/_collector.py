@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from causalpref.data._conversation import Conversation, alike
 from causalpref.data._validation import FACTS
 
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,14}")
@@ -17,7 +18,10 @@ _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,14}")
 class Collector:
     """Folds judgements into texts stored once and pairs of indices.
 
-    Equal prompts become one prompt, and equal responses to a prompt one response. What the rows
+    Equal prompts become one prompt, and equal responses to a prompt one response. A plain text
+    and a :class:`~causalpref.data.Conversation` that reads the same are one text, the conversation
+    is kept; two conversations that read the same and have other messages contradict one another
+    (the ids of tool calls do not count: those of the first stay). What the rows
     say of a text (its type, model, latents, embedding) is kept together with the place that said
     it first, and a row that contradicts an earlier one is refused as a whole.
 
@@ -30,6 +34,7 @@ class Collector:
     def __init__(self, facts: Iterable[str] = ()) -> None:
         self.prompts: dict[str, int] = {}
         self.responses: dict[tuple[int, str], int] = {}
+        self._said: dict[Any, tuple[Conversation, Any]] = {}
         self._of_prompt: list[int] = []
         self._pairs: list[tuple[int, int]] = []
         self._label: list[int] = []
@@ -68,8 +73,8 @@ class Collector:
         Raises
         ------
         ValueError
-            A fact that is missing, or one that contradicts an earlier row. Nothing is kept of the
-            row then.
+            A fact that is missing, or one that contradicts an earlier row, as other messages with
+            the same text do. Nothing is kept of the row then.
         """
         facts = facts or {}
         x = self.prompts.get(prompt, len(self.prompts))
@@ -88,6 +93,9 @@ class Collector:
                 said += [(name, key, v) for key, v in zip(keys, value)]
         for place, (name, key, value) in enumerate(said):
             self._compare(name, key, value, said[:place], where)
+        conversations = self._conversations(where, zip((x, *keys), (prompt, first, second)))
+        for key, conversation in conversations.items():
+            self._said.setdefault(key, conversation)
         for name, key, value in said:
             self._by_text[name].setdefault(key, (value, where))
         self.prompts.setdefault(prompt, x)
@@ -98,6 +106,23 @@ class Collector:
         self._label.append(label)
         for name, values in self._by_pair.items():
             values.append(facts[name])
+
+    def _conversations(
+        self, where: Any, texts: Iterable[tuple[Any, str]]
+    ) -> dict[Any, tuple[Conversation, Any]]:
+        """The row's conversations by text; ValueError where a text has had other messages."""
+        found: dict[Any, tuple[Conversation, Any]] = {}
+        for key, text in texts:
+            if not isinstance(text, Conversation):
+                continue
+            earlier, at = self._said.get(key) or found.setdefault(key, (text, where))
+            if not alike(earlier, text, ids=False):
+                kind = "response" if isinstance(key, tuple) else "prompt"
+                raise ValueError(
+                    f"the messages of a {kind} contradict {at}, which gives the same text in "
+                    "other messages"
+                )
+        return found
 
     def _compare(
         self, name: str, key: Any, value: Any, row: list[tuple[str, Any, Any]], where: Any
@@ -120,7 +145,11 @@ class Collector:
         )
 
     def fields(
-        self, *, names: Mapping[str, Sequence[str]] | None = None, typed: bool = True
+        self,
+        *,
+        names: Mapping[str, Sequence[str]] | None = None,
+        typed: bool = True,
+        renumber: bool = True,
     ) -> dict[str, Any]:
         """The arguments of :class:`PreferenceData`, ``names`` included.
 
@@ -128,15 +157,20 @@ class Collector:
         ----------
         names : mapping, optional
             Names of codes or columns that are known beforehand, by field. Codes without names are
-            kept if all of them are whole numbers; words are numbered in sorted order.
+            kept if all of them are whole numbers; words are numbered in sorted order. The number
+            1 and the word "1" in one column stay apart.
         typed : bool
             False when all values are strings, as in a CSV file: strings of digits are then
             whole numbers.
+        renumber : bool
+            Turn objectives without names such as 1 and 2 into the codes 0 and 1 with the names
+            "1" and "2", and types of prompts alike, which mean the same numbers. Objectives that
+            are 0, 1, ..., k - 1 already stay as they are.
         """
         known = {k: tuple(v) for k, v in (names or {}).items() if k in self._facts}
         fields: dict[str, Any] = {
-            "prompts": list(self.prompts),
-            "responses": [text for _, text in self.responses],
+            "prompts": [self._said.get(x, (text,))[0] for x, text in enumerate(self.prompts)],
+            "responses": [self._said.get(key, key[1:])[0] for key in self.responses],
             "response_prompt": np.array(self._of_prompt, dtype=np.int64),
             "pairs": np.array(self._pairs, dtype=np.int64).reshape(-1, 2),
             "label": np.array(self._label),
@@ -161,6 +195,8 @@ class Collector:
                 fields[name] = np.array(
                     values, dtype=np.float32 if name == "embeddings" else np.float64
                 )
+        if renumber:
+            _renumber(fields, known)
         return {**fields, "names": known}
 
 
@@ -185,6 +221,20 @@ def _absent(value: Any) -> bool:
     )
 
 
+def _renumber(fields: dict[str, Any], known: dict[str, tuple[str, ...]]) -> None:
+    """Objectives that are numbers as 0, ..., k - 1, and the types of prompts with them."""
+    if "objective" not in fields or "objective" in known:
+        return
+    found = np.unique(fields["objective"]).tolist()
+    if found == list(range(len(found))):
+        return
+    for name in ("objective", "prompt_type"):
+        if name in fields and name not in known:
+            found += [v for v in np.unique(fields[name]).tolist() if v not in found]
+            known[name] = tuple(map(str, found))
+            fields[name] = np.array([found.index(v) for v in fields[name].tolist()])
+
+
 def _coded(
     values: list[Any], fixed: Sequence[str] | None, typed: bool
 ) -> tuple[np.ndarray, tuple[str, ...] | None]:
@@ -193,9 +243,12 @@ def _coded(
         values = [int(v) if isinstance(v, str) and _WHOLE.fullmatch(v) else v for v in values]
     # pandas turns whole numbers into floats where a column once had an empty cell
     values = [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
-    if all(isinstance(v, (int, np.integer)) for v in values):
+    bools = sum(isinstance(v, bool) for v in values)
+    if all(isinstance(v, (int, np.integer)) for v in values) and bools in (0, len(values)):
         return np.array(values, dtype=np.int64), None if fixed is None else tuple(fixed)
     words = [str(v) for v in values]
+    others = {word for word, v in zip(words, values) if not isinstance(v, str)}
+    words = [repr(v) if isinstance(v, str) and v in others else w for w, v in zip(words, values)]
     named = tuple(fixed or sorted(set(words)))
     code = {word: i for i, word in enumerate(named)}
     for word in words:

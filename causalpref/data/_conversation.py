@@ -135,6 +135,32 @@ def as_messages(text: str, role: Literal["user", "assistant"]) -> list[dict[str,
     return chat
 
 
+def cells(texts: Iterable[str]) -> list[str | None] | None:
+    """The JSON of each conversation, None for a plain text; None where all of them are plain."""
+    said = [text.to_json() if isinstance(text, Conversation) else None for text in texts]
+    return said if any(cell is not None for cell in said) else None
+
+
+def alike(one: str, other: str, *, ids: bool = True) -> bool:
+    """Whether two texts are equal in their messages and tools too.
+
+    Without ``ids``, what links a tool call to its result does not count.
+    """
+    if not isinstance(one, Conversation) or not isinstance(other, Conversation):
+        return type(one) is type(other) and one == other
+    if one.tools != other.tools or len(one.messages) != len(other.messages):
+        return False
+    if one.messages == other.messages:
+        return True
+    return not ids and _unlinked(one.messages) == _unlinked(other.messages)
+
+
+def _unlinked(said: Any) -> Any:
+    if isinstance(said, Mapping):
+        return {k: _unlinked(v) for k, v in said.items() if k not in ("id", "tool_call_id")}
+    return [_unlinked(v) for v in said] if isinstance(said, (list, tuple)) else said
+
+
 def tools_of(*texts: str) -> list[Any] | None:
     """The tools of the first of the texts that has any."""
     for text in texts:

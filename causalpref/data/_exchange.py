@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,11 +11,13 @@ import pandas as pd
 
 from causalpref._extras import models_extra
 from causalpref.data._collector import Collector
+from causalpref.data._conversation import Conversation, as_messages, cells, tools_of
 from causalpref.data._validation import FACTS, short
 
 TEXTS = ("prompt", "response_a", "response_b", "label")
 TRL = ("prompt", "chosen", "rejected")
 
+_ABOUT = "causalpref"  # under this name a data frame or a Dataset says what the data are
 _STEMS = {"response_latents": "latents", "embeddings": "embedding"}
 COLUMNS: dict[str, tuple[str, ...]] = {
     name: tuple(f"{_STEMS.get(name, name)}_{side}" for side in "ab")
@@ -22,6 +26,89 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     for name, fact in FACTS.items()
 }
 """Column, or columns of the two responses, that a field has in rows."""
+
+
+def texts(data: Any) -> dict[str, Any]:
+    """Prompt, responses and label of each pair, and the messages of conversations as JSON."""
+    rows = data.prompts, data.responses, data.responses
+    at = data.pair_prompt, *data.pairs.T
+    said = {id(stored): cells(stored) for stored in rows[:2]}
+    columns = {c: _objects(map(str, stored))[i] for c, stored, i in zip(TEXTS, rows, at)}
+    columns["label"] = data.label
+    for column, stored, i in zip(TEXTS, rows, at):
+        if (cell := said[id(stored)]) is not None:
+            columns[f"{column}_messages"] = _objects(cell)[i]
+    return columns
+
+
+def trl(data: Any) -> dict[str, Any]:
+    """Prompt, chosen and rejected of each pair: strings, or messages where any has messages."""
+    row = np.arange(len(data))
+    at = (data.pair_prompt, data.pairs[row, 1 - data.label], data.pairs[row, data.label])
+    rows = data.prompts[at[0]], data.responses[at[1]], data.responses[at[2]]
+    if not any(isinstance(text, Conversation) for column in rows for text in column):
+        return dict(zip(TRL, rows))
+    roles = "user", "assistant", "assistant"
+    chats = [[as_messages(text, role) for text in column] for column, role in zip(rows, roles)]
+    plain = iter(_uniform([chat for column in chats for chat in column]))
+    columns = {name: _objects(next(plain) for _ in row) for name in TRL}
+    tools = [tools_of(*found) for found in zip(*rows)]
+    if any(tools):
+        columns["tools"] = _objects(t and json.dumps(t) for t in tools)
+    return columns
+
+
+def _objects(values: Any) -> np.ndarray:
+    values = list(values)
+    array = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):  # at once, lists would become a second dimension
+        array[i] = value
+    return array
+
+
+def _uniform(values: list[Any], key: str = "") -> list[Any]:
+    """The values in one type throughout, as a column of Arrow has it.
+
+    Objects get the keys of all of them, None where one lacks it. What has several types becomes
+    JSON, and so do the arguments of a tool call, which are other ones for every tool.
+    """
+    there = [v for v in values if v is not None]
+    if key != "arguments" and there:
+        if all(isinstance(v, Mapping) and v for v in there):
+            keys = dict.fromkeys(k for v in there for k in v)
+            columns = [_uniform([v.get(k) for v in there], k) for k in keys]
+            packed = (dict(zip(keys, row)) for row in zip(*columns))
+            return [None if v is None else next(packed) for v in values]
+        if all(isinstance(v, (list, tuple)) for v in there):
+            flat = iter(_uniform([item for v in there for item in v], key))
+            return [None if v is None else [next(flat) for _ in v] for v in values]
+        if len({type(v) for v in there}) == 1 and isinstance(there[0], (bool, int, float)):
+            return values
+    as_json = lambda v: json.dumps(v, ensure_ascii=False, sort_keys=True, default=str)
+    return [v if v is None or isinstance(v, str) else as_json(v) for v in values]
+
+
+def about(data: Any) -> dict[str, Any]:
+    """What the data say of themselves and rows have no column for."""
+    latents = {k: list(v) for k, v in data.names.items() if FACTS[k].kind == "vector"}
+    return {
+        "order_known": data.order_known,
+        "source": data.source,
+        "simulated": data.simulated,
+        "names": latents,
+    }
+
+
+def stated(rows: Any) -> dict[str, Any]:
+    """What :func:`about` wrote beside a DataFrame or a Dataset; empty where nothing did."""
+    said = getattr(rows, "attrs", None)
+    if said is None:
+        try:
+            said = json.loads(rows.info.description)
+        except (AttributeError, TypeError, ValueError):
+            said = None
+    said = said.get(_ABOUT) if isinstance(said, dict) else None
+    return said if isinstance(said, dict) else {}
 
 
 def facts(data: Any) -> dict[str, Any]:
@@ -45,8 +132,20 @@ def with_names(data: Any, columns: dict[str, Any]) -> dict[str, Any]:
     return columns
 
 
-def to_dataset(columns: dict[str, Any]) -> Any:
-    """A ``datasets.Dataset`` of the columns; categoricals become ``ClassLabel``."""
+def to_frame(columns: dict[str, Any], said: dict[str, Any]) -> pd.DataFrame:
+    """A data frame of the columns; what the data say of themselves is in ``attrs``."""
+    frame = pd.DataFrame(
+        {k: list(v) if getattr(v, "ndim", 1) > 1 else v for k, v in columns.items()}
+    )
+    frame.attrs[_ABOUT] = said
+    return frame
+
+
+def to_dataset(columns: dict[str, Any], said: dict[str, Any]) -> Any:
+    """A ``datasets.Dataset`` of the columns; categoricals become ``ClassLabel``.
+
+    What the data say of themselves is JSON in ``info.description``.
+    """
     with models_extra():
         import datasets
 
@@ -59,6 +158,7 @@ def to_dataset(columns: dict[str, Any]) -> Any:
     made = datasets.Dataset.from_dict(plain)
     for name, feature in labels.items():
         made = made.cast_column(name, feature)
+    made.info.description = json.dumps({_ABOUT: said})
     return made
 
 
@@ -73,6 +173,7 @@ def read(rows: Any, required: tuple[str, ...]) -> dict[str, Any]:
         A text that is not a string. Both name the row.
     """
     names: dict[str, list[str]] = {}
+    own_words = stated(rows)
     columns = getattr(rows, "column_names", None)
     if columns is not None:
         for field, own in COLUMNS.items():
@@ -99,24 +200,23 @@ def read(rows: Any, required: tuple[str, ...]) -> dict[str, Any]:
             f"the rows have no column {missing[0]!r}; they have {sorted(columns)}. "
             "causalpref.load_preferences reads rows with other columns"
         )
-    stated = {field: own for field, own in COLUMNS.items() if own[0] in columns}
-    for own in stated.values():
+    filled = {field: own for field, own in COLUMNS.items() if own[0] in columns}
+    for own in filled.values():
         if own[-1] not in columns:
             raise ValueError(f"the rows have a column {own[0]!r} and no {own[-1]!r}")
-    collector = Collector(stated)
+    collector = Collector(filled)
     for number, row in enumerate(rows):
         for name in required:
             if name not in row:
                 raise ValueError(f"row {number} has no {name!r}")
-        prompt, first, second = texts = [row[name] for name in required[:3]]
-        for name, text in zip(required, texts):
-            if not isinstance(text, str):
-                raise TypeError(
-                    f"row {number}: {name} is {short(text)} ({type(text).__name__}), "
-                    "expected a string"
-                )
+        tools = _decoded(row.get("tools")) if required == TRL else None
+        try:
+            prompt = _text(row, "prompt", tools)
+            first, second = _text(row, required[1]), _text(row, required[2])
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"row {number}: {error}") from None
         values: dict[str, Any] = {}
-        for field, own in stated.items():
+        for field, own in filled.items():
             said = [row.get(column) for column in own]
             if any(value is None for value in said):
                 continue
@@ -128,4 +228,54 @@ def read(rows: Any, required: tuple[str, ...]) -> dict[str, Any]:
             collector.add(f"row {number}", prompt, first, second, label, values)
         except ValueError as error:
             raise ValueError(f"row {number}: {error}") from None
-    return collector.fields(names=names)
+    fields = collector.fields(names=names, renumber=not own_words)
+    if not own_words:
+        return fields
+    for name, words in own_words["names"].items():
+        if name in fields and fields[name].shape[1] == len(words):
+            fields["names"][name] = tuple(words)
+    return fields | {k: v for k, v in own_words.items() if k != "names"}
+
+
+def _text(row: Mapping[str, Any], name: str, tools: list[Any] | None = None) -> str:
+    """A text of a row: a string, a list of messages, or JSON of them in a column beside it.
+
+    Raises
+    ------
+    TypeError
+        Neither a string nor a list of messages.
+    ValueError
+        Messages that are none, or that read otherwise than the text beside them.
+    """
+    text, cell = row[name], row.get(f"{name}_messages")
+    if isinstance(text, (list, tuple, np.ndarray)):
+        if not len(text) or not all(isinstance(m, Mapping) for m in text):
+            raise TypeError(f"{name} is {short(text)}, expected a string or a list of messages")
+        return Conversation((_without_nulls(m) for m in text), tools=tools)
+    if not isinstance(text, str):
+        raise TypeError(f"{name} is {short(text)} ({type(text).__name__}), expected a string")
+    if isinstance(cell, str):
+        try:
+            said = Conversation.from_json(cell)
+        except ValueError as error:
+            raise ValueError(f"{name}_messages: {error}") from None
+        if said != text:
+            raise ValueError(
+                f"{name} is {short(text)}, and {name}_messages reads {short(str(said))}: "
+                f"change both, or leave {name}_messages out"
+            )
+        return said
+    return Conversation(as_messages(text, "user"), tools=tools) if tools else text
+
+
+def _without_nulls(said: Any) -> Any:
+    """Messages without the keys that Arrow filled with nulls."""
+    if isinstance(said, Mapping):
+        return {k: _without_nulls(v) for k, v in said.items() if v is not None}
+    return [_without_nulls(v) for v in said] if isinstance(said, (list, np.ndarray)) else said
+
+
+def _decoded(tools: Any) -> list[Any] | None:
+    if isinstance(tools, str):
+        tools = json.loads(tools)
+    return list(tools) if isinstance(tools, (list, tuple, np.ndarray)) and len(tools) else None

@@ -17,6 +17,7 @@ import pandas as pd
 
 from causalpref.data import _exchange, _saving
 from causalpref.data import _validation as valid
+from causalpref.data._conversation import alike
 from causalpref.data._validation import FACTS
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Pair:
     Parameters
     ----------
     prompt, first, second : str
-        X, Y and Y'.
+        X, Y and Y', each a :class:`Conversation` where the data have messages.
     label : int
         L: 1 means that ``first`` is preferred.
     facts : mapping
@@ -65,7 +66,8 @@ class PreferenceData:
     Parameters
     ----------
     prompts : sequence of str, shape (n_prompts,)
-        X. All different: a prompt stored twice could land on two sides of a split.
+        X. All different: a prompt stored twice could land on two sides of a split. A
+        :class:`Conversation` keeps its messages, here and in ``responses``.
     responses : sequence of str, shape (n_responses,)
         Y and Y', each stored once.
     response_prompt : array of int, shape (n_responses,)
@@ -270,7 +272,10 @@ class PreferenceData:
                 return False
             if not (np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b):
                 return False
-        return True
+        return all(
+            mine is theirs or all(map(alike, mine, theirs))
+            for mine, theirs in ((self.prompts, other.prompts), (self.responses, other.responses))
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -307,7 +312,7 @@ class PreferenceData:
                 facts[name] = value
         first, second = self.responses[pair]
         return Pair(
-            str(self.prompts[prompt]), first, second, int(self.label[i]), MappingProxyType(facts)
+            self.prompts[prompt], first, second, int(self.label[i]), MappingProxyType(facts)
         )
 
     def __iter__(self) -> Iterator[Pair]:
@@ -676,21 +681,22 @@ class PreferenceData:
         them, ``objective``, ``annotator``, ``session``, ``time``, ``strength``, ``probability``,
         ``prompt_type``, ``prompt_group``, ``prompt_latents``, ``model_a``, ``model_b``,
         ``latents_a``, ``latents_b``, ``embedding_a``, ``embedding_b``. Codes that have names are
-        categoricals; latents and embeddings are arrays in cells.
+        categoricals; latents and embeddings are arrays in cells. Where texts are conversations,
+        ``prompt_messages``, ``response_a_messages`` and ``response_b_messages`` hold their messages
+        as JSON, and nothing for a plain text. What the data are, whether the order is known and
+        the names of latents are in ``attrs``.
         """
-        columns = _exchange.with_names(self, self._texts() | _exchange.facts(self))
-        return pd.DataFrame(
-            {k: list(v) if getattr(v, "ndim", 1) > 1 else v for k, v in columns.items()}
-        )
+        columns = _exchange.texts(self) | _exchange.facts(self)
+        return _exchange.to_frame(_exchange.with_names(self, columns), _exchange.about(self))
 
     @classmethod
     def from_pandas(
         cls,
         frame: pd.DataFrame,
         *,
-        order_known: bool = True,
-        source: str = "unnamed data",
-        simulated: bool = False,
+        order_known: bool | None = None,
+        source: str | None = None,
+        simulated: bool | None = None,
     ) -> PreferenceData:
         """Read a DataFrame with the columns of :meth:`to_pandas`; see :meth:`from_dataset`."""
         return cls.from_dataset(frame, order_known=order_known, source=source, simulated=simulated)
@@ -705,61 +711,79 @@ class PreferenceData:
         ImportError
             When the package ``datasets`` is not installed.
         """
-        columns = self._texts() | _exchange.facts(self)
-        return _exchange.to_dataset(_exchange.with_names(self, columns))
-
-    def _texts(self) -> dict[str, np.ndarray]:
-        a, b = self.responses[self.pairs.T]
-        return dict(zip(_exchange.TEXTS, (self.prompts[self.pair_prompt], a, b, self.label)))
+        columns = _exchange.texts(self) | _exchange.facts(self)
+        return _exchange.to_dataset(_exchange.with_names(self, columns), _exchange.about(self))
 
     @classmethod
     def from_dataset(
         cls,
         rows: datasets.Dataset | pd.DataFrame | Sequence[Mapping[str, Any]],
         *,
-        order_known: bool = True,
-        source: str = "unnamed data",
-        simulated: bool = False,
+        order_known: bool | None = None,
+        source: str | None = None,
+        simulated: bool | None = None,
     ) -> PreferenceData:
         """Read rows (a Dataset, a DataFrame, or mappings) with the columns of :meth:`to_pandas`.
 
         Equal prompts become one prompt, equal responses to a prompt one response. Words in a
-        column of codes become codes in sorted order, and their names.
+        column of codes become codes in sorted order, and their names; so do objectives that are
+        numbers other than 0, 1, ..., k - 1. A text may also be a list of messages.
+
+        Parameters
+        ----------
+        rows : datasets.Dataset, pandas.DataFrame or sequence of mappings
+        order_known, source, simulated : optional
+            As for :class:`PreferenceData`. Default: what :meth:`to_pandas` or :meth:`to_dataset`
+            said, otherwise that of :class:`PreferenceData`.
 
         Raises
         ------
         ValueError
             A missing column, a column filled in some rows only, or two rows that
-            give one text different types, latents or embeddings; names the row.
+            give one text different messages, types, latents or embeddings; names the row.
+        TypeError
+            A text that is neither a string nor a list of messages; names the row.
         """
-        return cls(
-            **_exchange.read(rows, _exchange.TEXTS),
-            order_known=order_known,
-            source=source,
-            simulated=simulated,
-        )
+        given = {"order_known": order_known, "source": source, "simulated": simulated}
+        return cls._of_rows(rows, _exchange.TEXTS, given)
+
+    @classmethod
+    def _of_rows(
+        cls, rows: Any, required: tuple[str, ...], given: dict[str, Any]
+    ) -> PreferenceData:
+        fields = _exchange.read(rows, required)
+        return cls(**fields | {k: v for k, v in given.items() if v is not None})
 
     def to_trl(self) -> datasets.Dataset:
-        """Rows ``prompt / chosen / rejected``, as TRL's reward trainer reads them.
+        """Rows ``prompt / chosen / rejected``, as TRL's trainers read them.
 
-        What the data say of pairs and prompts travels along. Which response was shown first
-        is lost.
+        They are strings where all texts are plain. Otherwise all are lists of messages, TRL's
+        conversational format: a plain prompt is one user message, or the turns of its transcript,
+        and a plain response one assistant message. The arguments of tool calls are JSON strings,
+        and so is the column ``tools``, which is there where any conversation has tools.
+
+        Ties have no preferred response and are left out. What the data say of pairs and prompts
+        travels along. Which response was shown first is lost.
 
         Raises
         ------
         ImportError
             When the package ``datasets`` is not installed.
+        ValueError
+            When all pairs are ties.
         """
-        row = np.arange(len(self))
-        columns: dict[str, Any] = {
-            "prompt": self.prompts[self.pair_prompt],
-            "chosen": self.responses[self.pairs[row, 1 - self.label]],
-            "rejected": self.responses[self.pairs[row, self.label]],
-        }
+        if self.tie.all():
+            raise ValueError(
+                f"all {len(self)} pairs are ties, and TRL needs a preferred response: collect "
+                "labels, or leave the ties out before"
+            )
+        if self.tie.any():
+            return self.select(~self.tie).to_trl()
+        columns = _exchange.trl(self)
         kept = ("objective", "annotator", "session", "time", "prompt_type", "prompt_group")
         facts = _exchange.facts(self)
         columns |= {name: facts[name] for name in kept if name in facts}
-        return _exchange.to_dataset(_exchange.with_names(self, columns))
+        return _exchange.to_dataset(_exchange.with_names(self, columns), _exchange.about(self))
 
     @classmethod
     def from_trl(
@@ -767,10 +791,10 @@ class PreferenceData:
         rows: datasets.Dataset | pd.DataFrame | Sequence[Mapping[str, Any]],
         *,
         seed: int | np.random.Generator | None = None,
-        source: str = "unnamed data",
-        simulated: bool = False,
+        source: str | None = None,
+        simulated: bool | None = None,
     ) -> PreferenceData:
-        """Read rows ``prompt / chosen / rejected`` of strings.
+        """Read rows ``prompt / chosen / rejected`` of strings or of lists of messages.
 
         Parameters
         ----------
@@ -779,18 +803,18 @@ class PreferenceData:
         seed : int or numpy.random.Generator, optional
             Randomise which response comes first. Without it the chosen one is first and every
             label is 1. Either way the order shown is not known.
+        source, simulated : optional
+            Default: what :meth:`to_trl` said, otherwise that of :class:`PreferenceData`.
 
         Raises
         ------
         ValueError
-            A missing column; names it.
+            A missing column, or a row with messages that are none; names it.
+        TypeError
+            A text that is neither a string nor a list of messages; names the row.
         """
-        data = cls(
-            **_exchange.read(rows, _exchange.TRL),
-            order_known=False,
-            source=source,
-            simulated=simulated,
-        )
+        given = {"order_known": False, "source": source, "simulated": simulated}
+        data = cls._of_rows(rows, _exchange.TRL, given)
         if seed is None:
             return data
         return data.swapped(np.random.default_rng(seed).integers(0, 2, len(data)).astype(bool))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from causalpref.data._conversation import Conversation, cells
 from causalpref.data._validation import FACTS
 
 if TYPE_CHECKING:
@@ -34,13 +35,16 @@ def save(data: PreferenceData, folder: str | os.PathLike[str], *, overwrite: boo
         _check_only_ours(folder)
     arrays = {}
     tables: dict[str, dict[str, Any]] = {
-        "prompts": {"text": pa.array(data.prompts, pa.large_string())},
+        "prompts": {"text": pa.array(map(str, data.prompts), pa.large_string())},
         "responses": {
-            "text": pa.array(data.responses, pa.large_string()),
+            "text": pa.array(map(str, data.responses), pa.large_string()),
             "prompt": data.response_prompt,
         },
         "pairs": {"first": data.pairs[:, 0], "second": data.pairs[:, 1], "label": data.label},
     }
+    for name in ("prompts", "responses"):
+        if (said := cells(getattr(data, name))) is not None:
+            tables[name]["messages"] = pa.array(said, pa.large_string())
     for name, fact in FACTS.items():
         values = getattr(data, name)
         if values is None:
@@ -119,8 +123,8 @@ def load(folder: str | os.PathLike[str]) -> dict[str, Any]:
             if name in table.column_names:
                 fields[name] = table[name].to_numpy()
         return {
-            "prompts": tables["prompts"]["text"].to_pylist(),
-            "responses": tables["responses"]["text"].to_pylist(),
+            "prompts": _texts(tables["prompts"], folder),
+            "responses": _texts(tables["responses"], folder),
             "response_prompt": tables["responses"]["prompt"].to_numpy(),
             "pairs": np.column_stack([tables["pairs"][c].to_numpy() for c in ("first", "second")]),
             "label": tables["pairs"]["label"].to_numpy(),
@@ -129,6 +133,20 @@ def load(folder: str | os.PathLike[str]) -> dict[str, Any]:
         }
     except KeyError as error:
         raise ValueError(f"{folder} is damaged ({error.args[0]})") from None
+
+
+def _texts(table: Any, folder: Path) -> list[str]:
+    """The texts of a table, conversations where it has messages."""
+    words = table["text"].to_pylist()
+    if "messages" not in table.column_names:
+        return words
+    try:
+        return [
+            text if cell is None else Conversation.from_json(cell)
+            for text, cell in zip(words, table["messages"].to_pylist())
+        ]
+    except ValueError as error:
+        raise ValueError(f"{folder} is damaged (messages: {error})") from None
 
 
 def _meta(folder: Path) -> dict[str, Any]:

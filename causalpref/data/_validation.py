@@ -70,12 +70,15 @@ def _frozen(array: np.ndarray) -> np.ndarray:
 
 
 def texts(name: str, values: Any) -> np.ndarray:
-    """Strings as a read-only object array; half a surrogate pair is refused."""
+    """Strings as a read-only object array; half a surrogate pair is refused.
+
+    A :class:`~causalpref.data.Conversation` is a string, and stays what it is.
+    """
     if isinstance(values, str):
         raise TypeError(f"{name} must be a sequence of strings, got one string")
     if _is_ours(values):
         return values
-    values = list(values)
+    values = [str(v) if isinstance(v, np.str_) else v for v in values]
     for row, value in enumerate(values):
         if not isinstance(value, str):
             raise TypeError(
