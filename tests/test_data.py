@@ -427,6 +427,8 @@ def test_objectives_that_are_numbers_keep_them_as_names():
     assert read.prompt_type.tolist() == [1], "type 2 is objective 2"
     assert read.consistent.tolist() == [False, True, False]
     assert read.names_of("prompt_type") == ["2"]
+    typed = [{**r, "prompt": str(c), "prompt_type": c} for r, c in zip(rows, (0, 1, 2))]
+    assert PreferenceData.from_dataset(typed).objective.tolist() == [1, 2, 1], "with the types"
     with_zero = PreferenceData.from_dataset([{**r, "objective": r["objective"] - 1} for r in rows])
     assert with_zero.objective.tolist() == [0, 1, 0] and not with_zero.names
     one = full().replace(names={}).select(full().objective == 1)

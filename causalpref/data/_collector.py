@@ -165,7 +165,7 @@ class Collector:
         renumber : bool
             Turn objectives without names such as 1 and 2 into the codes 0 and 1 with the names
             "1" and "2", and types of prompts alike, which mean the same numbers. Objectives that
-            are 0, 1, ..., k - 1 already stay as they are.
+            are 0, 1, ..., k - 1 already, by themselves or with the types, stay as they are.
         """
         known = {k: tuple(v) for k, v in (names or {}).items() if k in self._facts}
         fields: dict[str, Any] = {
@@ -225,14 +225,16 @@ def _renumber(fields: dict[str, Any], known: dict[str, tuple[str, ...]]) -> None
     """Objectives that are numbers as 0, ..., k - 1, and the types of prompts with them."""
     if "objective" not in fields or "objective" in known:
         return
+    numbers = [n for n in ("objective", "prompt_type") if n in fields and n not in known]
     found = np.unique(fields["objective"]).tolist()
-    if found == list(range(len(found))):
+    both = np.unique(np.concatenate([fields[n] for n in numbers])).tolist()
+    if list(range(len(found))) == found or list(range(len(both))) == both:
         return
-    for name in ("objective", "prompt_type"):
-        if name in fields and name not in known:
-            found += [v for v in np.unique(fields[name]).tolist() if v not in found]
-            known[name] = tuple(map(str, found))
-            fields[name] = np.array([found.index(v) for v in fields[name].tolist()])
+    for name in numbers:
+        found += sorted(set(fields[name].tolist()) - set(found))
+        code = {number: i for i, number in enumerate(found)}
+        known[name] = tuple(map(str, found))
+        fields[name] = np.array([code[number] for number in fields[name].tolist()])
 
 
 def _coded(
