@@ -86,7 +86,7 @@ def _rows(source: Any, split: str | None) -> Table:
 
 
 def _read(table: Table, **columns: str) -> PreferenceData:
-    return collected(table, plan_for(table, "hh_rlhf", columns)).data
+    return collected(table, plan_for(table, "hh_rlhf", columns), strict=True).data
 
 
 def relabelling(source: str | os.PathLike[str], *, split: str | None = None) -> pd.DataFrame:

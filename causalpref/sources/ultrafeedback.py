@@ -25,8 +25,9 @@ import numpy as np
 from causalpref.data import PreferenceData
 from causalpref.simulation import ultrafeedback_twin_rows
 from causalpref.simulation.labels import checked_aspects, checked_weights, compare_rated
-from causalpref.sources._layouts import ASPECTS, BadRating, completion, stated, string
+from causalpref.sources._layouts import ASPECTS, BadRating, completion
 from causalpref.sources._rows import Bad, open_rows, resolve, rows_at, show
+from causalpref.sources._values import stated, string
 
 __all__ = ["ASPECTS", "Counts", "load_ultrafeedback", "read_ultrafeedback"]
 
