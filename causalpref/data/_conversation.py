@@ -193,7 +193,7 @@ def _called(call: Any) -> str:
     call = call.get("function", call) if isinstance(call, Mapping) else call
     if not isinstance(call, Mapping):
         return f"[tool call] {call}"
-    given = call.get("arguments", "")
+    given = "" if call.get("arguments") is None else call["arguments"]
     if not isinstance(given, str):
         given = json.dumps(given, ensure_ascii=False, sort_keys=True)
     return f"[tool call] {call.get('name', '')}({given})"
