@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from causalpref import PreferenceData
 from causalpref.sources import files, load_hh_rlhf, load_preferences
-from causalpref.sources._layouts import ASPECTS, SPECS
+from causalpref.sources._layouts import ASPECTS
 from causalpref.sources.files import LAYOUTS, LoadedPreferences
 
 datasets.disable_progress_bars()
@@ -123,7 +123,7 @@ def test_transcripts_of_the_real_file_part_where_its_prompts_end(real_hh_rlhf, t
     with gzip.open(real_hh_rlhf / "test.jsonl.gz", "rt") as lines:
         rows = [json.loads(line) for line in lines]
     loaded = load(
-        tmp_path, [{k: "\n\n" + r[k] for k in ("chosen", "rejected")} for r in rows], skip_bad=True
+        tmp_path, [{k: "\n\n" + r[k] for k in ("chosen", "rejected")} for r in rows]
     )
     assert loaded.layout == "transcripts" and not loaded.data.order_known
     assert loaded.rows == 4043 == len(loaded.data) + len(loaded.bad)
@@ -350,7 +350,7 @@ def test_ultrafeedback_labels_are_brute_force_means(tmp_path):
                     ties += 1
                 else:
                     expected.append((f"p{i}", f"{i} {k}", f"{i} {m}", int(means[k] > means[m])))
-    loaded = load(tmp_path, rows, skip_bad=True)
+    loaded = load(tmp_path, rows)
     assert shown(loaded) == expected and loaded.ties == ties > 0
     assert loaded.data.response_latents is None and len(loaded.notes) == 4
 
@@ -373,7 +373,7 @@ def test_ultrafeedback_aspects_that_are_not_rated(tmp_path):
     assert loaded.notes[0].startswith("honesty is not rated for 1 completion of 3: left out")
     with pytest.raises(ValueError, match=r"line 1: completions\[0\] has no rating of honesty"):
         load(tmp_path, rows, response_latents=["honesty"])
-    strict = load(tmp_path, rows, response_latents=["honesty"], skip_bad=True)
+    strict = load(tmp_path, rows, response_latents=["honesty"])
     assert shown(strict) == [("Why?", "b", "c", 0)] and len(strict.bad) == 1
     assert strict.data.response_latents.tolist() == [[1], [2]]
     with pytest.raises(ValueError, match="response_latents names 'wit', expected aspects"):
@@ -410,7 +410,7 @@ def test_ultrafeedback_bad_rows(tmp_path, row, says):
     good = feedback(completion("x", "1"), completion("y", "2"))
     with pytest.raises(ValueError, match=f"x.jsonl, line 2: {says}"):
         load(tmp_path, [good, row])
-    loaded = load(tmp_path, [good, row], skip_bad=True)
+    loaded = load(tmp_path, [good, row])
     assert shown(loaded) == [("Why?", "x", "y", 0)] and len(loaded.bad) == 1
 
 
@@ -666,7 +666,7 @@ def test_summary(tmp_path):
         {**TRL, "objective": "wit", "annotator": f"w{i % 9}", "s_chosen": 1, "s_rejected": 0}
         for i in range(10)
     ] + [{}] * 5
-    text = load(tmp_path, rows, skip_bad=True, response_latents=["s"]).summary()
+    text = load(tmp_path, rows, response_latents=["s"]).summary()
     for words in (
         "x.jsonl (10 pairs), layout 'chosen_rejected'",
         "15 rows read: 10 pairs of 2 responses to 1 prompt",
@@ -736,9 +736,9 @@ def test_summary(tmp_path):
 def test_bad_rows(tmp_path, row, says):
     good = {**PAIR, "annotator": "w", "s_a": 1, "s_b": 2}
     rows = [good, "  ", row, {**good, "label": 0}]
-    with pytest.raises(ValueError, match=f"^x.jsonl, line 3: {says}.*skip_bad=True, or --skip-bad"):
+    with pytest.raises(ValueError, match=f"^x.jsonl, line 3: {says}.*or --skip-bad"):
         load(tmp_path, rows, response_latents=["s"])
-    loaded = load(tmp_path, rows, response_latents=["s"], skip_bad=True)
+    loaded = load(tmp_path, rows, response_latents=["s"])
     assert loaded.data.label.tolist() == [1, 0] and loaded.rows == 3
     assert [b.where for b in loaded.bad] == ["x.jsonl, line 3"]
     assert len(loaded.data.responses) == 2, "a bad row leaves nothing behind"
@@ -842,9 +842,9 @@ def test_nothing_usable(tmp_path):
     with pytest.raises(ValueError, match=r"x.jsonl: none of 2 rows gives .* \(2 ties, 0 bad"):
         load(tmp_path, [{**PAIR, "label": 0.5}] * 2)
     with pytest.raises(ValueError, match="none of 1 row gives .* 1 bad; the first bad one: x.json"):
-        load(tmp_path, [{**PAIR, "label": 3}], skip_bad=True)
+        load(tmp_path, [{**PAIR, "label": 3}])
     with pytest.raises(ValueError, match="holds no row that can be read; x.jsonl, line 2: not"):
-        load(tmp_path, ["", "oops"], skip_bad=True)
+        load(tmp_path, ["", "oops"])
 
 
 # -- formats -----------------------------------------------------------------------
@@ -927,7 +927,7 @@ def test_a_broken_row_is_named_in_every_format(tmp_path, name, where):
     path = write(tmp_path / file, rows)
     with pytest.raises(ValueError, match=f"^{where}: response_b is empty"):
         load_preferences(path)
-    loaded = load_preferences(path, skip_bad=True)
+    loaded = load_preferences(path)
     assert [str(b) for b in loaded.bad] == [f"{where}: response_b is empty"]
     assert len(loaded.data) == 7 and loaded.data.responses[0] == "two\nlines 0"
 
@@ -957,7 +957,7 @@ def test_line_numbers_are_an_editors(tmp_path):
             ]
         )
         table.write_bytes(text.encode())
-        loaded = load_preferences(table, skip_bad=True)
+        loaded = load_preferences(table)
         assert [str(b) for b in loaded.bad] == [
             "x.csv, line 7: 2 cells, the header has 3",
             "x.csv, line 8: rejected is empty",
@@ -1017,7 +1017,7 @@ def test_byte_order_mark_and_other_encodings(tmp_path):
     )
     with pytest.raises(ValueError, match="x.parquet, row 2: holds bytes that are not UTF-8"):
         load_preferences(tmp_path / "x.parquet")
-    assert len(load_preferences(tmp_path / "x.parquet", skip_bad=True).data) == 1
+    assert len(load_preferences(tmp_path / "x.parquet").data) == 1
 
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv", "x.tsv", "x.parquet", "x.jsonl.gz"])
@@ -1066,7 +1066,7 @@ def test_damaged_gzip(tmp_path):
     for raw in (whole[: len(whole) // 2], whole[:-20] + bytes(b ^ 255 for b in whole[-20:])):
         path.write_bytes(raw)
         with pytest.raises(ValueError, match="x.jsonl.gz: damaged gzip"):
-            load_preferences(path, skip_bad=True)
+            load_preferences(path)
     with pytest.raises(ValueError, match="not a gzip file, although its name says so"):
         path.write_text(json.dumps(PAIR))
         load_preferences(path)
@@ -1117,7 +1117,7 @@ def test_rows_in_memory_are_read_as_those_of_a_file(tmp_path, kind):
     rows[5]["response_b"] = ""
     with pytest.raises(ValueError, match=f"^{kind}, row 6: response_b is empty"):
         load_preferences(IN_MEMORY[kind](rows))
-    assert len(load_preferences(IN_MEMORY[kind](rows), skip_bad=True).data) == 7
+    assert len(load_preferences(IN_MEMORY[kind](rows)).data) == 7
 
 
 def test_a_frame_brings_back_every_fact():
@@ -1481,9 +1481,9 @@ def test_counts_add_up_and_pairs_are_the_rows(tmp_path, rows):
     expected = [r for r in rows if r[3] in (0, 1)]
     if not expected:
         with pytest.raises(ValueError, match="none of"):
-            load_preferences(path, skip_bad=True)
+            load_preferences(path)
         return
-    loaded = load_preferences(path, skip_bad=True)
+    loaded = load_preferences(path)
     assert shown(loaded) == expected
     assert loaded.ties == sum(r[3] == 0.5 for r in rows)
     assert loaded.rows == len(rows) == len(loaded.data) + loaded.ties + len(loaded.bad)

@@ -66,10 +66,10 @@ def key_of(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):
-        return f"{value:g}"
+        return f"{value:g}" if abs(value) < 1e15 else repr(value)
     text = str(value).strip().lower().removeprefix("[[").removesuffix("]]").strip()
     if re.fullmatch(r"[+-]?\d+(?:\.\d*)?", text):
-        return f"{float(text):g}"
+        return f"{float(text):g}" if len(text) < 16 else text
     return text
 
 
@@ -317,7 +317,10 @@ def is_vocabulary(unknown: Mapping[str, int], n: int) -> bool:
 
 def unclear(name: str, counts: Mapping[str, int], about: str = "") -> Unclear:
     """The question to the user."""
-    shown = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = sorted(
+        ((k if len(k) <= 40 else k[:37] + "...", n) for k, n in counts.items()),
+        key=lambda item: (-item[1], item[0]),
+    )
     has = ", ".join(f"{k} ({n:,})" for k, n in shown[:8]) + (", ..." if len(shown) > 8 else "")
     keys = [k for k, _ in sorted(shown[:3], key=lambda item: item[0])]
     if {k for k, _ in shown} <= {"0", "1", "2"}:

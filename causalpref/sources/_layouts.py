@@ -17,7 +17,7 @@ import numpy as np
 
 from causalpref.sources._labels import FIRST, SECOND, TIE
 from causalpref.sources._rows import Bad, Row, show
-from causalpref.sources._values import a_list, as_number, filled, stated, string
+from causalpref.sources._values import a_list, as_number, filled, stated, string, words
 
 OBJECTIVES = ("helpful", "harmless")
 """Code of C and of type(X) in HH-RLHF: 0 is helpful, 1 is harmless (appendix E.1)."""
@@ -76,7 +76,8 @@ SIDES = (
 
 GOOD_BAD = (
     ("chosen", "rejected"), ("chosen", "reject"), ("accepted", "rejected"),
-    ("preferred", "dispreferred"), ("preferred", "nonpreferred"), ("chosen", "notchosen"), ("best", "loser"), ("preferred", "rejected"),
+    ("preferred", "dispreferred"), ("preferred", "nonpreferred"),
+    ("chosen", "notchosen"), ("best", "loser"), ("preferred", "rejected"),
     ("preferred", "unpreferred"), ("winner", "loser"), ("winning", "losing"), ("win", "lose"),
     ("win", "loss"), ("won", "lost"), ("better", "worse"), ("best", "worst"), ("good", "bad"),
     ("positive", "negative"), ("pos", "neg"), ("selected", "rejected"), ("w", "l"), ("yw", "yl"),
@@ -169,6 +170,28 @@ OWN = (
     "embedding_b",
 )
 """Columns of :meth:`PreferenceData.to_pandas` beyond texts, label and the facts above."""
+
+COMMON = (
+    "prompt", "chosen", "rejected", "response_a", "response_b", "label", "answers", "scores", "ranks",
+    "score", "system", "history", "context", "input", "tools", "objective", "annotator", "session",
+    "time", "prompt_type", "prompt_group", "model_a", "model_b",
+)  # fmt: skip
+"""What columns may be called, for messages."""
+
+
+def is_role(name: str) -> bool:
+    """Whether a name plays a part in some layout."""
+    said = words(name)
+    known = {
+        *COMMON, *MAIN, *VERDICTS, *LISTS, *TEXTS, *OWN, *SCORES, *RANKS,
+        *(n for names in (*PARTS.values(), *EXTRAS.values()) for n in names),
+    }  # fmt: skip
+    sides = {w for pair in (*SIDES, *GOOD_BAD) for w in pair}
+    stems = {*TEXTS, *SCORES, *RANKS, *MODELS, "better", "safer", *VERDICT_WORDS}
+    return "_".join(said) in known or bool(
+        set(said) & sides and (len(said) == 1 or set(said) & stems)
+    )
+
 
 # -- published formats that settle a label -----------------------------------------
 

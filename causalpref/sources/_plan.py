@@ -145,7 +145,7 @@ class Plan:
             if name in self.extras and not any(
                 isinstance(j, Judged) and name in j.facts for j in said
             ):
-                more[name] = self._graded(row, name, middle, said)
+                more[name] = self._grade(row, name, middle, said)
         own = {name: at(row, path) for name, path in self.extras.items() if name in OWN}
         if self.prompt_latents:
             more["prompt_latents"] = tuple(as_number(need(row, c), c) for c in self.prompt_latents)
@@ -182,7 +182,7 @@ class Plan:
                 raise
             raise Restart(without=name, why=str(bad)) from None
 
-    def graded(self, row: Row, name: str, middle: float, said: Said) -> float:
+    def _grade(self, row: Row, name: str, middle: float, said: Said) -> float:
         path = self.extras[name]
         grade = as_number(need(row, path), path)
         if name == "probability" and not 0 <= grade <= 1:

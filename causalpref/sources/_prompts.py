@@ -131,7 +131,7 @@ def asked(view: View, taken: Collection[str], answers: str = "") -> Asked:
     known += [n for n in MAIN if n in open_]
     known += [n for n in open_ if words(n)[-1:] and words(n)[-1] in MAIN[:9]]
     held = [n for n in open_ if any(is_messages(opened(v)) for v in view.values(n)[:50])]
-    main = view.first((n for n in (*known, *held) if view.texty(n)), taken)
+    main = view.first((n for n in (*known, *held) if view.texty(n) or view.blank(n)), taken)
     parts = {}
     for part, names in PARTS.items():
         name = view.first(names, {*taken, main or ""})
@@ -208,7 +208,7 @@ def parted(
         one, other = names if systems[0] is not None else names[::-1]
         raise Bad(f"{one} begins with a system message and {other} has none")
     k, most = 0, min(len(first), len(second)) - 1
-    while k < most and first[k] == second[k]:
+    while k < most and _same(first[k], second[k]):
         k += 1
     while k > 0 and not (
         first[k - 1]["role"] in ("user", "tool")
@@ -222,6 +222,14 @@ def parted(
             f"with and the assistant answers{why}"
         )
     return first[:k], first[k:], second[k:]
+
+
+def _same(one: Message, other: Message) -> bool:
+    """Whether two messages say the same, blanks around them apart."""
+    return {**one, "content": one["content"].strip()} == {
+        **other,
+        "content": other["content"].strip(),
+    }
 
 
 def as_transcripts(texts: tuple[str, str], names: tuple[str, str]) -> tuple[str, str, str]:

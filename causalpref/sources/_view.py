@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from causalpref.sources._layouts import COMMON, is_role
 from causalpref.sources._rows import Bad, Row, Table, listed
 from causalpref.sources._values import is_empty, is_message, opened, plain, words  # fmt: skip
 
@@ -41,6 +42,10 @@ class View:
         """Whether a column holds texts or messages rather than numbers or codes."""
         kinds = Counter(kind_of(v) for v in self.values(name) if not is_empty(v))
         return bool(kinds) and kinds["text"] > 0.5 * kinds.total()
+
+    def blank(self, name: str) -> bool:
+        """Whether the first rows say nothing in a column."""
+        return all(map(is_empty, self.values(name)))
 
     def has(self, *names: str) -> bool:
         return all(n in self.names for n in names)
@@ -109,6 +114,8 @@ def look(
             sample.append(row)
             if len(sample) == _SAMPLE:
                 break
+    if not sample and table.columns is not None:
+        sample = _by_column(table, limit)
     if not sample:
         raise ValueError(
             f"{table.name} holds no rows"
@@ -135,6 +142,17 @@ def look(
     return view
 
 
+def _by_column(table: Table, limit: int | None) -> list[Row]:
+    """The first rows without the columns that cannot be read."""
+    rows: list[dict[str, Any]] = []
+    for column in table.columns or ():
+        with contextlib.closing(table.rows({column})) as stream:
+            cells = [row for _, row in itertools.islice(stream, min(limit or _SAMPLE, _SAMPLE))]
+        if not any(isinstance(row, Bad) for row in cells):
+            rows = [{**a, **b} for a, b in itertools.zip_longest(rows, cells, fillvalue={})]
+    return [row for row in rows if row]
+
+
 def _inside(sample: Sequence[Row], column: str) -> list[str]:
     """The keys of objects in a column that are neither messages nor answers."""
     keys: dict[str, None] = {}
@@ -149,6 +167,11 @@ def _apply(view: View, columns: Mapping[str, str | None]) -> None:
     """What the option ``columns`` says: a column goes by another name, or is left out."""
     has = f"{view.table.name} has the columns {listed(view.found)}"
     for name, column in columns.items():
+        if plain(name) not in view.names and not is_role(name):
+            raise ValueError(
+                f"columns has the key {name!r}, which is no part of any layout: expected one of "
+                f"{listed(COMMON)}"
+            )
         if column is None:
             view.names.pop(plain(name), None)
             continue

@@ -62,9 +62,10 @@ import numpy as np
 
 from causalpref.data import Collector, PreferenceData
 from causalpref.sources._labels import Unknown, checked_values, is_vocabulary, key_of, unclear
-from causalpref.sources._layouts import LAYOUTS, Judged, Rated
+from causalpref.sources._layouts import EXTRAS, LAYOUTS, PARTS, Judged, Rated
 from causalpref.sources._plan import Plan, Restart, plan_for
 from causalpref.sources._rows import Bad, Row, Table, Where, count, is_saved, listed, open_rows
+from causalpref.sources._values import plain
 
 if TYPE_CHECKING:
     import datasets
@@ -367,11 +368,14 @@ def collected(
         A column, seen only after the plan was made, that may matter.
     """
     reading = _Reading(plan, strict, np.random.default_rng(seed))
+    looks = table.columns is None and plan.view.unwrap is None
     known = set(plan.view.found)
+    matter = {n for names in (*PARTS.values(), *EXTRAS.values()) for n in names}
     with contextlib.closing(table.rows(plan.wanted)) as stream:
         for where, raw in itertools.islice(stream, limit):
-            if table.columns is None and not isinstance(raw, Bad) and plan.view.unwrap is None:
-                if late := raw.keys() - known:
+            if looks and not isinstance(raw, Bad) and (late := raw.keys() - known):
+                known |= late
+                if any(plain(column) in matter for column in late):
                     raise Restart(late)
             reading.row(where, raw)
     reading.finish()
@@ -422,7 +426,7 @@ def collected(
         reading.lost,
         None if tied is None else said(tied),
         plan.shape.meaning,
-        plan.unread,
+        [*plan.unread, *(c for c in known if c not in plan.view.found)],
     )
 
 
