@@ -8,35 +8,44 @@ import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from causalpref._files import check_writable, replace_text
 from causalpref.studies.study import whole_number
+
+if TYPE_CHECKING:
+    from causalpref.sources import LoadedPreferences
 
 __all__ = ["main", "parser"]
 
 
 _AUDIT_HELP = """\
-Check a preference data set against the assumptions of causal inference.
+Check a preference data set: what was read, what its texts and labels give away, and which
+assumptions of causal inference it breaks.
 
 DATA is a file (.jsonl, .json, .csv, .tsv, each plain or .gz, or .parquet), a folder that
 `datasets` or causalpref saved, a folder of data files, or a hub id owner/name. The layout is
-guessed from the columns: prompt/chosen/rejected as text or messages, HH-RLHF, UltraFeedback,
-PKU-SafeRLHF, Chatbot Arena, AlpacaFarm, HelpSteer, or prompt/response_a/response_b/label.
+guessed from the columns; a wrong --layout lists all that are known. Rows that cannot be read
+are left out, counted and named, and the audit goes on.
 Where the data hold no latents, the audit uses surface features of the texts instead (length,
 formatting, refusals, questions)."""
 
 _AUDIT_END = """\
 exit status:
-  0  nothing is violated (something may be strained, or could not be tested)
+  0  no assumption is violated (something may be strained, or could not be tested)
   1  an assumption is violated
   2  an error: the message is on stderr
+  3  more than 5% of the rows of DATA or OTHER could not be read; this comes before 1,
+     because the verdicts then rest on a part of the data
   130  stopped with Ctrl-C
 
 examples:
   causalpref audit preferences.jsonl.gz --report audit.html
+  causalpref audit train.jsonl --against test.jsonl --strict
   causalpref audit judged.csv --prompt question --response-a left --response-b right \\
-      --label left_won --annotator worker --skip-bad --json audit.json"""
+      --label choice --label-values L=first,R=second,even=tie --annotator worker"""
+
+_MOST_LOST = 0.05
 
 _COLUMNS = (
     "prompt",
@@ -145,10 +154,19 @@ def _add_audit(commands: Any) -> None:
         "--limit", type=whole_number(), metavar="N", help="read the first N rows only"
     )
     read.add_argument(
-        "--skip-bad",
+        "--label-values",
+        type=_meanings,
+        action="extend",
+        default=[],
+        metavar="VALUE=WHO,...",
+        help="what the values of the label mean, WHO being first, second or tie: "
+        "0=first,1=second,2=tie. May be repeated",
+    )
+    read.add_argument(
+        "--strict",
         action="store_true",
-        help="leave out rows that cannot be used, and count them; without this "
-        "the first such row is an error",
+        help="stop at the first row that cannot be read (default: leave such rows out, "
+        "count and name them)",
     )
     read.add_argument(
         "--order-unknown",
@@ -156,6 +174,12 @@ def _add_audit(commands: Any) -> None:
         help="the order in DATA is not the order shown: do not test for position bias",
     )
     how = audit.add_argument_group("how DATA is checked")
+    how.add_argument(
+        "--against",
+        metavar="OTHER",
+        help="a second data set, for example the test data: report the prompts that both have. "
+        "It is read with the same options; a layout that is not given is guessed for each",
+    )
     how.add_argument(
         "--model",
         metavar="MODEL",
@@ -203,17 +227,33 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def _meanings(text: str) -> list[tuple[str, str]]:
+    """``0=first,1=second`` as pairs of value and meaning."""
+    found = []
+    for word in _words(text):
+        value, equals, meaning = word.rpartition("=")
+        if not equals or meaning.strip() not in ("first", "second", "tie"):
+            raise argparse.ArgumentTypeError(
+                f"{word!r} is not VALUE=WHO with WHO first, second or tie: "
+                "for example 0=first,1=second,2=tie"
+            )
+        found.append((value.strip(), meaning.strip()))
+    return found
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status.
 
-    0 done, 1 an audit found a violation, 2 something is wrong, 130 stopped with Ctrl-C.
+    0 done, 1 an audit found a violation, 2 something is wrong, 3 an audit lost more than 5% of the
+    rows, 130 stopped with Ctrl-C.
     """
     words = sys.argv[1:] if argv is None else argv
     args = parser(studies="run" in words).parse_args(words)
     try:
         return args.handler(args)
     except (ValueError, TypeError, OSError, ImportError) as error:
-        print(_shown(f"causalpref: {error}", sys.stderr), file=sys.stderr)
+        said = " ".join(f"causalpref: {error}".split())
+        print(_shown(said, sys.stderr), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("causalpref: stopped", file=sys.stderr)
@@ -228,7 +268,9 @@ def _shown(text: str, stream: TextIO) -> str:
 
 def _audit(args: argparse.Namespace) -> int:
     outputs = [Path(name) for name in (args.report, args.json) if name and name != "-"]
-    check_writable(outputs, data=args.data)
+    for name in (args.data, args.against):
+        if name:
+            check_writable(outputs, data=name)
     columns = {
         name: getattr(args, f"column_{name}")
         for name in _COLUMNS
@@ -243,22 +285,28 @@ def _audit(args: argparse.Namespace) -> int:
     from causalpref.auditing import audit, staged
     from causalpref.sources import load_preferences
 
-    with staged("reading the data", not args.quiet):
-        loaded = load_preferences(
-            args.data,
-            layout=args.layout,
-            columns=columns,
-            response_latents=args.latents,
-            prompt_latents=args.prompt_latents,
-            skip_bad=args.skip_bad,
-            limit=args.limit,
-            split=args.split,
-            config=args.config,
-            revision=args.revision,
-            seed=args.seed,
-        )
-    if args.order_unknown:
-        loaded = dataclasses.replace(loaded, data=loaded.data.replace(order_known=False))
+    def read(name: str) -> LoadedPreferences:
+        with staged(f"reading {name}", not args.quiet):
+            loaded = load_preferences(
+                name,
+                layout=args.layout,
+                columns=columns,
+                response_latents=args.latents,
+                prompt_latents=args.prompt_latents,
+                label_values=dict(args.label_values) or None,
+                strict=args.strict,
+                limit=args.limit,
+                split=args.split,
+                config=args.config,
+                revision=args.revision,
+                seed=args.seed,
+            )
+        if args.order_unknown:
+            return dataclasses.replace(loaded, data=loaded.data.replace(order_known=False))
+        return loaded
+
+    loaded = read(args.data)
+    against = read(args.against) if args.against else None
     notes = (
         [f"Columns by option: {', '.join(f'{k} = {v}' for k, v in columns.items())}."]
         if columns
@@ -276,6 +324,7 @@ def _audit(args: argparse.Namespace) -> int:
         notes.append(f"Texts were embedded by {args.model}, template {args.template}.")
     found = audit(
         loaded,
+        against=against,
         features=features,
         most_pairs=args.most_pairs,
         seed=args.seed,
@@ -293,7 +342,7 @@ def _audit(args: argparse.Namespace) -> int:
         print(_shown(str(found), sys.stdout))
         if args.report:
             print(_shown(f"report: {args.report}", sys.stdout))
-    return int(found.violated)
+    return 3 if found.lost_share > _MOST_LOST else int(found.violated)
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -276,7 +276,13 @@ def test_exit_status(tmp_path, capsys):
         said = capsys.readouterr()
         assert said.out == "" and said.err.startswith("causalpref: ") and says in said.err
         assert "Traceback" not in said.err
-    for options in (["--limit", "0"], ["--most-pairs", "-3"], ["--template", "x"]):
+    for options in (
+        ["--limit", "0"],
+        ["--most-pairs", "-3"],
+        ["--template", "x"],
+        ["--label-values", "0=first,1=frist"],
+        ["--label-values", "first"],
+    ):
         with pytest.raises(SystemExit, match="2"):
             main(["audit", str(good), *options])
 
@@ -286,7 +292,7 @@ def test_help_explains_itself(capsys):
         main(["audit", "--help"])
     said = capsys.readouterr().out
     assert "exit status:" in said and said.count("causalpref audit ") >= 2
-    assert all(f"\n  {code}  " in said for code in (0, 1, 2, 130))
+    assert all(f"\n  {code}  " in said for code in (0, 1, 2, 3, 130))
 
 
 # -- rows that are bad -----------------------------------------------------------
@@ -297,19 +303,19 @@ def test_a_broken_row_is_named_by_its_line(tmp_path, capsys):
     text = path.read_text().splitlines()
     text[6] = "{broken"
     path.write_text("\n\n" + "\n".join(text))  # two empty lines first: row 7 is line 9
-    assert main(["audit", str(path), "--quiet"]) == 2
+    assert main(["audit", str(path), "--quiet", "--strict"]) == 2
     said = capsys.readouterr().err
-    assert "x.jsonl, line 9" in said and "--skip-bad" in said and said.count("\n") == 1
-    status, found = run_json(capsys, path, "--skip-bad")
+    assert "x.jsonl, line 9" in said and said.count("\n") == 1
+    status, found = run_json(capsys, path)
     assert status == 0 and found["counts"]["pairs"] == 119
-    assert found["reading"]["bad_rows"] == 1 and "line 9" in found["reading"]["bad"][0]
+    assert found["reading"]["lost"] == found["reading"]["bad_rows"] == 1
+    assert "line 9" in found["reading"]["bad"][0]
 
 
 def test_every_bad_row_and_tie_is_counted(tmp_path, capsys):
     rows = plain_rows(150)
     spoiled = {
-        3: {"label": 7},
-        10: {"prompt": ""},
+        10: {"prompt": None},
         20: {"response_a": None},
         30: {"label": 0.5},
         31: {"label": 0.5},
@@ -321,15 +327,94 @@ def test_every_bad_row_and_tie_is_counted(tmp_path, capsys):
         del rows[i]["label"]
     path = lines(tmp_path / "x.jsonl", rows)
     report = tmp_path / "r.html"
-    _, found = run_json(capsys, path, "--skip-bad", "--report", report)
+    status, found = run_json(capsys, path, "--report", report)
     read = found["reading"]
-    assert (read["rows"], read["bad_rows"], read["ties"]) == (150, 4 + 25, 2)
-    assert found["counts"]["pairs"] == 150 - 29 - 2
-    assert len(read["bad"]) == 20 and "line 4:" in read["bad"][0]
-    page = report.read_text()
-    assert all(b in Tags(page).text for b in read["bad"]) and "and 9 more" in page
-    main(["audit", str(path), "--skip-bad"])
-    assert "2 ties and 29 bad rows left out" in capsys.readouterr().out
+    assert (read["rows"], read["lost"], read["ties"]) == (150, 3 + 25, 2)
+    assert read["lost_share"] == pytest.approx(28 / 150)
+    assert found["counts"]["pairs"] == 150 - 28 - 2
+    assert len(read["bad"]) == read["bad_rows"] == 28 and "line 11:" in read["bad"][0]
+    page = Tags(report.read_text()).text
+    assert all(b in page for b in read["bad"])
+    assert page.index("28 of 150 rows could not be read; 18.7%.") < page.index("Findings")
+    assert status == main(["audit", str(path)]) == 3
+    said = capsys.readouterr().out.splitlines()
+    assert "28 of 150 rows could not be read; 18.7%." in said[1] and "line 11" in said[2]
+    assert any("2 ties" in line for line in said)
+
+
+@pytest.mark.parametrize(("spoiled", "status"), [(6, 0), (7, 3)])
+def test_more_than_a_twentieth_of_the_rows_lost(spoiled, status, tmp_path, capsys):
+    rows = plain_rows(120)
+    for r in rows[:spoiled]:
+        r["prompt"] = None
+    path = lines(tmp_path / "x.jsonl", rows)
+    assert main(["audit", str(path), "--quiet"]) == status
+    good = lines(tmp_path / "y.jsonl", plain_rows(120, seed=1))
+    assert main(["audit", str(good), "--against", str(path), "--quiet"]) == status
+    always = lines(tmp_path / "z.jsonl", [r | {"label": 1, "objective": "o"} for r in rows])
+    violated = main(["audit", str(always), "--quiet"])
+    assert violated == (status or violated), "rows lost come before a violation"
+
+
+def test_two_files_are_compared(tmp_path, capsys):
+    train = lines(tmp_path / "train.jsonl", plain_rows(60))
+    new = plain_rows(8, seed=5)
+    test = [
+        {"prompt": f"{r['prompt']} ", "chosen": "yes", "rejected": "no"} for r in plain_rows(4)
+    ] + [
+        {"prompt": r["prompt"], "chosen": "yes", "rejected": "no"} for r in plain_rows(6)[4:] + new
+    ]
+    test = lines(tmp_path / "test.jsonl", test)
+    report = tmp_path / "r.html"
+    _, found = run_json(capsys, train, "--against", test, "--report", report)
+    shared = found["findings"][0]
+    assert shared["key"] == "shared_prompts" and (shared["count"], shared["of"]) == (6, 14)
+    assert shared["numbers"] == {
+        "exact": 2,
+        "near": 4,
+        "pairs": 6,
+        "of_pairs": 14,
+        "pairs_first": 6,
+        "of_pairs_first": 60,
+    }
+    read = found["reading"]
+    assert (read["layout"], read["against"]["layout"]) == ("pairs", "chosen_rejected")
+    assert shared["sentence"] in Tags(report.read_text()).text
+    main(["audit", str(train), "--against", str(test)])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "6 of the 14 prompts of test.jsonl are in train.jsonl too (2 exactly, 4 but" in said
+    apart = audit(plain_rows(20), against=new)
+    assert apart.findings == [] and "None of the 8 prompts" in apart.notes[0]
+    assert main(["audit", str(train), "--against", str(test), "--json", str(test)]) == 2
+    assert "is the data" in capsys.readouterr().err, "nor may the second file be overwritten"
+
+
+def test_what_texts_and_labels_give_away_is_in_every_form(tmp_path, capsys):
+    rows = plain_rows(30)
+    rows += [r | {"label": 1 - r["label"]} for r in rows[:10]]
+    rows += [r | {"response_b": r["response_a"], "objective": "other"} for r in rows[:5]]
+    path, report = lines(tmp_path / "x.jsonl", rows), tmp_path / "r.html"
+    _, found = run_json(capsys, path, "--report", report)
+    page = Tags(report.read_text()).text
+    main(["audit", str(path)])
+    said = " ".join(capsys.readouterr().out.split())
+    fragment = Tags(audit(path)._repr_html_()).text
+    best = (20 + 10 + 2.5) / 45
+    for key, words in (
+        (
+            "contradictions",
+            f"10 of 10 repeated pairs are judged both ways: the best accuracy that "
+            f"any model of the texts can reach is {best:.1%}",
+        ),
+        ("identical_responses", "5 of 45 pairs are of a text with itself (11.1%)"),
+        ("repeated_pairs", "10 of 45 pairs repeat an earlier pair"),
+    ):
+        sentence = next(f["sentence"] for f in found["findings"] if f["key"] == key)
+        assert words in sentence
+        assert all(sentence in text for text in (page, said, fragment))
+    for example in found["examples"]:
+        assert all(example[k] in page for k in ("prompt", "winner", "loser"))
+    assert said.count("e.g. winner: ") == 2 and "label 1 = the first" in said
 
 
 # -- truth that is known -----------------------------------------------------------
@@ -465,7 +550,6 @@ def test_the_page_runs_and_fetches_nothing_whatever_the_data_say(tmp_path, capsy
         [
             "audit",
             str(path),
-            "--skip-bad",
             "--latents",
             '<img src="x">,harm',
             "--prompt-latents",
@@ -488,7 +572,7 @@ def test_the_page_runs_and_fetches_nothing_whatever_the_data_say(tmp_path, capsy
                 assert value.startswith("#"), (tag, name, value)
     assert "http" not in re.sub(r'xmlns(:xlink)?="http://www\.w3\.org/[\w/]+"', "", page).replace(
         "http-equiv", ""
-    ).replace(html.escape(HOSTILE[1]), "")
+    ).replace(html.escape(HOSTILE[1]), "").replace("src=&#34;https://evil", ""), "but as text"
     policy = next(a["content"] for t, a in found.tags if t == "meta" and "http-equiv" in a)
     assert policy == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     assert "lang" in dict(found.tags)["html"] and found.tags[0][0] == "html"
@@ -506,7 +590,8 @@ def test_page_of_a_small_data_set_is_complete(tmp_path, capsys):
     said, page = capsys.readouterr(), Tags(report.read_text()).text
     for part in (
         "Findings",
-        "The data",
+        "What was read",
+        "Texts and labels",
         "Content-blind baselines",
         "The checks",
         "What to collect next",
@@ -520,7 +605,7 @@ def test_page_of_a_small_data_set_is_complete(tmp_path, capsys):
     ):
         assert part in page, part
     assert page.count("What it cannot") == 6
-    assert "reading the data" in said.err and "report: " in said.out
+    assert f"reading {path}" in said.err and "report: " in said.out
 
 
 def test_summary_fits_a_screen(tmp_path, capsys):
@@ -533,7 +618,7 @@ def test_summary_fits_a_screen(tmp_path, capsys):
     for options in ([], OWN):
         main(["audit", str(path), *options])
         said = capsys.readouterr().out.splitlines()
-        assert len(said) <= 40 and max(map(len, said)) <= 80
+        assert len(said) <= 50 and max(map(len, said)) <= 80
         assert sum(line[:1] in "?·!✗" and bool(line.strip()) for line in said) >= 6
     main(["audit", str(lines(tmp_path / "y.jsonl", plain_rows()))])
     assert "does not mean that there is none" in capsys.readouterr().out
@@ -834,7 +919,7 @@ def test_surface_latents_are_named_and_constant_ones_left_out():
     assert found.proxies and found.latents.startswith("Latents read off the surface are proxies")
     assert "Z^T = length, questions (surface)" in found.latents
     assert "prompt type 1, prompt type 2 (surface)" in found.latents
-    assert sum("is left out" in note for note in found.notes) == 2
+    assert found.notes[-1].endswith("differ in them: formatting, refusal.")
     own = audit(
         data.replace(
             response_latents=np.random.default_rng(0).standard_normal((len(data.responses), 2))
@@ -911,13 +996,44 @@ def test_a_report_is_found_by_its_key():
         found["honesty"]
 
 
-@pytest.mark.parametrize("thing", ["preferences.jsonl", 3, None, [{"prompt": "p"}], pd.DataFrame()])
-def test_what_is_no_data_is_refused_at_once(thing):
-    with pytest.raises(
-        TypeError,
-        match=f"audit takes PreferenceData, not {type(thing).__name__}: .*load_preferences",
-    ):
+def test_whatever_can_be_read_can_be_audited(tmp_path):
+    import datasets
+
+    rows = plain_rows(60)
+    data = load_preferences(rows)
+    path = lines(tmp_path / "x.jsonl", rows)
+    said = lambda found: [r.to_dict() | {"source": ""} for r in found.reports]
+    expected = said(audit(data.data))
+    frame = pd.DataFrame(rows)
+    for thing in (rows, frame, datasets.Dataset.from_list(rows), path, str(path), data):
+        found = audit(thing)
+        assert said(found) == expected
+        assert found.reading["layout"] == "pairs" and found.reading["lost"] == 0
+    renamed = frame.rename(columns={"prompt": "question"})
+    found = audit(renamed, columns={"prompt": "question", "objective": None})
+    assert found.counts["pairs"] == 60 and found.counts["objectives"] is None
+    for read in (data, data.data):
+        with pytest.raises(TypeError, match="'layout', an option for reading.*load_preferences"):
+            audit(read, layout="pairs")
+    with pytest.raises(TypeError, match="layuot"):
+        audit(rows, layuot="pairs")
+
+
+@pytest.mark.parametrize(
+    ("thing", "error"),
+    [
+        ("nowhere.jsonl", FileNotFoundError),
+        (3, TypeError),
+        (None, TypeError),
+        ([{"prompt": "p"}], ValueError),
+        (pd.DataFrame(), ValueError),
+    ],
+)
+def test_what_is_no_data_is_refused_at_once(thing, error):
+    with pytest.raises(error):
         audit(thing)
+    with pytest.raises(error):
+        audit(toy(40), against=thing or 3)
 
 
 @pytest.mark.parametrize("report", [False, True])

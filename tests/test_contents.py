@@ -167,6 +167,7 @@ def test_prompts_shared_between_two_data_sets():
     )
     assert {e["same"] for e in shared.examples} == {"exactly", "but for blanks or case"}
     assert not shared_prompts(a, b.select([3]))
+    assert set(shared.finding("train", "test").examples[0]) == {"in train", "in test", "same"}
 
 
 def test_example_pairs_show_different_prompts_and_two_texts():

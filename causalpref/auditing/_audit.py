@@ -1,16 +1,17 @@
-"""The audit: latents, baselines and checks of one data set."""
+"""The audit: what was read, its contents, latents, baselines and checks of one data set."""
 
 from __future__ import annotations
 
 import functools
 import importlib.metadata
+import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,8 @@ import pandas as pd
 from causalpref.assumptions import Report, Settings, Verdict, group_openings, run_checks
 from causalpref.auditing._baselines import baselines
 from causalpref.auditing._result import Audit
-from causalpref.data import PreferenceData, expect_preferences
-from causalpref.sources.files import LAYOUTS, LoadedPreferences
+from causalpref.data import PreferenceData, contents, example_pairs, shared_prompts
+from causalpref.sources.files import LAYOUTS, LoadedPreferences, load_preferences
 from causalpref.text.surface import (
     PROMPT_FEATURES,
     RESPONSE_FEATURES,
@@ -27,32 +28,55 @@ from causalpref.text.surface import (
     surface_features,
 )
 
+if TYPE_CHECKING:
+    import datasets
+
+    Readable = (
+        str
+        | os.PathLike[str]
+        | datasets.Dataset
+        | pd.DataFrame
+        | Sequence[Mapping[str, Any]]
+        | PreferenceData
+        | LoadedPreferences
+    )
+
 __all__ = ["audit", "staged"]
 
 _PACKAGES = ("causalpref", "numpy", "scipy", "pandas", "scikit-learn")
 _MOST_TYPES = 12
+_MOST_BAD = 1000
 
 Featuriser = Callable[[PreferenceData], PreferenceData]
 
 
 def audit(
-    data: PreferenceData | LoadedPreferences,
+    data: Readable,
     *,
+    against: Readable | None = None,
     latents: Literal["auto", "own", "surface"] = "auto",
     features: Literal["auto", "hashed"] | np.ndarray | Featuriser | None = "auto",
     most_pairs: int = 20_000,
     seed: int | np.random.Generator = 0,
     notes: Sequence[str] = (),
     progress: bool = False,
+    **read: Any,
 ) -> Audit:
-    """Make every check on a data set, with the content-blind baselines.
+    """Look at what a data set holds and make every check on it, with content-blind baselines.
 
     Parameters
     ----------
-    data : PreferenceData or LoadedPreferences
-        What :func:`causalpref.sources.load_preferences` returns says more: rows, ties, bad rows.
+    data : path, str, datasets.Dataset, pandas.DataFrame, sequence of mappings, or preference data
+        Whatever :func:`causalpref.load_preferences` reads, what it returned, or
+        :class:`~causalpref.PreferenceData`. Data that were read here, and what
+        ``load_preferences`` returned, also tell how many rows were lost, what the label was taken
+        to mean, the ties and the columns that were not read.
         Prompts of one ``prompt_group`` are kept together; without groups, those that open with
         the same human turn.
+    against : the same, optional
+        A second data set, for example the test data of a model that is trained on ``data``.
+        Prompts that both have, exactly or but for blanks and case, are a finding. Nothing
+        else is checked of it.
     latents : {"auto", "own", "surface"}
         ``"surface"`` takes the features of :mod:`causalpref.text.surface`, which are proxies;
         ``"own"`` those of the data only; ``"auto"`` those of the data, and the surface of
@@ -70,6 +94,10 @@ def audit(
         Shown in the report.
     progress : bool
         Say on stderr what is done and how many seconds it took.
+    **read
+        Options of :func:`causalpref.load_preferences`, such as ``layout``, ``columns`` or
+        ``label_values``, for ``data`` and ``against``. A layout that is not given is guessed for
+        each of the two separately.
 
     Returns
     -------
@@ -78,24 +106,47 @@ def audit(
     Raises
     ------
     TypeError
-        Anything but preference data.
+        Something that is no preference data and cannot be read; an option for reading when there
+        is nothing to read.
     ValueError
-        An argument that is not understood; features of the wrong shape or not finite.
+        Rows that cannot be read, see :func:`causalpref.load_preferences`; an argument that is not
+        understood; features of the wrong shape or not finite.
+    FileNotFoundError, ImportError
+        See :func:`causalpref.load_preferences`.
 
     Notes
     -----
     The surface is nobody's claim to be all that matters. Where it is used for the latents, a
     violation of latent sufficiency is therefore reported as strained.
     """
-    if not isinstance(data, LoadedPreferences):
-        expect_preferences(data, "audit")
     if latents not in ("auto", "own", "surface"):
         raise ValueError(f"latents is {latents!r}, expected 'auto', 'own' or 'surface'")
     settings = Settings(features, most_pairs, seed=seed)
     stage = functools.partial(staged, progress=progress)
-    loaded, notes = data if isinstance(data, LoadedPreferences) else None, list(notes)
-    if isinstance(data, LoadedPreferences):
-        data, notes = data.data, [*data.notes, *notes]
+    given = [data] if against is None else [data, against]
+    if read and not any(map(_unread, given)):
+        raise TypeError(
+            f"audit got {next(iter(read))!r}, an option for reading, but the data have been read "
+            "before: give this option to load_preferences"
+        )
+    data, loaded = _read(data, read, seed, stage)
+    notes = [*(loaded.notes if loaded else ()), *notes]
+    with stage("looking at repeated and empty texts"):
+        found, examples = contents(data), example_pairs(data)
+    reading: dict[str, Any] = {"order_known": data.order_known} | _reading(loaded)
+    if against is not None:
+        other, loaded = _read(against, read, seed, stage)
+        with stage("comparing the prompts of the two data sets"):
+            shared = shared_prompts(data, other)
+        reading["against"] = {"source": other.source, "pairs": len(other)} | _reading(loaded)
+        reading["against"]["shared_prompts"] = shared.exact + shared.near
+        names = [_short_name(data), _short_name(other)]
+        if names[0] == names[1]:
+            names = ["the first data set", "the second data set"]
+        if shared:
+            found.insert(0, shared.finding(*names))
+        else:
+            notes.append(shared.sentence(*names))
     groups = "as in the data"
     if data.prompt_group is None:
         groups = "those that open with the same human turn"
@@ -110,11 +161,13 @@ def audit(
         data.source,
         data.simulated,
         _counts(data),
-        {"order_known": data.order_known} | _reading(loaded),
+        reading,
         blind,
         [_of_proxies(r, derived) for r in checked.reports],
         said,
         bool(derived),
+        found,
+        examples,
         notes,
         {
             "seed": seed if isinstance(seed, int) else "a generator",
@@ -126,6 +179,27 @@ def audit(
             | {package: importlib.metadata.version(package) for package in _PACKAGES},
         },
     )
+
+
+def _unread(data: Any) -> bool:
+    return not isinstance(data, (PreferenceData, LoadedPreferences))
+
+
+def _read(
+    data: Any, read: Mapping[str, Any], seed: int | np.random.Generator, stage: Callable[[str], Any]
+) -> tuple[PreferenceData, LoadedPreferences | None]:
+    """The pairs, and what is known of how they were read."""
+    if _unread(data):
+        with stage("reading the data"):
+            options: dict[str, Any] = {"seed": seed, **read}
+            data = load_preferences(data, **options)
+    return (data.data, data) if isinstance(data, LoadedPreferences) else (data, None)
+
+
+def _short_name(data: PreferenceData) -> str:
+    """The source without the number of pairs, which :func:`load_preferences` puts behind it."""
+    name = data.source.removesuffix(f" ({len(data):,} pair{'' if len(data) == 1 else 's'})")
+    return name if len(name) <= 60 else f"…{name[-59:]}"
 
 
 @contextmanager
@@ -155,11 +229,12 @@ def _with_latents(
         z = surface.to_numpy()
         differs = (z[data.pairs[:, 0]] != z[data.pairs[:, 1]]).any(axis=0)
         fields["response_latents"] = z[:, differs], np.array(RESPONSE_FEATURES)[differs]
-        notes += [
-            f"The two responses of a pair never differ in {name}: it is left out of "
-            "the surface latents."
-            for name in np.array(RESPONSE_FEATURES)[~differs]
-        ]
+        if not differs.all():
+            left = ", ".join(np.array(RESPONSE_FEATURES)[~differs])
+            notes.append(
+                f"Left out of the surface latents, because the two responses of a pair never "
+                f"differ in them: {left}."
+            )
     if prompts:
         x, labels = _of_prompts(data)
         varies = np.ptp(x[np.unique(data.pair_prompt)], axis=0) > 0
@@ -242,14 +317,18 @@ def _counts(data: PreferenceData) -> dict[str, Any]:
 
 
 def _reading(loaded: LoadedPreferences | None) -> dict[str, Any]:
-    """What was read and left out, where a file was read."""
+    """What was read and left out, where rows were read."""
     if loaded is None:
         return {}
     return {
         "layout": loaded.layout,
         "columns": list(LAYOUTS.get(loaded.layout, ())),
+        "unread": list(loaded.unread),
+        "meaning": loaded.meaning,
         "rows": loaded.rows,
         "ties": loaded.ties,
+        "lost": loaded.lost,
+        "lost_share": loaded.lost / loaded.rows if loaded.rows else 0.0,
         "bad_rows": len(loaded.bad),
-        "bad": [str(b) for b in loaded.bad[:20]],
+        "bad": [str(b) for b in loaded.bad[:_MOST_BAD]],
     }

@@ -10,7 +10,7 @@ import pandas as pd
 from causalpref.assumptions import Verdict
 from causalpref.assumptions.evidence import dots
 from causalpref.assumptions.report import STYLE, html_table
-from causalpref.auditing._summary import about, shares
+from causalpref.auditing._summary import about, lost, shares, taken
 
 if TYPE_CHECKING:
     from causalpref.auditing._result import Audit
@@ -19,12 +19,14 @@ __all__ = ["fragment", "page"]
 
 _SECTIONS = (
     ("findings", "Findings"),
-    ("data", "The data"),
+    ("data", "What was read"),
+    ("contents", "Texts and labels"),
     ("baselines", "Content-blind baselines"),
     ("checks", "The checks"),
     ("next", "What to collect next"),
     ("how", "How this was computed"),
 )
+_SHOWN_BAD = 100
 _WORST = {
     Verdict.VIOLATED: "Something is violated.",
     Verdict.STRAINED: "Something is strained.",
@@ -47,7 +49,7 @@ def page(audit: Audit) -> str:
     environment.filters["table"] = lambda frame: Markup(html_table(frame))
     picture = dots(audit.baselines.to_dict("records"), "accuracy", about=", accuracies", digits=3)
     assert picture is not None  # the longer one wins has an interval, whatever the data
-    bad = audit.reading.get("bad", ())
+    bad = _bad(audit)
     return environment.get_template("_page.html").render(
         audit=audit,
         style=STYLE,
@@ -55,13 +57,25 @@ def page(audit: Audit) -> str:
         sections=_SECTIONS,
         worst=_WORST[audit.verdict],
         data=_data(audit),
-        bad=bad,
-        more_bad=audit.reading.get("bad_rows", 0) - len(bad),
+        lost=lost(audit),
+        taken=taken(audit.reading),
+        bad=bad[:_SHOWN_BAD],
+        more_bad=_n_bad(audit) - len(bad[:_SHOWN_BAD]),
         baselines=_shown(audit.baselines),
         baselines_svg=draw(picture, title="Baselines").svg,
         urgent=[r for r in audit.by_urgency if r.verdict is not Verdict.NOT_FOUND],
         how=_how(audit),
     )
+
+
+def _bad(audit: Audit) -> list[str]:
+    both = audit.reading, audit.reading.get("against", {})
+    return [line for read in both for line in read.get("bad", ())]
+
+
+def _n_bad(audit: Audit) -> int:
+    both = audit.reading, audit.reading.get("against", {})
+    return sum(read.get("bad_rows", 0) for read in both)
 
 
 def fragment(audit: Audit) -> str:
@@ -76,11 +90,19 @@ def fragment(audit: Audit) -> str:
             for r in audit.reports
         ]
     )
+    said = [
+        *(text.rstrip(".") for text, _ in lost(audit)),
+        *(text[0].upper() + text[1:] for text in taken(audit.reading)),
+        "",
+    ]
+    items = "".join(f"<li>{escape(f.sentence)}</li>" for f in audit.findings)
+    items = f"<ul>{items}</ul>" if items else ""
     return (
         f'<style>{STYLE}</style><section class="cp-report {audit.verdict.css}">'
         f"<h3>Audit of {escape(audit.source)}</h3>"
-        f"<p>{escape(about(audit)[0])}</p><p>{escape(audit.latents)}</p>"
-        f"{html_table(overview)}{html_table(_shown(audit.baselines))}"
+        f"<p>{escape(about(audit)[0])}. {escape('. '.join(said))}</p>"
+        f"<p>{escape(audit.latents)}</p>"
+        f"{items}{html_table(overview)}{html_table(_shown(audit.baselines))}"
         "<p>The whole report: <code>to_html()</code>.</p></section>"
     )
 
@@ -110,11 +132,16 @@ def _data(audit: Audit) -> pd.DataFrame:
     if "rows" in read:
         rows |= {
             "rows read": f"{read['rows']:,}",
+            "rows lost": f"{read['lost']:,} ({read['lost_share']:.1%})",
             "layout": read["layout"],
+            "meaning of the label": read["meaning"] or "that of the layout",
             "columns of the layout": ", ".join(read["columns"]) or "its own",
+            "columns not read": ", ".join(read["unread"]) or "none",
             "ties, left out": f"{read['ties']:,}",
-            "bad rows, left out": f"{read['bad_rows']:,}",
+            "bad rows or parts of rows, left out": f"{read['bad_rows']:,}",
         }
+    if other := read.get("against"):
+        rows["compared with"] = f"{other['source']}: {other['shared_prompts']:,} shared prompts"
     return pd.DataFrame(rows.items(), columns=["what", "how many"])
 
 

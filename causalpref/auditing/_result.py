@@ -14,6 +14,7 @@ import pandas as pd
 
 from causalpref.assumptions import Report, Verdict
 from causalpref.auditing import _page, _summary
+from causalpref.data import Finding
 
 __all__ = ["Audit"]
 
@@ -34,8 +35,12 @@ class Audit:
         ``objectives`` and ``prompt_types`` (by name), ``annotators``, ``repeated_pairs``,
         ``same_text_pairs`` (a response against itself).
     reading : dict
-        ``order_known``, and where a file was read ``layout``, ``columns``, ``rows``, ``ties``,
-        ``bad_rows`` (how many) and ``bad`` (the first twenty, each with its line).
+        ``order_known``, and where rows were read ``layout``, ``columns`` (of the layout),
+        ``unread`` (columns that were not read), ``meaning`` (of the label, in words), ``rows``,
+        ``ties``, ``lost`` (rows that gave no judgement at all), ``lost_share`` (of the rows),
+        ``bad_rows`` (how many rows, or parts of rows, could not be used) and ``bad`` (the first
+        thousand of these, each with file and line). ``against``: the same of a second data set,
+        its ``source``, its ``pairs`` and how many ``shared_prompts``.
     baselines : pandas.DataFrame
         See :func:`baselines`.
     reports : list of Report
@@ -44,6 +49,11 @@ class Audit:
         Which latents are used for Z^T and Z^X, in a sentence.
     proxies : bool
         True when latents are read off the surface of the texts.
+    findings : list of Finding
+        What texts and labels give away without any model: contradictions, repeats, empty
+        responses, and prompts shared with a second data set. The gravest first.
+    examples : tuple of mappings
+        Two pairs with ``prompt``, ``winner`` and ``loser``, to see whether labels were understood.
     notes : list of str
     settings : dict
         ``seed``, ``most_pairs``, ``pairs_of_texts`` (pairs that the checks of texts rest on),
@@ -58,6 +68,8 @@ class Audit:
     reports: list[Report]
     latents: str
     proxies: bool
+    findings: list[Finding] = field(default_factory=list)
+    examples: tuple[Mapping[str, str], ...] = ()
     notes: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -83,11 +95,17 @@ class Audit:
         """The reports: violated, strained, cannot be tested, and the rest."""
         return sorted(self.reports, key=lambda r: _URGENT.index(r.verdict))
 
+    @property
+    def lost_share(self) -> float:
+        """The share of rows that could not be read, the larger one if two data sets were read."""
+        both = self.reading, self.reading.get("against", {})
+        return max(read.get("lost_share", 0.0) for read in both)
+
     def __repr__(self) -> str:
         return f"Audit({self.source!r}, {str(self.verdict)!r})"
 
     def __str__(self) -> str:
-        """A summary of at most 40 lines of 80 characters."""
+        """A summary of at most 50 lines of 80 characters."""
         return _summary.summary(self)
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,6 +120,8 @@ class Audit:
                 "violated": self.violated,
                 "counts": self.counts,
                 "reading": self.reading,
+                "examples": [dict(e) for e in self.examples],
+                "findings": [f.to_dict() for f in self.findings],
                 "latents": self.latents,
                 "proxies": self.proxies,
                 "baselines": self.baselines.to_dict("records"),

@@ -54,10 +54,12 @@ def normalised(text: str) -> str:
 
 
 def shortened(text: str, width: int = _WIDTH) -> str:
-    """The text on one line, cut with an ellipsis to at most ``width`` characters."""
+    """The text on one line, cut with an ellipsis, without characters that steer a terminal."""
     flat = " ".join(text[: 4 * width].split())
-    whole = len(flat) <= width and len(text) <= 4 * width
-    return flat if whole else flat[: width - 1].rstrip() + "…"
+    if len(flat) > width or len(text) > 4 * width:
+        flat = flat[: width - 1].rstrip() + "…"
+    # joiners without width spell words in some scripts
+    return "".join(c if c.isprintable() or c in "\u200c\u200d" else "\ufffd" for c in flat)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -449,7 +451,7 @@ class SharedPrompts:
     def __bool__(self) -> bool:
         return self.exact + self.near > 0
 
-    def sentence(self, a: str = "the first data set", b: str = "the second") -> str:
+    def sentence(self, a: str = "the first data set", b: str = "the second data set") -> str:
         """How many prompts are shared and how many pairs that touches, in one sentence.
 
         Parameters
@@ -468,9 +470,10 @@ class SharedPrompts:
         )
 
     def finding(
-        self, a: str = "the first data set", b: str = "the second", *, key: str = "shared_prompts"
+        self, a: str = "the first data set", b: str = "the second data set", *, key: str = "shared_prompts"
     ) -> Finding:
         """As a finding, for a report that names the data sets ``a`` and ``b``."""
+        named = {"a": f"in {a}", "b": f"in {b}"} if a != b else {}
         return Finding(
             key=key,
             sentence=self.sentence(a, b),
@@ -489,7 +492,7 @@ class SharedPrompts:
                 "pairs_first": self.pairs_a,
                 "of_pairs_first": self.of_a,
             },
-            examples=self.examples,
+            examples=tuple({named.get(k, k): v for k, v in e.items()} for e in self.examples),
         )
 
 
@@ -521,7 +524,7 @@ def shared_prompts(a: PreferenceData, b: PreferenceData) -> SharedPrompts:
     for rows, same in ((near, "but for blanks or case"), (exact, "exactly")):
         for i in np.flatnonzero(rows)[: _SHOWN - 1]:
             one = texts_b[i] if same == "exactly" else texts_a[np.argmax(code_a == code_b[i])]
-            left, right = _difference(one, texts_b[i])
+            left, right = _difference(str(one), str(texts_b[i]))
             examples.append({"a": left, "b": right, "same": same})
     return SharedPrompts(
         exact=int(exact.sum()),
