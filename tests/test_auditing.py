@@ -356,6 +356,19 @@ def test_more_than_a_twentieth_of_the_rows_lost(spoiled, status, tmp_path, capsy
     assert violated == (status or violated), "rows lost come before a violation"
 
 
+def test_what_the_values_of_a_label_mean(tmp_path, capsys):
+    rows = [r | {"label": ["L", "R", "even"][i % 3]} for i, r in enumerate(plain_rows(60))]
+    path = lines(tmp_path / "x.jsonl", [{"verdict": r.pop("label"), **r} for r in rows])
+    values = ["--label-values", "L=first,R=second", "--label-values", "even=tie"]
+    _, found = run_json(capsys, path, "--label", "verdict", *values)
+    assert (found["counts"]["pairs"], found["reading"]["ties"]) == (40, 20)
+    assert found["reading"]["meaning"] and found["reading"]["lost"] == 0
+    rate = {b["what"]: b["value"] for b in found["baselines"]}
+    assert rate["the first one wins"] == 0.5
+    winner = found["examples"][0]["winner"]
+    assert winner == rows[0]["response_a"], "L is the first"
+
+
 def test_two_files_are_compared(tmp_path, capsys):
     train = lines(tmp_path / "train.jsonl", plain_rows(60))
     new = plain_rows(8, seed=5)
