@@ -469,13 +469,11 @@ class SharedPrompts:
             f"{'is' if self.pairs == 1 else 'are'} affected."
         )
 
-    def finding(
-        self, a: str = "the first data set", b: str = "the second data set", *, key: str = "shared_prompts"
-    ) -> Finding:
+    def finding(self, a: str = "the first data set", b: str = "the second data set") -> Finding:
         """As a finding, for a report that names the data sets ``a`` and ``b``."""
         named = {"a": f"in {a}", "b": f"in {b}"} if a != b else {}
         return Finding(
-            key=key,
+            key="shared_prompts",
             sentence=self.sentence(a, b),
             count=self.exact + self.near,
             of=self.prompts,
