@@ -24,6 +24,7 @@ from causalpref.sources.files import LAYOUTS, LoadedPreferences, load_preference
 from causalpref.text.surface import (
     PROMPT_FEATURES,
     RESPONSE_FEATURES,
+    language_notes,
     prompt_features,
     surface_features,
 )
@@ -154,6 +155,7 @@ def audit(
         data = group_openings(data)
         surface = surface_features(data.responses)
         data, said, derived = _with_latents(data, latents, surface, notes)
+        notes += language_notes(data.responses)
     with stage("content-blind baselines"):
         blind = baselines(data, seed=seed, surface=surface)
     checked = run_checks(data, settings, stage=stage)
