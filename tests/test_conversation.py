@@ -223,6 +223,8 @@ def test_messages_that_are_none_are_refused_with_their_row():
     for bad, error in (([], TypeError), (["words"], TypeError), ([said("boss", "x")], ValueError)):
         with pytest.raises(error, match="row 1: .*(list of messages|role 'boss')"):
             PreferenceData.from_trl([row, {**row, "chosen": bad}])
+    with pytest.raises(ValueError, match="row 0: tools is 'get', which is no JSON"):
+        PreferenceData.from_trl([{**row, "tools": "get"}])
 
 
 # -- the collector ------------------------------------------------------------------

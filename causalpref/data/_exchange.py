@@ -18,6 +18,7 @@ TEXTS = ("prompt", "response_a", "response_b", "label")
 TRL = ("prompt", "chosen", "rejected")
 
 _ABOUT = "causalpref"  # under this name a data frame or a Dataset says what the data are
+_SAID = ("order_known", "source", "simulated")
 _STEMS = {"response_latents": "latents", "embeddings": "embedding"}
 COLUMNS: dict[str, tuple[str, ...]] = {
     name: tuple(f"{_STEMS.get(name, name)}_{side}" for side in "ab")
@@ -30,15 +31,16 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 def texts(data: Any) -> dict[str, Any]:
     """Prompt, responses and label of each pair, and the messages of conversations as JSON."""
-    rows = data.prompts, data.responses, data.responses
-    at = data.pair_prompt, *data.pairs.T
-    said = {id(stored): cells(stored) for stored in rows[:2]}
-    columns = {c: _objects(map(str, stored))[i] for c, stored, i in zip(TEXTS, rows, at)}
-    columns["label"] = data.label
-    for column, stored, i in zip(TEXTS, rows, at):
-        if (cell := said[id(stored)]) is not None:
-            columns[f"{column}_messages"] = _objects(cell)[i]
-    return columns
+    stored = {"prompt": data.prompts, "response": data.responses}
+    words = {kind: _objects(map(str, held)) for kind, held in stored.items()}
+    messages = {kind: cells(held) for kind, held in stored.items()}
+    at = list(zip(TEXTS, ("prompt", "response", "response"), (data.pair_prompt, *data.pairs.T)))
+    columns = {column: words[kind][rows] for column, kind, rows in at} | {"label": data.label}
+    return columns | {
+        f"{column}_messages": _objects(messages[kind])[rows]
+        for column, kind, rows in at
+        if messages[kind] is not None
+    }
 
 
 def trl(data: Any) -> dict[str, Any]:
@@ -91,12 +93,7 @@ def _uniform(values: list[Any], key: str = "") -> list[Any]:
 def about(data: Any) -> dict[str, Any]:
     """What the data say of themselves and rows have no column for."""
     latents = {k: list(v) for k, v in data.names.items() if FACTS[k].kind == "vector"}
-    return {
-        "order_known": data.order_known,
-        "source": data.source,
-        "simulated": data.simulated,
-        "names": latents,
-    }
+    return {name: getattr(data, name) for name in _SAID} | {"names": latents}
 
 
 def stated(rows: Any) -> dict[str, Any]:
@@ -209,8 +206,8 @@ def read(rows: Any, required: tuple[str, ...]) -> dict[str, Any]:
         for name in required:
             if name not in row:
                 raise ValueError(f"row {number} has no {name!r}")
-        tools = _decoded(row.get("tools")) if required == TRL else None
         try:
+            tools = _decoded(row.get("tools")) if required == TRL else None
             prompt = _text(row, "prompt", tools)
             first, second = _text(row, required[1]), _text(row, required[2])
         except (TypeError, ValueError) as error:
@@ -231,10 +228,10 @@ def read(rows: Any, required: tuple[str, ...]) -> dict[str, Any]:
     fields = collector.fields(names=names, renumber=not own_words)
     if not own_words:
         return fields
-    for name, words in own_words["names"].items():
+    for name, words in own_words.get("names", {}).items():
         if name in fields and fields[name].shape[1] == len(words):
             fields["names"][name] = tuple(words)
-    return fields | {k: v for k, v in own_words.items() if k != "names"}
+    return fields | {k: own_words[k] for k in _SAID if k in own_words}
 
 
 def _text(row: Mapping[str, Any], name: str, tools: list[Any] | None = None) -> str:
@@ -277,5 +274,8 @@ def _without_nulls(said: Any) -> Any:
 
 def _decoded(tools: Any) -> list[Any] | None:
     if isinstance(tools, str):
-        tools = json.loads(tools)
+        try:
+            tools = json.loads(tools)
+        except ValueError as error:
+            raise ValueError(f"tools is {short(tools)}, which is no JSON ({error})") from None
     return list(tools) if isinstance(tools, (list, tuple, np.ndarray)) and len(tools) else None
