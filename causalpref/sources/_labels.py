@@ -73,6 +73,18 @@ def key_of(value: Any) -> str:
     return text
 
 
+_YES, _NO = {"1", "true", "yes"}, {"0", "false", "no"}
+
+
+def is_flag(key: str) -> bool:
+    """Whether a value says yes or no."""
+    return key in _YES or key in _NO
+
+
+def is_yes(key: str) -> bool:
+    return key in _YES
+
+
 def by_table(table: Mapping[str, Verdict], sentence: str) -> Meaning:
     def read(value: Any, name: str) -> Verdict:
         if is_empty(value):
@@ -238,13 +250,12 @@ def meaning_of(
             return known
         raise unclear(name, counts, about)
     column = of_column(name, sides)
-    if column is not None and set(counts) <= {"true", "false", "yes", "no", "0", "1"}:
-        yes, no = (FIRST, SECOND) if column else (SECOND, FIRST)
-        table = {
-            **dict.fromkeys(("true", "yes", "1"), yes),
-            **dict.fromkeys(("false", "no", "0"), no),
-        }
-        which = "first" if column else "second"
+    if (
+        column is not None
+        and sum(n for k, n in counts.items() if is_flag(k)) > 0.8 * counts.total()
+    ):
+        yes, no, which = (FIRST, SECOND, "first") if column else (SECOND, FIRST, "second")
+        table = {**dict.fromkeys(_YES, yes), **dict.fromkeys(_NO, no)}
         return by_table(table, f"{name} is true = the {which} answer is preferred")
     table = {k: v for k in counts if (v := of_word(k, sides)) is not None}
     numerals = [k for k in counts if k not in table and re.fullmatch(r"-?[\d.]+(?:e[-+]?\d+)?", k)]

@@ -130,6 +130,19 @@ VERDICT_WORDS = {
     "winner", "better", "preferred", "preference", "prefer", "prefers", "verdict", "choice", "best",
     "won", "wins", "judgment", "judgement", "vote", "choose",
 }  # fmt: skip
+WON = {
+    "winner",
+    "wins",
+    "won",
+    "win",
+    "preferred",
+    "prefer",
+    "prefers",
+    "better",
+    "best",
+    "selected",
+}
+"""Words of columns that are true where an answer won."""
 INDEX_WORDS = {
     "choice",
     "best",

@@ -1,8 +1,8 @@
-"""Rows of two answers and a verdict."""
+"""Rows of two answers and a verdict: a label, a winner, scores, votes, several annotators."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,12 @@ from causalpref.sources._layouts import (
     SCORES,
     VERDICT_WORDS,
     VERDICTS,
+    WON,
     Judged,
     Said,
-)  # fmt: skip
+)
 from causalpref.sources._prompts import (
+    Asked,
     as_transcripts,
     asked,
     hold_prompt,
@@ -53,153 +55,199 @@ from causalpref.sources._values import (
     opened,
     string,
     words,
-)  # fmt: skip
+)
 from causalpref.sources._view import View, at, mostly, need, selected
-
-Judge = Callable[[Row], Verdict]
 
 
 @dataclass(frozen=True)
-class Verdicts:
-    read: Judge
+class Judge:
+    """Where a file says which of two answers is preferred, and what it means."""
+
+    read: Callable[[Row], Verdict]
     used: frozenset[str]
     sentence: str
     graded: tuple[str, ...] = ()
 
 
-def verdicts(
-    view: View, first: str, second: str, sides: tuple[str, str], pairs: Stems,
-    given: Mapping[Any, str] | None, models: tuple[str, str] | None,
-) -> Verdicts | None:  # fmt: skip
-    """Where a file says which of two answers is preferred, and what it means.
+@dataclass(frozen=True)
+class Two:
+    """Two columns of answers, and what may judge between them."""
 
-    Raises
-    ------
-    Unclear
-        There is such a column, and nothing says what its values mean.
-    """
-    about = view.table.name
-    names = view.names
-    won = {"winner", "wins", "won", "win", "preferred", "better", "selected"}
-    for stem, (a, b, _) in pairs.items():  # one column an answer, true where it won
-        flags = [labels.key_of(v) for n in (a, b) for v in view.values(n) if not is_empty(v)]
-        if won & set(stem) and not {a, b} & {first, second}:
-            if mostly(flags, lambda f: f in ("0", "1", "true", "false"), 0.8):
-                return _one_hot(view, a, b)
-    unclear: Unclear | None = None
-    candidates = [n for n in VERDICTS if n in names and n not in ("score", "rating")]
-    candidates += [n for n in names if set(words(n)) & VERDICT_WORDS and n not in candidates]
-    candidates += [n for n in ("score", "rating") if n in names]
-    several_ = _raters(view)
-    for name in sorted(candidates, key=lambda n: n not in view.given):
-        if (
-            name in (first, second)
-            or name in several_
-            or any(name in (a, b) for a, b, _ in pairs.values())
-        ):
-            continue
-        values = [selected(v) for v in view.values(name)]
-        if _by_content(view, name, first, second, models):
-            return _content_verdict(view, name, first, second, models)
-        known = _known(view, name, values)
-        if not values or (known is None and _free(values)):
-            continue
-        try:
-            meaning = meaning_of(names[name], values, sides, given=given, known=known, about=about)
-        except Unclear as error:
-            unclear = unclear or error
-            continue
-        return _single(names[name], meaning)
-    for name in names:
-        about_one = labels.of_column(name, sides)
-        flags = {labels.key_of(v) for v in view.values(name)}
-        if (
-            about_one is not None
-            and name not in (first, second)
-            and flags <= {"true", "false", "0", "1", "yes", "no"}
-            and flags
-        ):
-            if set(words(name)) & {
-                "better",
-                "won",
-                "wins",
-                "preferred",
-                "prefer",
-                "prefers",
-                "winner",
-                "win",
-                "best",
-            }:
-                return _single(names[name], meaning_of(names[name], flags, sides, given=given))
-    if several_:
-        values = [v for n in several_ for v in view.values(n)]
+    view: View
+    first: str
+    second: str
+    sides: tuple[str, str]
+    pairs: Stems
+    models: tuple[str, str] | None
+    given: Mapping[Any, str] | None
+
+    @property
+    def others(self) -> Iterator[tuple[set[str], str, str]]:
+        """Further columns that come in pairs: their words, and the two names."""
+        for stem, (a, b, _) in self.pairs.items():
+            if not {a, b} & {self.first, self.second}:
+                yield {w for w in stem if w}, a, b
+
+    def judge(self) -> Judge | None:
+        """The first judge that there is, the surest first.
+
+        Raises
+        ------
+        Unclear
+            There is a column of verdicts, and nothing says what its values mean.
+        """
+        unclear: Unclear | None = None
+        for find in (self.flags, self.column, self.yes_no, self.annotators, self.scores, self.own):
+            try:
+                if (found := find()) is not None:
+                    return found
+            except Unclear as error:
+                unclear = unclear or error
+        if unclear is not None:
+            raise unclear
+        return None
+
+    def meaning(self, name: str, values: Sequence[Any], known: Meaning | None = None) -> Meaning:
+        about, path = self.view.table.name, self.view.names[name]
+        return meaning_of(path, values, self.sides, given=self.given, known=known, about=about)
+
+    def flags(self) -> Judge | None:
+        """A column for either answer, true where it won, and perhaps one for ties."""
+        for said, a, b in self.others:
+            flags = [labels.key_of(v) for n in (a, b) for v in self.view.values(n)]
+            if WON & said and mostly(flags, labels.is_flag, 0.8):
+                return _one_hot(self.view, a, b)
+        return None
+
+    def column(self) -> Judge | None:
+        """One column that names the winner, by its side, its model or its text."""
+        names, unclear = self.view.names, None
+        taken = {self.first, self.second, *_raters(self.view)}
+        taken |= {n for _, a, b in self.others for n in (a, b)}
+        late = ("score", "rating")
+        found = [n for n in VERDICTS if n not in late]
+        found += [n for n in names if set(words(n)) & VERDICT_WORDS]
+        found = [n for n in dict.fromkeys((*found, *late)) if n in names and n not in taken]
+        for name in sorted(found, key=lambda n: n not in self.view.given):
+            values = [selected(v) for v in self.view.values(name)]
+            if self._names_winner(name):
+                return self._by_content(name)
+            known = _known(self.view, name, values)
+            if not values or (known is None and _free(values)):
+                continue
+            try:
+                return _single(names[name], self.meaning(name, values, known))
+            except Unclear as error:
+                unclear = unclear or error
+        if unclear is not None:
+            raise unclear
+        return None
+
+    def yes_no(self) -> Judge | None:
+        """A column about one answer, such as ``left_is_better``."""
+        for name in self.view.names:
+            flags = [labels.key_of(v) for v in self.view.values(name)]
+            if set(words(name)) & WON and mostly(flags, labels.is_flag, 0.8):
+                if labels.of_column(name, self.sides) is not None:
+                    return _single(self.view.names[name], self.meaning(name, flags))
+        return None
+
+    def annotators(self) -> Judge | None:
+        """One column an annotator; the majority counts."""
+        raters = _raters(self.view)
+        if not raters:
+            return None
+        values = [v for n in raters for v in self.view.values(n)]
         known = None
-        if all(words(n)[0] == "annotator" for n in several_) and sides == ("1", "2"):
+        if words(raters[0])[0] == "annotator" and self.sides == ("1", "2"):
             known = labels.by_table(
                 PANDALM, "0 = a tie, 1 = the first answer is preferred, 2 = the second"
             )
-        try:
-            meaning = meaning_of(
-                names[several_[0]], values, sides, given=given, known=known, about=about
-            )
-        except Unclear as error:
-            unclear = unclear or error
-        else:
-            return _votes([names[n] for n in several_], meaning)
-    for stem, (a, b, _) in pairs.items():
-        last = last_word(stem)
-        if (
-            last in (*SCORES, *RANKS)
-            and {a, b}.isdisjoint((first, second))
-            and not (view.texty(a) or view.texty(b))
-        ):
-            if view.values(a) and view.values(b):
-                return _scores(view, a, b, low_is_better=last in RANKS)
-    if unclear is not None:
-        raise unclear
-    if view.has("probability"):
-        meaning = labels.between(1, 0, "probability = that the first answer is preferred")
-        return _single(names["probability"], meaning)
-    if view.has("strength"):
-        meaning = labels.signed(
-            -np.inf, np.inf, 1, "strength above 0 = the first answer is preferred"
-        )
-        return _single(names["strength"], meaning)
-    return None
+        return _votes([self.view.names[n] for n in raters], self.meaning(raters[0], values, known))
+
+    def scores(self) -> Judge | None:
+        """A score, a rank or a count of votes for either answer."""
+        found = self.score_columns()
+        return None if found is None else _compared(self.view, *found)
+
+    def score_columns(self) -> tuple[str, str, bool] | None:
+        """The columns of scores, and whether a lower one is better."""
+        for stem, (a, b, _) in self.pairs.items():
+            last, numbers = last_word(stem), not (self.view.texty(a) or self.view.texty(b))
+            if last in (*SCORES, *RANKS) and numbers and not {a, b} & {self.first, self.second}:
+                if self.view.values(a) and self.view.values(b):
+                    return a, b, last in RANKS
+        return None
+
+    def own(self) -> Judge | None:
+        """``probability`` or ``strength``, as :class:`PreferenceData` has them."""
+        if self.view.has("probability"):
+            meaning = labels.between(1, 0, "probability = that the first answer is preferred")
+            return _single(self.view.names["probability"], meaning)
+        if self.view.has("strength"):
+            sentence = "strength above 0 = the first answer is preferred"
+            return _single(self.view.names["strength"], labels.signed(-np.inf, np.inf, 1, sentence))
+        return None
+
+    # -- the winner by its name ------------------------------------------------------
+
+    def _names_winner(self, name: str) -> bool:
+        rows = [
+            (v, r) for r in self.view.sample if isinstance(v := at(r, self.view.names[name]), str)
+        ]
+        rows = [(v, r) for v, r in rows if v.strip()]
+        hits = sum(self._match(v, r) is not None for v, r in rows)
+        vague = sum(labels.of_word(labels.key_of(v), ("a", "b")) is not None for v, _ in rows)
+        return hits > max(0.5 * len(rows), 0.5 * vague) and hits + vague > 0.9 * len(rows)
+
+    def _match(self, value: str, row: Row) -> int | None:
+        for pair in ((self.first, self.second), *([self.models] if self.models else ())):
+            a, b = (at(row, self.view.names[n]) for n in pair)
+            if a != b and value in (a, b):
+                return int(value == a)
+        return None
+
+    def _by_content(self, name: str) -> Judge:
+        path = self.view.names[name]
+
+        def read(row: Row) -> Verdict:
+            value = need(row, path)
+            if isinstance(value, str):
+                if (match := self._match(value, row)) is not None:
+                    return Verdict(match)
+                if (word := labels.of_word(labels.key_of(value), ("a", "b"))) is not None:
+                    return Verdict(word.label)
+            raise Bad(f"is {show(value)}, which is neither of the two answers or models", path)
+
+        return Judge(read, frozenset({path}), f"{path} names the answer that is preferred")
 
 
 def _known(view: View, name: str, values: Sequence[Any]) -> Meaning | None:
     """What a published format says of a label column."""
-    numbers = {labels.key_of(v) for v in values if not isinstance(v, (list, Mapping))}
+    keys = {labels.key_of(v) for v in values if not isinstance(v, (list, Mapping))}
     if name in ("label", "labels") and view.has("human_ref_a", "human_ref_b"):
-        return labels.by_table(
-            OWN_LABEL, f"{name} 1 = the first answer is preferred, 0 = the second"
-        )
+        sentence = f"{name} 1 = the first answer is preferred, 0 = the second"
+        return labels.by_table(OWN_LABEL, sentence)
     if name in ("preference_strength", "overall_preference"):
-        return labels.signed(
-            -3,
-            3,
-            -1,
-            f"{name} below 0 = the first answer is preferred, above 0 = the second, 0 = a tie",
+        sentence = (
+            f"{name} below 0 = the first answer is preferred, above 0 = the second, 0 = a tie"
         )
+        return labels.signed(-3, 3, -1, sentence)
     if name == "preference" and view.has("output_1", "output_2"):
-        sentence = "preference 1 = the first answer is preferred, 2 = the second, 0 or 1.5 = a tie"
-        if numbers <= set(ALPACA):
-            return labels.by_table(ALPACA, sentence)
-        return labels.between(
-            1,
-            2,
-            "preference 1 to 2 = the probability that the second answer is preferred",
-            ties=(0,),
-        )
-    if name == "label" and (view.has("response_a", "response_b")):
-        if any(v not in OWN_LABEL for v in numbers) and all(_is_share(v) for v in numbers):
-            return labels.between(
-                1, 0, "label = the probability that the first answer is preferred"
+        if keys <= set(ALPACA):
+            sentence = (
+                "preference 1 = the first answer is preferred, 2 = the second, 0 or 1.5 = a tie"
             )
-        if not any(v in OWN_LABEL for v in numbers):
-            return None
-        return labels.by_table(OWN_LABEL, "label 1 = the first answer is preferred, 0 = the second")
+            return labels.by_table(ALPACA, sentence)
+        sentence = "preference 1 to 2 = the probability that the second answer is preferred"
+        return labels.between(1, 2, sentence, ties=(0,))
+    if name == "label" and view.has("response_a", "response_b"):
+        if keys - OWN_LABEL.keys() and all(map(_is_share, keys)):
+            sentence = "label = the probability that the first answer is preferred"
+            return labels.between(1, 0, sentence)
+        if keys & OWN_LABEL.keys():
+            sentence = "label 1 = the first answer is preferred, 0 = the second"
+            return labels.by_table(OWN_LABEL, sentence)
     return None
 
 
@@ -215,245 +263,204 @@ def _is_share(text: str) -> bool:
         return False
 
 
-def _single(path: str, meaning: Meaning) -> Verdicts:
-    return Verdicts(
-        lambda row: meaning.read(selected(need(row, path)), path),
-        frozenset({path}),
-        meaning.sentence,
-        meaning.graded,
-    )
+def _single(path: str, meaning: Meaning) -> Judge:
+    read = lambda row: meaning.read(selected(need(row, path)), path)
+    return Judge(read, frozenset({path}), meaning.sentence, meaning.graded)
 
 
-def _one_hot(view: View, a: str, b: str) -> Verdicts:
+def _one_hot(view: View, a: str, b: str) -> Judge:
     paths = view.names[a], view.names[b]
-    tie = next(
-        (n for n in view.names if "tie" in words(n) and set(words(n)) - {"tie"} <= set(words(a))),
-        None,
-    )
-    tie = view.names[tie] if tie else None
+    ties = (n for n in view.names if "tie" in words(n) and set(words(n)) - {"tie"} <= set(words(a)))
+    tie = next((view.names[n] for n in ties), None)
 
     def read(row: Row) -> Verdict:
-        flags = [_flag(need(row, p), p) for p in paths]
-        equal = (
-            _flag(at(row, tie), tie) if tie and at(row, tie) is not None else flags[0] == flags[1]
-        )
-        if sum(flags) + equal != 1:
+        first, second = (_flag(need(row, p), p) for p in paths)
+        said = at(row, tie) if tie else None
+        equal = first == second if tie is None or said is None else _flag(said, tie)
+        if first + second + equal != 1:
             raise Bad(f"{paths[0]} and {paths[1]} do not say who won")
-        return Verdict(None if equal else int(flags[0]))
+        return Verdict(None if equal else int(first))
 
-    sentence = (
-        f"{paths[0]} is true = the first answer is preferred, {paths[1]} is true = the second"
-    )
-    return Verdicts(read, frozenset({*paths, *([tie] if tie else ())}), sentence)
+    sentence = f"{paths[0]} is true = the first answer is preferred, {paths[1]} = the second"
+    return Judge(read, frozenset({*paths, *([tie] if tie else ())}), sentence)
 
 
 def _flag(value: Any, name: str) -> bool:
     key = labels.key_of(value)
-    if key not in ("0", "1", "true", "false"):
+    if not labels.is_flag(key):
         raise Bad(f"is {show(value)}, expected true or false", name)
-    return key in ("1", "true")
+    return labels.is_yes(key)
+
+
+_RATERS = ("annotator", "rater", "label", "vote", "judge", "preference", "worker", "judgment")
 
 
 def _raters(view: View) -> list[str]:
     """Columns of several annotators: ``annotator1``, ``annotator2``, ..."""
-    tokens = {n: words(n) for n in view.names}
-    stems: dict[str, list[str]] = {}
-    for n, said in tokens.items():
-        if (
-            len(said) == 2
-            and said[0]
-            in ("annotator", "rater", "label", "vote", "judge", "preference", "worker", "judgment")
-            and (said[1].isdigit() or (len(said[1]) == 1 and said[1].isalpha()))
-        ):
-            stems.setdefault(said[0], []).append(n)
-    return next(
-        (
-            sorted(found)
-            for found in stems.values()
-            if len(found) > 1 and not any(view.texty(n) and _long(view, n) for n in found)
-        ),
-        [],
-    )
+    found: dict[str, list[str]] = {}
+    for name in view.names:
+        stem, *number = words(name) or ("",)
+        if stem in _RATERS and len(number) == 1 and (number[0].isdigit() or len(number[0]) == 1):
+            found.setdefault(stem, []).append(name)
+    short = lambda n: all(len(str(v)) <= 40 for v in view.values(n)[:50])
+    groups = (sorted(names) for names in found.values() if len(names) > 1)
+    return next((names for names in groups if all(map(short, names))), [])
 
 
-def _long(view: View, name: str) -> bool:
-    return any(len(str(v)) > 40 for v in view.values(name)[:50])
-
-
-def _votes(paths: Sequence[str], meaning: Meaning) -> Verdicts:
+def _votes(paths: Sequence[str], meaning: Meaning) -> Judge:
     def read(row: Row) -> Verdict:
-        said = [v for p in paths if not is_empty(v := at(row, p))]
+        said = [(v, p) for p in paths if not is_empty(v := at(row, p))]
         if not said:
             raise Bad(f"none of {', '.join(paths)} says anything")
-        return labels.majority(meaning.read(v, p) for v, p in zip(said, paths))
+        return labels.majority(meaning.read(v, p) for v, p in said)
 
     sentence = f"{len(paths)} annotators a row, of whom the majority counts: {meaning.sentence}"
-    return Verdicts(read, frozenset(paths), sentence, ("probability",))
+    return Judge(read, frozenset(paths), sentence, ("probability",))
 
 
-def _scores(view: View, a: str, b: str, *, low_is_better: bool) -> Verdicts:
+def _compared(view: View, a: str, b: str, low_is_better: bool) -> Judge:
     paths = view.names[a], view.names[b]
     which = "lower" if low_is_better else "higher"
-    return Verdicts(
-        lambda row: labels.by_scores(need(row, paths[0]), need(row, paths[1]), paths, low_is_better=low_is_better),
-        frozenset(paths),
-        f"the answer with the {which} of {paths[0]} and {paths[1]} is preferred, equal ones are a tie",
-        ("strength",),
-    )  # fmt: skip
-
-
-def _by_content(
-    view: View, name: str, first: str, second: str, models: tuple[str, str] | None
-) -> bool:
-    """Whether a column names the winner by its model or by its text."""
-    rows = [
-        (v, row)
-        for row in view.sample
-        if isinstance(v := at(row, view.names[name]), str) and v.strip()
-    ]
-    if not rows or (view.given.get(name, None) is None and len(rows) < 0.5 * len(view.sample)):
-        return False
-    hits = sum(_match(view, v, row, first, second, models) is not None for v, row in rows)
-    vague = sum(labels.of_word(labels.key_of(v), ("a", "b")) is not None for v, _ in rows)
-    return hits > 0.5 * len(rows) and hits + vague > 0.9 * len(rows) and hits > vague * 0.5
-
-
-def _match(
-    view: View, value: str, row: Row, first: str, second: str, models: tuple[str, str] | None
-) -> int | None:
-    for pair in ((first, second), *([models] if models else ())):
-        a, b = (at(row, view.names[n]) for n in pair)
-        if a != b and value in (a, b):
-            return int(value == a)
-    return None
-
-
-def _content_verdict(
-    view: View, name: str, first: str, second: str, models: tuple[str, str] | None
-) -> Verdicts:
-    path = view.names[name]
 
     def read(row: Row) -> Verdict:
-        value = need(row, path)
-        if not isinstance(value, str):
-            raise Bad(f"is {show(value)}, expected one of the two answers or models", path)
-        match = _match(view, value, row, first, second, models)
-        if match is not None:
-            return Verdict(match)
-        word = labels.of_word(labels.key_of(value), ("a", "b"))
-        if word is None:
-            raise Bad(f"is {show(value)}, which is neither of the two answers or models", path)
-        return Verdict(word.label)
+        scores = [need(row, p) for p in paths]
+        return labels.by_scores(*scores, paths, low_is_better=low_is_better)
 
-    return Verdicts(read, frozenset({path}), f"{path} names the answer that is preferred")
+    sentence = (
+        f"the answer with the {which} of {paths[0]} and {paths[1]} is preferred, equal = a tie"
+    )
+    return Judge(read, frozenset(paths), sentence, ("strength",))
+
+
+# -- the shape --------------------------------------------------------------------------
 
 
 def build_two(
-    view: View, first: str, second: str, sides: tuple[str, str], pairs: Stems,
+    view: View,
+    first: str,
+    second: str,
+    sides: tuple[str, str],
+    pairs: Stems,
     given: Mapping[Any, str] | None,
-) -> Shape:  # fmt: skip
+) -> Shape:
+    """Rows of two answers in the columns ``first`` and ``second``.
+
+    Raises
+    ------
+    Lacks
+        No verdict, or no prompt.
+    Unclear
+        A verdict whose values may mean several things.
+    """
     paths = view.names[first], view.names[second]
     models = model_columns(view, sides)
-    judge = verdicts(view, first, second, sides, pairs, given, models)
-    others = {n for a, b, _ in pairs.values() for n in (a, b)}
-    used_names = {n for n, p in view.names.items() if judge and p in judge.used}
-    asking = asked(view, {first, second, *others, *used_names, *(models or ())}, first)
+    two = Two(view, first, second, sides, pairs, models, given)
+    judge = two.judge()
+    has = f"two answers ({paths[0]!r} and {paths[1]!r})"
+    taken = {n for a, b, _ in pairs.values() for n in (a, b)} | {*(models or ())}
+    taken |= {n for n, p in view.names.items() if judge and p in judge.used}
+    asking = asked(view, {first, second, *taken}, first)
     if judge is None:
-        raise Lacks(
-            "pairs",
-            "label",
-            f"two answers ({paths[0]!r} and {paths[1]!r})"
-            + ("" if asking.main else " and no prompt"),
-        )
-    turn = view.names.get("turn")
+        maybe = [n for n, p in view.names.items() if n not in taken and _coded(view, n)]
+        said = "" if asking.main else " and no prompt"
+        raise Lacks("pairs", "label", has + said, [view.names[n] for n in maybe])
     sample = [at(r, paths[0]) for r in view.sample]
     in_messages = any(is_messages(opened(v)) for v in sample)
+    texts = [v for v in sample if isinstance(v, str)]
     if asking.main is None and not in_messages:
-        if mostly(
-            [v for v in sample if isinstance(v, str)], lambda v: bool(TURN.match(v.lstrip()))
-        ):
-            pass
-        else:
-            raise Lacks(
-                "pairs", "prompt", f"two answers ({paths[0]!r} and {paths[1]!r}) and a verdict"
-            )
-    lists = asking.main is not None and mostly(
-        [at(r, asking.main) for r in view.sample],
-        lambda v: (
-            isinstance(o := opened(v), list) and all(isinstance(x, str) or x is None for x in o)
-        ),
+        if not mostly(texts, lambda v: bool(TURN.match(v.lstrip()))):
+            raise Lacks("pairs", "prompt", f"{has} and a verdict")
+    turn = view.names.get("turn") if in_messages else None
+    read = _reader(judge, asking, paths, turn, _asks_in_turns(view, asking))
+    facts = {*judge.graded}
+    if name_models([(at(r, paths[0]), at(r, paths[1])) for r in view.sample]):
+        facts.add("model")
+    scores = two.score_columns()
+    ratings = None
+    if scores is not None and not scores[2] and view.names[scores[0]] not in judge.used:
+        ratings = view.names[scores[0]], view.names[scores[1]]
+    return Shape(
+        _name(view),
+        read,
+        frozenset({*paths, *judge.used, *asking.used, *([turn] if turn else ())}),
+        judge.sentence,
+        facts=frozenset(facts),
+        sides=sides,
+        ratings=ratings,
     )
+
+
+def _name(view: View) -> str:
+    if view.has("conversation_a", "conversation_b"):
+        return "arena"
+    if view.has("instruction", "output_1", "output_2", "preference"):
+        return "alpaca_farm"
+    signed = view.has("preference_strength") or view.has("overall_preference")
+    return "helpsteer" if signed else "pairs"
+
+
+def _coded(view: View, name: str) -> bool:
+    """Whether a column may be a verdict: a few short values."""
+    values = [v for v in view.values(name) if not isinstance(v, (list, Mapping))]
+    keys = {labels.key_of(v) for v in values}
+    return 1 < len(keys) <= 7 and all(len(k) <= 20 for k in keys) and len(values) > 2 * len(keys)
+
+
+def _asks_in_turns(view: View, asking: Asked) -> bool:
+    """Whether prompts are lists of questions, each with an answer in the lists of answers."""
+
+    def in_turns(value: Any) -> bool:
+        found = opened(value)
+        return isinstance(found, list) and all(isinstance(v, str) or v is None for v in found)
+
+    return asking.main is not None and mostly([at(r, asking.main) for r in view.sample], in_turns)
+
+
+def _reader(
+    judge: Judge, asking: Asked, paths: tuple[str, str], turn: str | None, in_turns: bool
+) -> Callable[[Row], Said]:
+    def texts(row: Row, a: Answer, b: Answer) -> tuple[str, str, str]:
+        plain = isinstance(a.content, str) and isinstance(b.content, str)
+        if asking.main is None and plain:
+            return as_transcripts((str(a.content), str(b.content)), paths)
+        if turn is not None:
+            a, b = (_up_to_turn(y, at(row, turn)) for y in (a, b))
+        if hold_prompt([a], [b]):
+            return together((system_of(asking, row), tools_of(asking, row)), (a, b), paths)
+        return together(None if asking.main is None else asking.read(row), (a, b), paths)
 
     def read(row: Row) -> Said:
         verdict = judge.read(row)
         values = [need(row, p) for p in paths]
-        if lists:
-            return [
-                Judged(
-                    *_zipped(need(row, asking.main or ""), values, asking.main or "", paths),
-                    verdict.label,
-                    graded(verdict),
-                )
-            ]
+        if in_turns:
+            main = asking.main or ""
+            both = _zipped(need(row, main), values, (main, *paths))
+            return [Judged(*both, verdict.label, graded(verdict))]
         a, b = (answer(v, p) for v, p in zip(values, paths))
-        if asking.main is None and isinstance(a.content, str) and isinstance(b.content, str):
-            return [
-                Judged(
-                    *as_transcripts((a.content, b.content), paths), verdict.label, graded(verdict)
-                )
-            ]
-        if turn is not None:
-            a, b = (_up_to_turn(y, at(row, turn)) for y in (a, b))
-        alone = hold_prompt([a], [b])
-        asking_now = None if alone or asking.main is None else asking.read(row)
-        if alone and asking.main is None and asking.parts:
-            asking_now = system_of(asking, row), tools_of(asking, row)
-        return [
-            Judged(
-                *together(asking_now, (a, b), paths),
-                verdict.label,
-                {**graded(verdict), **facts_of(a, b)},
-            )
-        ]
+        facts = {**graded(verdict), **facts_of(a, b)}
+        return [Judged(*texts(row, a, b), verdict.label, facts)]
 
-    name = "pairs"
-    if view.has("conversation_a", "conversation_b"):
-        name = "arena"
-    elif view.has("instruction", "output_1", "output_2", "preference"):
-        name = "alpaca_farm"
-    elif view.has("preference_strength") or view.has("overall_preference"):
-        name = "helpsteer"
-    used = {*paths, *judge.used, *asking.used, *([turn] if turn and in_messages else ())}
-    facts = set(judge.graded)
-    if name_models([(at(r, paths[0]), at(r, paths[1])) for r in view.sample]):
-        facts.add("model")
-    return Shape(name, read, frozenset(used), judge.sentence, facts=frozenset(facts), sides=sides)
+    return read
 
 
 def _zipped(
-    asking: Any, answers: Sequence[Any], name: str, names: tuple[str, str]
+    asking: Any, answers: Sequence[Any], names: tuple[str, str, str]
 ) -> tuple[str, str, str]:
     """Prompts and answers as lists of turns: conversations, parted where they differ."""
     questions = opened(asking)
     if not isinstance(questions, list) or not questions:
-        raise Bad(f"is {show(asking)}, expected a list of questions", name)
+        raise Bad(f"is {show(asking)}, expected a list of questions", names[0])
     found = []
-    for value, at_ in zip(answers, names):
+    for value, name in zip(answers, names[1:]):
         replies = opened(value)
         if not isinstance(replies, list) or len(replies) != len(questions):
-            raise Bad(
-                f"is {show(value)}, expected {len(questions)} answers, one for each question", at_
-            )
+            raise Bad(f"is {show(value)}, expected {len(questions)} answers in a list", name)
         turns: list[Message] = []
         for i, (q, r) in enumerate(zip(questions, replies)):
-            turns.append(
-                {"role": "user", "content": string("" if q is None else q, f"{name}[{i}]")}
-            )
-            turns.append(
-                {"role": "assistant", "content": string("" if r is None else r, f"{at_}[{i}]")}
-            )
+            for role, text, at_ in (("user", q, names[0]), ("assistant", r, name)):
+                turns.append({"role": role, "content": string(text or "", f"{at_}[{i}]")})
         found.append(turns)
-    shared, a, b = parted(found[0], found[1], names)
+    shared, a, b = parted(found[0], found[1], (names[1], names[2]))
     return Conversation(shared), Conversation(a), Conversation(b)
 
 

@@ -371,11 +371,13 @@ _KINDS = {
 
 
 def _near(name: str, lack: Lacks) -> str:
+    """One sentence about a near miss, one about what to do."""
     role = {"score": "scores"}.get(lack.lack, lack.lack)
+    maybe = f" (perhaps {listed(lack.maybe, 3)}, with label_values)" if lack.maybe else ""
     return (
-        f"{name} has {lack.has}, which is nearly the layout {lack.layout!r} "
-        f"({', '.join(LAYOUTS[lack.layout])}), but lacks {_KINDS[lack.lack]}. Say which column it is "
-        f"with columns={{{role!r}: 'a column of yours'}}, or on the command line with --column {role}=COL."
+        f"{name} has {lack.has}, which is nearly the layout {lack.layout!r}, but lacks "
+        f"{_KINDS[lack.lack]}. Say which column it is{maybe} with columns={{{role!r}: 'a column of "
+        f"yours'}}, or on the command line with --column {role}=COL."
     )
 
 

@@ -116,18 +116,14 @@ def model_columns(view: View, sides: tuple[str, str]) -> tuple[str, str] | None:
     """The columns that say which model wrote which answer."""
     tokens = {name: words(name) for name in view.names}
     for first, said in tokens.items():
-        if sides[0] not in said or last_word(w for w in said if w != sides[0]) not in (
-            *MODELS,
-            "name",
-        ):
+        stem = [w for w in said if w != sides[0]]
+        if sides[0] not in said or "winner" in said or not set(stem) & set(MODELS):
             continue
-        if not set(said) & set(MODELS) or set(said) & {"winner", "response", "is"} - {sides[0]}:
-            if not set(said) & set(MODELS) or "winner" in said:
-                continue
-        other = tuple(sides[1] if w == sides[0] else w for w in said)
-        second = next((n for n, t in tokens.items() if t == other), None)
-        if second is not None:
-            return first, second
+        if stem[-1] in MODELS or stem[-1] == "name":
+            other = tuple(sides[1] if w == sides[0] else w for w in said)
+            second = next((n for n, t in tokens.items() if t == other), None)
+            if second is not None:
+                return first, second
     return None
 
 
@@ -135,6 +131,9 @@ MODEL_KEYS = ("model", "llm_name", "policy", "generator", "llm", "model_name")
 
 
 def model_of(facts: Mapping[str, Any]) -> str | None:
+    """The model that an object says wrote its answer."""
+    if not facts:
+        return None
     return next(
         (str(facts[k]) for k in MODEL_KEYS if isinstance(facts.get(k), str) and facts[k]), None
     )
@@ -151,10 +150,10 @@ def name_models(sample: Sequence[tuple[Any, Any]]) -> bool:
 
 
 class Lacks(Exception):
-    """A near miss: the layout that nearly fits, and what it lacks."""
+    """A near miss: the layout that nearly fits, what it lacks, and columns that may be it."""
 
-    def __init__(self, layout: str, lack: str, has: str):
-        self.layout, self.lack, self.has = layout, lack, has
+    def __init__(self, layout: str, lack: str, has: str, maybe: Sequence[str] = ()):
+        self.layout, self.lack, self.has, self.maybe = layout, lack, has, maybe
 
 
 def graded(verdict: Verdict) -> dict[str, Any]:

@@ -66,6 +66,7 @@ from causalpref.sources._layouts import EXTRAS, LAYOUTS, PARTS, Judged, Rated
 from causalpref.sources._plan import Plan, Restart, plan_for
 from causalpref.sources._rows import Bad, Row, Table, Where, count, is_saved, listed, open_rows
 from causalpref.sources._values import plain
+from causalpref.sources._view import at
 
 if TYPE_CHECKING:
     import datasets
@@ -453,9 +454,9 @@ class _Reading:
                 kept = True
             else:
                 kept |= self.judged(where, item)
+                if self.plan.shape.ratings and isinstance(item, Judged) and isinstance(raw, dict):
+                    self._compare(raw, item.label)
         self.lost += not kept
-        if kept and self.plan.shape.ratings and not isinstance(raw, Bad):
-            self._compare(raw)
 
     def judged(self, where: Where, item: Judged | Bad) -> bool:
         """Keep a judgement; False if it is bad."""
@@ -507,12 +508,12 @@ class _Reading:
             name = self.unknown[0][1]
             raise unclear(name, counts, self.plan.view.table.name)
 
-    def _compare(self, row: Row) -> None:
-        scores = [row.get(path) for path in self.plan.shape.ratings or ()]
+    def _compare(self, row: Row, label: int | None) -> None:
+        """Whether the scores of the two answers stand against the choice."""
         with contextlib.suppress(TypeError, ValueError):
-            gap = float(scores[0]) - float(scores[1])  # type: ignore[arg-type]
-            self.against += gap < 0
-            self.level += gap == 0
+            first, second = (float(at(row, path)) for path in self.plan.shape.ratings or ())
+            self.level += first == second
+            self.against += label is not None and first != second and (first > second) != label
 
     def remarks(self, responses: Sequence[str]) -> list[str]:
         """Sentences about what was kept."""
@@ -527,8 +528,8 @@ class _Reading:
         if self.against or self.level:
             a, b = self.plan.shape.ratings or ("", "")
             said.append(
-                f"In {self.against:,} of {count(self.rows, 'row')} the chosen answer has the lower "
-                f"score ({a} below {b}), and in {self.level:,} both are equal."
+                f"In {self.against:,} of {count(self.rows, 'row')} the preferred answer has the "
+                f"lower score ({a}, {b}); in {self.level:,} both scores are equal."
             )
         return said
 
