@@ -25,8 +25,9 @@ assumptions of causal inference it breaks.
 
 DATA is a file (.jsonl, .json, .csv, .tsv, each plain or .gz, or .parquet), a folder that
 `datasets` or causalpref saved, a folder of data files, or a hub id owner/name. The layout is
-guessed from the columns; a wrong --layout lists all that are known. Rows that cannot be read
-are left out, counted and named, and the audit goes on.
+guessed from the columns: a chosen and a rejected answer as text or messages, two answers with
+a label, ranked or rated answers, and the formats of well-known data sets (a wrong --layout
+lists all). Rows that cannot be read are left out, counted and named, and the audit goes on.
 Where the data hold no latents, the audit uses surface features of the texts instead (length,
 formatting, refusals, questions)."""
 
