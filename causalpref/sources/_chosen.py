@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from causalpref.sources._layouts import (
@@ -15,6 +16,7 @@ from causalpref.sources._layouts import (
     Said,
 )  # fmt: skip
 from causalpref.sources._prompts import (
+    Asked,
     Prompt,
     as_transcripts,
     asked,
@@ -39,7 +41,6 @@ from causalpref.sources._shapes import (
 from causalpref.sources._values import (
     TURN,
     Answer,
-    Message,
     answer,
     filled,
     is_empty,
@@ -51,10 +52,15 @@ from causalpref.sources._values import (
 )  # fmt: skip
 from causalpref.sources._view import View, at, mostly, need
 
+Columns = tuple[str, str, tuple[str, str]]
+"""The preferred answer, the other one, and what the sides are called."""
 
-def chosen_rejected(view: View) -> tuple[str, str, tuple[str, str]] | None:
-    """The columns of the preferred answer and of the other one, and what the sides are called."""
-    pairs: dict[Any, tuple[str, str, tuple[str, str]]] = {}
+Reader = Callable[[Row], Said]
+
+
+def chosen_rejected(view: View) -> Columns | None:
+    """The columns of the preferred answer and of the other one."""
+    pairs: dict[Any, Columns] = {}
     tokens = {name: words(name) for name in view.names}
     for name, said in tokens.items():
         for good, bad in GOOD_BAD:
@@ -67,169 +73,194 @@ def chosen_rejected(view: View) -> tuple[str, str, tuple[str, str]] | None:
                 pairs.setdefault(stem, (name, match, (good, bad)))
     found = answer_columns(view, pairs)
     if found is None and view.has("response_j", "response_k"):  # StackExchange paired
-        found = "response_j", "response_k", ("j", "k")
-    if found is None:
-        found = _lone(view)
-    return found
+        return "response_j", "response_k", ("j", "k")
+    return found or _lone(view)
 
 
-def _lone(view: View) -> tuple[str, str, tuple[str, str]] | None:
+def _lone(view: View) -> Columns | None:
     """One column of preferred answers and one of others, whose names are no pair.
 
     Or a rejected answer beside a plain one, or beside messages that end with the preferred one.
     """
-    good, bad = (
-        [
+
+    def like(side: int) -> list[str]:
+        wanted = {pair[side] for pair in GOOD_BAD if len(pair[side]) > 1}
+        return [
             n
-            for n in view.names
-            if {w[side] for w in GOOD_BAD} & set(words(n)) - {"w"} and view.texty(n)
+            for n, path in view.names.items()
+            if wanted & set(words(n)) and path in view.found and view.texty(n)
+            if last_word(words(n)) not in NO_TEXTS
         ]
-        for side in (0, 1)
-    )
-    top = [n for n, path in view.names.items() if path in view.found]
-    good = [n for n in good if n in top and last_word(words(n)) not in NO_TEXTS]
-    bad = [n for n in bad if n in top and last_word(words(n)) not in NO_TEXTS]
+
+    good, bad = like(0), like(1)
     if len(bad) == 1 and not good:
-        beside = ("response", "output", "answer", "completion", "messages", "conversations")
+        beside = ("response", "output", "answer", "completion", *_WHOLE)
         good = [n for n in beside if n in view.names and view.texty(n)][:1]
     if len(good) != 1 or len(bad) != 1 or good == bad:
         return None
     return good[0], bad[0], ("chosen", "rejected")
 
 
+_WHOLE = ("messages", "conversations")
+"""Columns of messages that hold the prompt and end with the preferred answer."""
+
+
 def build_chosen_rejected(view: View, good: str, bad: str, sides: tuple[str, str]) -> Shape:
+    """Rows that hold the preferred answer and the other one.
+
+    Raises
+    ------
+    Lacks
+        No prompt: in no column, and not in the answers either.
+    """
     paths = view.names[good], view.names[bad]
-    names = (good, bad) if {good, bad} == {"chosen", "rejected"} else paths
     asking = asked(view, {good, bad}, good)
-    sample = [
-        (x, y)
-        for row in view.sample
-        if not is_empty(x := at(row, paths[0])) and (y := at(row, paths[1])) is not None
-    ]
-    strings = [(x, y) for x, y in sample if isinstance(x, str) and isinstance(y, str)]
-    plain_ = [(x, y) for x, y in strings if not in_messages(x)]
-    is_text = len(plain_) > 0.5 * len(sample)
-    whole = good in ("messages", "conversations")
-    notes: list[str] = []
-    mode, name = "texts", "chosen_rejected" if is_text else "messages"
-    if is_text and mostly(
-        plain_, lambda p: bool(TURN.match(p[0].lstrip()) or (not asking.main and TURN.search(p[0])))
-    ):
-        mode = name = "transcripts"
+    cells = [(at(row, paths[0]), at(row, paths[1])) for row in view.sample]
+    cells = [(x, y) for x, y in cells if not is_empty(x) and y is not None]
+    texts = [(x, y) for x, y in cells if isinstance(x, str) and isinstance(y, str)]
+    texts = [(x, y) for x, y in texts if not in_messages(x)]
+    is_text, lacks = len(texts) > 0.5 * len(cells), Lacks("chosen_rejected", "prompt", _has(paths))
+    name, notes, many = "chosen_rejected" if is_text else "messages", [], False
+    if good in _WHOLE:
+        read = _ending(asking, paths)
+    elif is_text and mostly(texts, lambda pair: _is_transcript(pair[0], asking)):
+        name, read = "transcripts", _transcripts(paths)
     elif is_text and asking.main is None:
-        starts = [common_start(*p) for p in plain_]
-        if sum(len(s.split()) > 1 or len(s) > 8 for s in starts) > 0.9 * len(starts):
-            mode = "implicit"
-            notes.append(
-                f"There is no column of prompts: the words that {names[0]!r} and {names[1]!r} both "
-                "begin with are read as the prompt."
-            )
-        else:
-            raise Lacks("chosen_rejected", "prompt", f"the columns {paths[0]!r} and {paths[1]!r}")
-    elif is_text and asking.main is not None:
-        full = [
-            (p, x, y) for row in view.sample
-            if isinstance(p := at(row, asking.main), str) and isinstance(x := at(row, paths[0]), str)
-            and isinstance(y := at(row, paths[1]), str)
-        ]  # fmt: skip
-        if full and mostly(
-            full, lambda t: len(t[0]) > 0 and all(_begins(y, t[0]) for y in t[1:]), 0.9
-        ):
-            mode = "prefixed"
-            notes.append(
-                f"{paths[0]!r} and {paths[1]!r} begin with the prompt: it is taken off the answers."
-            )
-    elif not is_text and asking.main is None and not whole:
-        if not any(
-            isinstance(m := opened(x), list) and is_messages(m) and _opens(m) for x, _ in sample
-        ):
-            if not any(isinstance(opened(x), list) for x, _ in sample):
-                raise Lacks("messages", "prompt", f"the columns {paths[0]!r} and {paths[1]!r}")
-
-    def read(row: Row) -> Said:
-        values = need(row, paths[0]), need(row, paths[1])
-        if mode == "transcripts":
-            texts = string(values[0], names[0]), string(values[1], names[1])
-            return [
-                Judged(
-                    *as_transcripts(
-                        (filled(texts[0], names[0]), filled(texts[1], names[1])), names
-                    ),
-                    1,
-                )
-            ]
-        asking_now: Prompt | None = None
+        if not mostly([common_start(*pair) for pair in texts], _is_prompt, 0.9):
+            raise lacks
+        read = _implicit(paths)
+        notes = [
+            f"There is no column of prompts: the words that {paths[0]!r} and {paths[1]!r} both "
+            "begin with are read as the prompt."
+        ]
+    else:
+        lists = [x for pair in cells for x in pair if _is_list(x)]
+        if asking.main is None and not mostly(cells, lambda pair: _opens(pair[0])):
+            raise lacks
+        whole = is_text and mostly(view.sample, lambda row: _begin(row, asking, paths), 0.9)
+        read = _answers(asking, paths, whole)
+        many = len(lists) > len(cells)
         if whole:
-            turns = messages_of(values[0], names[0])
-            ends = next(
-                (i for i in range(len(turns), 0, -1) if turns[i - 1]["role"] != "assistant"), 0
-            )
-            if not 0 < ends < len(turns):
-                raise Bad("does not end with an answer of the assistant", names[0])
-            others = asking.read(row)[1] if asking.main else None
-            other = answer(values[1], names[1])
-            before: list[Message] = []
-            if "system" in asking.parts and turns[0]["role"] != "system":
-                if not is_empty(said := at(row, asking.parts["system"])):
-                    before = [{"role": "system", "content": string(said, asking.parts["system"])}]
-            if isinstance(other.content, list) and other.content[0]["role"] not in (
-                "assistant",
-                "tool",
-            ):
-                sides_ = Answer([*before, *turns]), Answer([*before, *other.content])
-                return [Judged(*together((before, others) if before else None, sides_, names), 1)]
-            asking_now = [*before, *turns[:ends]], others or tools_of(asking, row)
-            return [Judged(*together(asking_now, (Answer(turns[ends:]), other), names), 1)]
-        first, second = several(values[0], names[0]), several(values[1], names[1])
-        if mode == "implicit":
-            text = common_start(str(first[0].content), str(second[0].content))
-            if not text:
-                raise Bad(f"{names[0]} and {names[1]} begin with no common prompt")
-            cut = (Answer(str(y[0].content)[len(text) :].strip()) for y in (first, second))
-            return [Judged(*together((text, None), (next(cut), next(cut)), names), 1)]
-        if asking.main is not None and not hold_prompt(first, second):
-            asking_now = asking.read(row)
-        elif asking.parts or asking.main:
-            with contextlib.suppress(Bad):
-                asking_now = (
-                    asking.read(row)
-                    if asking.main
-                    else (system_of(asking, row), tools_of(asking, row))
-                )
-        if mode == "prefixed" and asking_now is not None and isinstance(asking_now[0], str):
-            p = str(at(row, asking.main or ""))
-            if all(isinstance(y.content, str) and _begins(y.content, p) for y in (*first, *second)):
-                first, second = (
-                    [Answer(str(y.content)[len(p) :].strip(), y.facts) for y in s]
-                    for s in (first, second)
-                )
-        said: Said = []
-        for a, b in itertools.product(first, second):
-            said.append(Judged(*together(asking_now, (a, b), names), 1, facts_of(a, b)))
-        return said
-
-    many = [len(o) for x, _ in sample if isinstance(o := opened(x), list) and not is_messages(o)]
+            notes = [f"{paths[0]!r} and {paths[1]!r} begin with the prompt, which is taken off."]
     if many:
         notes.append("Every preferred answer of a row is compared with every other one.")
-    facts = frozenset({"model"}) if name_models(sample) else frozenset()
-    used = {good, bad}
-    found = f"{paths[0]} is preferred to {paths[1]}"
-    return Shape(name, read, frozenset({*paths, *asking.used}), found, order_known=False, facts=facts,
-                 sides=sides, notes=tuple(notes),
-        ratings=ratings_of(view, sides, used))  # fmt: skip
+    return Shape(
+        name,
+        read,
+        frozenset({*paths, *asking.used}),
+        f"{paths[0]} is preferred to {paths[1]}",
+        order_known=False,
+        facts=frozenset({"model"} if name_models(cells) else ()),
+        sides=sides,
+        notes=tuple(notes),
+        ratings=_ratings(view, sides, {good, bad}),
+    )
 
 
-def _begins(text: str, prompt: str) -> bool:
-    return len(text) > len(prompt) and text.startswith(prompt)
+def _has(paths: tuple[str, str]) -> str:
+    return f"the columns {paths[0]!r} and {paths[1]!r}"
 
 
-def _opens(messages: list[Any]) -> bool:
+def _is_prompt(text: str) -> bool:
+    return len(text.split()) > 1 or len(text) > 8
+
+
+def _is_transcript(text: str, asking: Asked) -> bool:
+    find = TURN.match if asking.main else TURN.search
+    return find(text.lstrip()) is not None
+
+
+def _is_list(value: Any) -> bool:
+    """Whether a cell holds several answers."""
+    return isinstance(value, list) and not is_messages(value)
+
+
+def _opens(value: Any) -> bool:
+    """Whether messages begin with the prompt."""
+    found = opened(value)
     with contextlib.suppress(Bad):
-        return messages_of(messages, "")[0]["role"] in ("user", "system")
+        return is_messages(found) and messages_of(found, "")[0]["role"] in ("user", "system")
     return False
 
 
-def ratings_of(view: View, sides: tuple[str, str], used: set[str]) -> tuple[str, str] | None:
+def _begin(row: Row, asking: Asked, paths: tuple[str, str]) -> bool:
+    """Whether both answers of a row begin with its prompt."""
+    prompt = at(row, asking.main or "")
+    return isinstance(prompt, str) and all(_begins(at(row, p), prompt) for p in paths)
+
+
+def _begins(text: Any, prompt: str) -> bool:
+    return isinstance(text, str) and 0 < len(prompt) < len(text) and text.startswith(prompt)
+
+
+def _transcripts(paths: tuple[str, str]) -> Reader:
+    def read(row: Row) -> Said:
+        first, second = (filled(string(need(row, p), p), p) for p in paths)
+        return [Judged(*as_transcripts((first, second), paths), 1)]
+
+    return read
+
+
+def _implicit(paths: tuple[str, str]) -> Reader:
+    """The prompt is what both begin with, as TRL has it."""
+
+    def read(row: Row) -> Said:
+        first, second = (string(need(row, p), p) for p in paths)
+        prompt = common_start(first, second)
+        if not prompt:
+            raise Bad(f"{paths[0]} and {paths[1]} begin with no common prompt")
+        return [Judged(prompt, first[len(prompt) :].strip(), second[len(prompt) :].strip(), 1)]
+
+    return read
+
+
+def _ending(asking: Asked, paths: tuple[str, str]) -> Reader:
+    """Messages that end with the preferred answer, beside the other one."""
+
+    def read(row: Row) -> Said:
+        turns = messages_of(need(row, paths[0]), paths[0])
+        other = answer(need(row, paths[1]), paths[1])
+        ends = len(turns)
+        while ends and turns[ends - 1]["role"] == "assistant":
+            ends -= 1
+        if not 0 < ends < len(turns):
+            raise Bad("does not end with an answer of the assistant", paths[0])
+        before = [] if turns[0]["role"] == "system" else system_of(asking, row)
+        tools = tools_of(asking, row)
+        if hold_prompt([other]):
+            whole = Answer([*before, *turns]), Answer([*before, *other.content])
+            return [Judged(*together(([], tools), whole, paths), 1)]
+        prompt = [*before, *turns[:ends]], tools
+        return [Judged(*together(prompt, (Answer(turns[ends:]), other), paths), 1)]
+
+    return read
+
+
+def _answers(asking: Asked, paths: tuple[str, str], whole: bool) -> Reader:
+    """Answers beside a prompt, or conversations that begin with it; several answers a side."""
+
+    def cut(given: Answer, prompt: str) -> Answer:
+        text = str(given.content)
+        return Answer(text[len(prompt) :].strip(), given.facts) if _begins(text, prompt) else given
+
+    def read(row: Row) -> Said:
+        first, second = (several(need(row, p), p) for p in paths)
+        if hold_prompt([*first, *second]):
+            prompt: Prompt = system_of(asking, row), tools_of(asking, row)
+        else:
+            prompt = asking.read(row)
+        if whole and _begin(row, asking, paths):
+            text = str(at(row, asking.main or ""))
+            first, second = ([cut(y, text) for y in side] for side in (first, second))
+        return [
+            Judged(*together(prompt, (a, b), paths), 1, facts_of(a, b))
+            for a, b in itertools.product(first, second)
+        ]
+
+    return read
+
+
+def _ratings(view: View, sides: tuple[str, str], used: set[str]) -> tuple[str, str] | None:
     """The columns of scores of the two answers, which may stand against the choice."""
     tokens = {name: words(name) for name in view.names}
     for name, said in tokens.items():
@@ -245,41 +276,26 @@ def ratings_of(view: View, sides: tuple[str, str], used: set[str]) -> tuple[str,
 
 def build_output_of_two(view: View) -> Shape | None:
     """``output`` as a list of the preferred answer and the other one, as LLaMA-Factory had it."""
-    if not view.has("instruction", "output") or not mostly(
-        view.values("output"),
-        lambda v: (
-            isinstance(o := opened(v), list) and len(o) == 2 and all(isinstance(x, str) for x in o)
-        ),
-        0.9,
-    ):
+
+    def two(value: Any) -> bool:
+        found = opened(value)
+        return isinstance(found, list) and [type(x) for x in found] == [str, str]
+
+    judging = {*VERDICT_WORDS, *SCORES, *RANKS, "label"}
+    if not view.has("instruction", "output") or not mostly(view.values("output"), two, 0.9):
         return None
-    if any(
-        set(words(n)) & (VERDICT_WORDS | set(SCORES) | set(RANKS) | {"label"}) for n in view.names
-    ):
+    if any(set(words(n)) & judging for n in view.names):
         return None
-    path = view.names["output"]
-    asking = asked(view, {"output"})
+    path, asking = view.names["output"], asked(view, {"output"})
 
     def read(row: Row) -> Said:
         found = opened(need(row, path))
         if not isinstance(found, list) or len(found) != 2:
             raise Bad(f"is {show(found)}, expected a list of two answers", path)
         names = f"{path}[0]", f"{path}[1]"
-        return [
-            Judged(
-                *together(
-                    asking.read(row),
-                    (answer(found[0], names[0]), answer(found[1], names[1])),
-                    names,
-                ),
-                1,
-            )
-        ]
+        sides = answer(found[0], names[0]), answer(found[1], names[1])
+        return [Judged(*together(asking.read(row), sides, names), 1)]
 
-    return Shape(
-        "chosen_rejected",
-        read,
-        frozenset({path, *asking.used}),
-        f"the first of {path} is preferred to the second",
-        order_known=False,
-    )
+    used = frozenset({path, *asking.used})
+    meaning = f"the first of {path} is preferred to the second"
+    return Shape("chosen_rejected", read, used, meaning, order_known=False)

@@ -425,9 +425,9 @@ def _reader(
             return as_transcripts((str(a.content), str(b.content)), paths)
         if turn is not None:
             a, b = (_up_to_turn(y, at(row, turn)) for y in (a, b))
-        if hold_prompt([a], [b]):
+        if hold_prompt([a, b]):
             return together((system_of(asking, row), tools_of(asking, row)), (a, b), paths)
-        return together(None if asking.main is None else asking.read(row), (a, b), paths)
+        return together(asking.read(row), (a, b), paths)
 
     def read(row: Row) -> Said:
         verdict = judge.read(row)

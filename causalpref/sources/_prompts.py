@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,51 +53,50 @@ class Asked:
         Bad
             A prompt that is empty or no text.
         """
-        assert self.main is not None
-        value = opened(need(row, self.main))
-        extra = {
-            part: opened(v) for part, path in self.parts.items() if not is_empty(v := at(row, path))
-        }
-        tools = extra.pop("tools", None)
-        if tools is not None and not isinstance(tools, list):
-            tools = [tools]
-        before: list[Message] = []
-        if "system" in extra:
-            before.append(
-                {"role": "system", "content": string(extra["system"], self.parts["system"])}
-            )
-        texts: list[str] = []
+        if self.main is None:
+            raise Bad("there is no column with the prompt")
+        before, texts = list(system_of(self, row)), []
         for part in ("history", "context"):
-            if part in extra:
-                said = self._part(extra[part], self.parts[part])
-                if isinstance(said, str):
-                    texts.append(said)
+            path = self.parts.get(part, "")
+            if path and not is_empty(said := opened(at(row, path))):
+                found = self._part(said, path)
+                if isinstance(found, str):
+                    texts.append(found)
                 else:
-                    before += said
+                    before += found
+        tools, value = tools_of(self, row), need(row, self.main)
+        if isinstance(value, str) and in_messages(value):
+            value = opened(value)
         if isinstance(value, Mapping) and not is_message(value):
             value = answer(value, self.main).content
         if is_message(value):
             value = [value]
         if isinstance(value, list):
-            asked = self._part(value, self.main)
-            assert isinstance(asked, list)
-            if texts and asked:
-                asked[0] = {**asked[0], "content": "\n\n".join([*texts, asked[0]["content"]])}
-            if not any(m["content"].strip() or m.get("tool_calls") for m in asked):
-                raise Bad("is empty", self.main)
-            if before and before[0]["role"] == "system" and asked[0]["role"] == "system":
-                before = before[1:]
-            return before + asked, tools
-        text = string(value, self.main)
-        more = extra.get("input")
-        if more is not None:
-            text = f"{text}\n\n{string(more if isinstance(more, str) else at(row, self.parts['input']), self.parts['input'])}"
-        text = "\n\n".join([*texts, filled(text, self.main)])
+            turns = self._part(value, self.main)
+            return self._conversation(before, texts, list(turns)), tools
+        text = filled(string(value, self.main), self.main)
+        path = self.parts.get("input", "")
+        if path and not is_empty(more := at(row, path)):
+            text = f"{text}\n\n{string(more, path)}"
+        text = "\n\n".join([*texts, text])
         if before or tools:
             return [*before, {"role": "user", "content": text}], tools
         return text, None
 
-    def _part(self, value: Any, name: str) -> str | list[Message]:
+    def _conversation(
+        self, before: list[Message], texts: list[str], turns: list[Message]
+    ) -> list[Message]:
+        """Messages, with what other columns put before them."""
+        if not any(m["content"].strip() or m.get("tool_calls") for m in turns):
+            raise Bad("is empty", self.main)
+        if texts:
+            turns[0] = {**turns[0], "content": "\n\n".join([*texts, turns[0]["content"]])}
+        if before and before[0]["role"] == turns[0]["role"] == "system":
+            before = before[1:]
+        return before + turns
+
+    @staticmethod
+    def _part(value: Any, name: str) -> str | list[Message]:
         """A text, or the messages of a list: of messages, of question and answer, alternating."""
         if isinstance(value, str):
             return string(value, name)
@@ -148,52 +147,39 @@ def asked(view: View, taken: Collection[str], answers: str = "") -> Asked:
 Sides = tuple[Answer, Answer]
 
 
-def together(asking: Prompt | None, answers: Sides, names: tuple[str, str]) -> tuple[str, str, str]:
+def together(prompt: Prompt, answers: Sides, names: tuple[str, str]) -> tuple[str, str, str]:
     """Prompt, first and second text of a comparison.
 
-    Conversations that hold the prompt themselves are parted where they differ.
+    Conversations that hold the prompt themselves are parted where they differ; of ``prompt`` they
+    take the system message, where they have none, and the tools.
 
     Raises
     ------
     Bad
         No prompt, or conversations that share none.
     """
-    a, b = (ans.content for ans in answers)
-    tools = asking[1] if asking else None
-    if isinstance(a, list) or isinstance(b, list):
-        first, second = (
-            x if isinstance(x, list) else [{"role": "assistant", "content": x}] for x in (a, b)
-        )
-        for turns, name in ((first, names[0]), (second, names[1])):
-            if not turns:
-                raise Bad("holds no messages", name)
-        starts = {
-            first[0]["role"] in ("assistant", "tool"),
-            second[0]["role"] in ("assistant", "tool"),
-        }
-        if starts == {True}:
-            if asking is None:
-                raise Bad(
-                    f"{names[0]} and {names[1]} begin with the assistant, and there is no prompt"
-                )
-            prompt = asking[0]
-            if isinstance(prompt, list):
-                prompt = Conversation(prompt, tools=tools)
-            return prompt, _response(a), _response(b)
-        if len(starts) == 2:
+    asked_, tools = prompt
+    for given, name in zip(answers, names):
+        if given.content == []:
+            raise Bad("holds no messages", name)
+    inside = [hold_prompt([given]) for given in answers]
+    if any(inside):
+        if not all(inside):
             raise Bad(f"only one of {names[0]} and {names[1]} holds the prompt")
-        shared, y, y2 = parted(first, second, names)
-        if asking and isinstance(asking[0], list) and asking[0][0]["role"] == "system":
-            if shared[0]["role"] != "system":
-                shared = [asking[0][0], *shared]
-        return Conversation(shared, tools=tools), Conversation(y), Conversation(y2)
-    if asking is None:
-        raise Bad("there is no prompt")
-    prompt = asking[0]
-    return (Conversation(prompt, tools=tools) if isinstance(prompt, list) else prompt), a, b
+        first, second = (y.content for y in answers if isinstance(y.content, list))
+        shared, *rest = parted(first, second, names)
+        if isinstance(asked_, list) and asked_ and shared[0]["role"] != "system":
+            shared = [m for m in asked_[:1] if m["role"] == "system"] + shared
+        return Conversation(shared, tools=tools), *map(_text, rest)
+    if not asked_:
+        raise Bad(f"there is no prompt beside {names[0]} and {names[1]}")
+    if isinstance(asked_, list):
+        asked_ = Conversation(asked_, tools=tools)
+    a, b = (_text(given.content) for given in answers)
+    return asked_, a, b
 
 
-def _response(content: str | list[Message]) -> str:
+def _text(content: str | list[Message]) -> str:
     return Conversation(content) if isinstance(content, list) else content
 
 
@@ -254,24 +240,24 @@ def common_start(first: str, second: str) -> str:
     return first[:n].rstrip()
 
 
-def tools_of(asking: Asked, row: Row) -> Any:
+def tools_of(asking: Asked, row: Row) -> list[Any] | None:
+    """The tools of a row, if it has any."""
     tools = opened(at(row, asking.parts["tools"])) if "tools" in asking.parts else None
     return None if is_empty(tools) else tools if isinstance(tools, list) else [tools]
 
 
-def system_of(asking: Asked, row: Row) -> list[Message] | str:
-    said = at(row, asking.parts["system"]) if "system" in asking.parts else None
-    return (
-        ""
-        if is_empty(said)
-        else [{"role": "system", "content": string(said, asking.parts["system"])}]
-    )
+def system_of(asking: Asked, row: Row) -> list[Message]:
+    """The system message of a row, if it has one."""
+    path = asking.parts.get("system", "")
+    said = at(row, path) if path else None
+    return [] if is_empty(said) else [{"role": "system", "content": string(said, path)}]
 
 
-def hold_prompt(first: list[Answer], second: list[Answer]) -> bool:
+def hold_prompt(answers: Sequence[Answer]) -> bool:
+    """Whether answers are whole conversations, which begin with what was asked."""
     return all(
-        isinstance(y.content, list) and y.content[0]["role"] in ("user", "system")
-        for y in (*first, *second)
+        isinstance(y.content, list) and y.content and y.content[0]["role"] in ("user", "system")
+        for y in answers
     )
 
 
