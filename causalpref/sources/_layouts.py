@@ -97,6 +97,11 @@ SCORES = (
     "grade", "pref", "preferences", "scores", "ratings", "rewards", "karma", "overall",
     "helpfulness",
 )  # fmt: skip
+QUALITIES = (
+    "helpfulness", "quality", "correctness", "coherence", "complexity", "verbosity", "relevance",
+    "fluency", "consistency", "honesty", "harmlessness", "safety",
+)  # fmt: skip
+"""Aspects that an answer may be rated on, the commonest first."""
 RANKS = ("rank", "ranks", "place", "position")
 MODELS = ("model", "generator", "llm", "policy", "models")
 

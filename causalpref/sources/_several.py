@@ -5,27 +5,29 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from causalpref.sources import _labels as labels
-from causalpref.sources._labels import Meaning, Unclear, Verdict, meaning_of
+from causalpref.sources._labels import Unclear, Verdict, meaning_of
 from causalpref.sources._layouts import (
     EXTRAS,
     INDEX_WORDS,
     LISTS,
+    QUALITIES,
     RANKS,
     SCORES,
     TEXTS,
     VERDICT_WORDS,
     VERDICTS,
+    WON,
     Judged,
     Rated,
     Said,
-)  # fmt: skip
+)
 from causalpref.sources._prompts import asked, together
-from causalpref.sources._rows import Bad, Row, show
+from causalpref.sources._rows import Bad, Row, count, show
 from causalpref.sources._shapes import (
     Lacks,
     Shape,
@@ -46,101 +48,127 @@ from causalpref.sources._values import (
     opened,
     plain,
     words,
-)  # fmt: skip
+)
 from causalpref.sources._view import View, at, kind_of, mostly, need
 
-# -- several answers in a row ------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Listed:
+    """Where a row lists its answers."""
+
+    name: str
+    own: frozenset[str]
+    used: frozenset[str]
+    read: Callable[[Row], list[Any]]
+
+
+@dataclass(frozen=True)
+class Best:
+    """What a row says of the answers that it lists: pairs of positions, each with a verdict."""
+
+    pairs: Callable[[Row, list[Any]], Iterable[tuple[int, int, Verdict | Bad]]]
+    used: frozenset[str]
+    sentence: str
+    graded: tuple[str, ...] = ()
+    shown: bool = False
+
+
+Sample = Sequence[tuple[Row, list[Any]]]
 
 
 def build_several(view: View, given: Mapping[Any, str] | None) -> Shape | None:
-    """Lists of answers with scores, ranks or the index of the best; None if there is no list."""
+    """Rows with several answers and scores, ranks or the best of them; None if they list none.
+
+    Raises
+    ------
+    Lacks
+        Nothing says which answer is better, or no prompt.
+    Unclear
+        An index whose values may mean several things.
+    """
     numbered = numbered_columns({n: words(n) for n in view.names})
-    columns = next(
-        (
-            cols
-            for stem, cols in numbered.items()
-            if last_word(stem) in (*TEXTS, "") and all(map(view.texty, cols))
-        ),
-        None,
-    )
-    source: Callable[[Row], list[Any]]
-    if columns is not None:
-        paths = [view.names[c] for c in columns]
-        source, name, used, own = (
-            (lambda row: [v for p in paths if (v := at(row, p)) is not None]),
-            " ... ".join((paths[0], paths[-1])),
-            {*paths},
-            {*columns},
-        )
-    else:
-        lists = [n for n in LISTS if n in view.names]
-        lists += [
-            n for n in view.names if set(words(n)) & {"ranked", "candidates"} and n not in lists
-        ]
-        lists += [n for n in view.names if n not in lists and last_word(words(n)) in LISTS]
-        column = next((n for n in lists if _holds_answers(view, n)), None)
-        if column is None:
-            return None
-        name = view.names[column]
-        source, used, own = (lambda row: listed_answers(need(row, name), name)), {name}, {column}
-    sample = []
+    source = _in_columns(view, numbered) or _in_a_list(view)
+    if source is None:
+        return None
+    sample: list[tuple[Row, list[Any]]] = []
     for row in view.sample:
         with contextlib.suppress(Bad):
-            sample.append((row, source(row)))
+            sample.append((row, source.read(row)))
     if not mostly(sample, lambda s: len(s[1]) > 1):
         return None
-    best = _best(view, sample, numbered, given, own, name)
+    best = next(_bests(view, sample, numbered, given, source), None)
+    has = f"several answers in {source.name!r}"
     if best is None:
-        raise Lacks("ranked", "score", f"several answers in {name!r}")
-    asking = asked(view, {*own, *(n for n, p in view.names.items() if p in best.used)})
+        raise Lacks("ranked", "score", has)
+    asking = asked(view, {*source.own, *(n for n, p in view.names.items() if p in best.used)})
     if asking.main is None:
-        raise Lacks("ranked", "prompt", f"several answers in {name!r}")
-    objects = [v for _, vs in sample for v in vs]
-    facts = {
-        *best.graded,
-        *(
-            {"model"}
-            if objects and all(isinstance(v, Mapping) and model_of(v) for v in objects)
-            else ()
-        ),
-    }
+        raise Lacks("ranked", "prompt", has)
+    name = source.name
 
     def read(row: Row) -> Said:
-        asking_now = asking.read(row)
-        values = source(row)
+        prompt, values = asking.read(row), source.read(row)
         if len(values) < 2:
-            raise Bad(
-                f"holds {len(values)} answer{'s' * (len(values) != 1)}, a pair needs two", name
-            )
-        answers: list[Answer | Bad] = []
-        for i, v in enumerate(values):
-            try:
-                answers.append(answer(v, f"{name}[{i}]"))
-            except Bad as bad:
-                answers.append(bad)
+            raise Bad(f"holds {count(len(values), 'answer')}, a pair needs two", name)
+        answers = [_answer(v, f"{name}[{i}]") for i, v in enumerate(values)]
         said: Said = [a for a in answers if isinstance(a, Bad)]
         for i, j, verdict in best.pairs(row, values):
             a, b = answers[i], answers[j]
-            if isinstance(a, Bad) or isinstance(b, Bad):
-                continue
-            both = together(asking_now, (a, b), (f"{name}[{i}]", f"{name}[{j}]"))
-            said.append(Judged(*both, verdict.label, {**graded(verdict), **facts_of(a, b)}))
-        if not said:
-            raise Bad("gives no pair", name)
-        return said
+            if isinstance(verdict, Bad):
+                said.append(verdict)
+            elif isinstance(a, Answer) and isinstance(b, Answer):
+                both = together(prompt, (a, b), (f"{name}[{i}]", f"{name}[{j}]"))
+                facts = {**graded(verdict), **facts_of(a, b)}
+                said.append(Judged(*both, verdict.label, facts))
+        return said or [Bad("gives no pair", name)]
 
+    objects = [v for _, values in sample for v in values]
+    models = all(isinstance(v, Mapping) and model_of(v) for v in objects)
     return Shape(
         "ranked",
         read,
-        frozenset({*used, *best.used, *asking.used}),
+        frozenset({*source.used, *best.used, *asking.used}),
         best.sentence,
         order_known=best.shown,
-        facts=frozenset(facts),
+        facts=frozenset({*best.graded, *(["model"] if models else ())}),
     )
 
 
-def listed_answers(value: Any, name: str) -> list[Any]:
-    """The answers of a cell: a list, or an object of lists as ``datasets`` stores a list of objects."""
+def _answer(value: Any, name: str) -> Answer | Bad:
+    try:
+        return answer(value, name)
+    except Bad as bad:
+        return bad
+
+
+# -- where the answers are ------------------------------------------------------------------
+
+
+def _in_columns(view: View, numbered: Mapping[Any, list[str]]) -> Listed | None:
+    """Three columns of answers and more: ``answer_1``, ``answer_2``, ``answer_3``."""
+    for stem, columns in numbered.items():
+        if last_word(stem) in (*TEXTS, "") and all(map(view.texty, columns)):
+            paths = [view.names[c] for c in columns]
+            name = f"{paths[0]} ... {paths[-1]}"
+            read = lambda row: [v for p in paths if (v := at(row, p)) is not None]  # noqa: B023
+            return Listed(name, frozenset(columns), frozenset(paths), read)
+    return None
+
+
+def _in_a_list(view: View) -> Listed | None:
+    """A column that holds a list of answers."""
+    names = [n for n in LISTS if n in view.names]
+    names += [n for n in view.names if {"ranked", "candidates"} & set(words(n))]
+    names += [n for n in view.names if last_word(words(n)) in LISTS]
+    column = next((n for n in names if _holds_answers(view, n)), None)
+    if column is None:
+        return None
+    path = view.names[column]
+    read = lambda row: _cells(need(row, path), path)
+    return Listed(path, frozenset({column}), frozenset({path}), read)
+
+
+def _cells(value: Any, name: str) -> list[Any]:
+    """The answers of a cell: a list, or an object of lists, as ``datasets`` stores such a list."""
     value = opened(value)
     if isinstance(value, Mapping) and value and all(isinstance(v, list) for v in value.values()):
         if len({len(v) for v in value.values()}) == 1:
@@ -151,171 +179,123 @@ def listed_answers(value: Any, name: str) -> list[Any]:
 
 
 def _holds_answers(view: View, name: str) -> bool:
-    found = []
-    for value in view.values(name):
+    def answers(value: Any) -> bool:
         with contextlib.suppress(Bad):
-            found.append(listed_answers(value, name))
-    return (
-        mostly(view.values(name), lambda v: True)
-        and mostly(
-            found,
-            lambda v: (
-                len(v) > 1
-                and not is_messages(v)
-                and all(isinstance(x, (str, Mapping, list)) for x in v)
-                and not all(isinstance(x, list) and not is_messages(x) for x in v)
-            ),
-        )
-        and len(found) > 0.5 * len(view.sample)
-    )
+            found = _cells(value, name)
+            texts = all(isinstance(v, (str, Mapping)) or is_messages(v) for v in found)
+            return len(found) > 1 and texts and not is_messages(found)
+        return False
+
+    return mostly([at(row, view.names[name]) for row in view.sample], answers)
 
 
-@dataclass(frozen=True)
-class Best:
-    """Which pairs a list of answers gives, and what each says."""
-
-    pairs: Callable[[Row, list[Any]], Iterable[tuple[int, int, Verdict]]]
-    used: frozenset[str]
-    sentence: str
-    graded: tuple[str, ...] = ()
-    shown: bool = False
+# -- which one is better ---------------------------------------------------------------------
 
 
-def _best(
-    view: View, sample: Sequence[tuple[Row, list[Any]]], numbered: Mapping[Any, list[str]],
-    given: Mapping[Any, str] | None, own: set[str], name: str,
-) -> Best | None:  # fmt: skip
-    keys = Counter(
-        plain(k)
-        for _, vs in sample
-        for v in vs
-        if isinstance(v, Mapping) and not is_message(v)
-        for k, x in v.items()
-        if not is_empty(x)
-    )
-    total = sum(len(vs) for _, vs in sample)
-    for wanted, low in ((RANKS, True), (SCORES, False)):
-        key = next(
-            (
-                k
-                for k in keys
-                if last_word(words(k)) in wanted and keys[k] > 0.9 * total and _numbers(sample, k)
-            ),
-            None,
-        )
-        if key is not None:
-            return _ranked(
-                lambda row, values, key=key: [_at_plain(v, key) for v in values],
-                frozenset(),
-                f"{name}.{key}",
-                low,
-            )
-    flag = next(
-        (
-            k
-            for k in keys
-            if set(words(k)) & {"selected", "best", "chosen", "preferred", "winner", "accepted"}
-        ),
-        None,
-    )
-    if flag is not None:
-        return _chosen_one(
-            lambda row, values: [
-                labels.key_of(_at_plain(v, flag)) in ("1", "true", "yes") for v in values
-            ],
-            f"{name}.{flag}",
-        )
-    for stem, cols in numbered.items():
+def _bests(
+    view: View,
+    sample: Sample,
+    numbered: Mapping[Any, list[str]],
+    given: Mapping[Any, str] | None,
+    source: Listed,
+) -> Iterator[Best]:
+    """What may say which answer is better, the surest first."""
+    yield from _in_objects(sample, source.name)
+    for stem, columns in numbered.items():
         last = last_word(stem)
-        if last in (*SCORES, *RANKS) and not own & set(cols):
-            paths = [view.names[c] for c in cols]
-            return _ranked(
-                lambda row, values: [need(row, p) for p in paths][: len(values)],
-                frozenset(paths),
-                " ... ".join((paths[0], paths[-1])),
-                last in RANKS,
-            )
-    for column in view.names:
+        if last in (*SCORES, *RANKS) and not source.own & set(columns):
+            paths = [view.names[c] for c in columns]
+            name = f"{paths[0]} ... {paths[-1]}"
+            read = lambda row, values, paths=paths: [at(row, p) for p in paths][: len(values)]
+            yield _scored(read, name, last in RANKS, frozenset(paths))
+    for column, path in view.names.items():
         last = last_word(words(column))
-        if column in own or last not in (*SCORES, *RANKS, "ratings"):
+        if column in source.own or last not in (*SCORES, *RANKS):
             continue
-        path = view.names[column]
-        if mostly(
-            sample,
-            lambda s: (
-                isinstance(o := opened(at(s[0], path)), list)
-                and len(o) == len(s[1])
-                and all(isinstance(x, (int, float, str)) or x is None for x in o)
-            ),
-            0.9,
-        ):
-            return _ranked(
-                lambda row, values: _as_many(opened(need(row, path)), values, path),
-                frozenset({path}),
-                path,
-                last in RANKS,
-            )
-    if not any(isinstance(v, Mapping) for _, vs in sample for v in vs) and "ranked" in words(name):
-        return _ranked(
-            lambda row, values: list(range(len(values))), frozenset(), f"the order of {name}", True
-        )
-    return _index(view, sample, given, own)
+        if mostly(sample, lambda s, path=path: _is_list_of(at(s[0], path), len(s[1])), 0.9):
+            read = lambda row, values, path=path: _as_many(need(row, path), values, path)
+            yield _scored(read, path, last in RANKS, frozenset({path}))
+    if "ranked" in words(source.name) and all(isinstance(v, str) for _, vs in sample for v in vs):
+        name = f"place in {source.name}"
+        yield _scored(lambda row, values: list(range(len(values))), name, True)
+    yield from _index(view, sample, given, source.own)
 
 
-def _as_many(found: Any, values: list[Any], path: str) -> list[Any]:
+def _in_objects(sample: Sample, name: str) -> Iterator[Best]:
+    """A score, a rank or a mark inside the objects of the answers."""
+    objects = [v for _, vs in sample for v in vs if isinstance(v, Mapping) and not is_message(v)]
+    filled = Counter(plain(k) for v in objects for k, x in v.items() if not is_empty(x))
+    for wanted in (RANKS, SCORES):
+        for key in filled:
+            values = [_of(v, key) for v in objects]
+            numbers = mostly(values, lambda v: v is not None and kind_of(v) == "number", 0.8)
+            if last_word(words(key)) in wanted and numbers:
+                read = lambda row, values, key=key: [_of(v, key) for v in values]
+                yield _scored(read, f"{name}.{key}", wanted is RANKS)
+    for key in filled:
+        if set(words(key)) & (WON | {"chosen", "accepted", "winner"}):
+            read = lambda row, values, key=key: [
+                labels.is_yes(labels.key_of(_of(v, key))) for v in values
+            ]
+            yield _marked(read, f"{name}.{key}")
+
+
+def _of(value: Any, key: str) -> Any:
+    if not isinstance(value, Mapping):
+        return None
+    return next((v for k, v in value.items() if plain(k) == key), None)
+
+
+def _is_list_of(value: Any, n: int) -> bool:
+    found = opened(value)
+    return (
+        isinstance(found, list) and len(found) == n and all(kind_of(v) == "number" for v in found)
+    )
+
+
+def _as_many(value: Any, values: list[Any], path: str) -> list[Any]:
+    found = opened(value)
     if not isinstance(found, list) or len(found) != len(values):
-        raise Bad(f"is {show(found)}, expected {len(values)} numbers, one for each answer", path)
+        raise Bad(f"is {show(value)}, expected {len(values)} numbers, one for each answer", path)
     return found
 
 
-def _at_plain(value: Any, key: str) -> Any:
-    return (
-        next((v for k, v in value.items() if plain(k) == key), None)
-        if isinstance(value, Mapping)
-        else None
-    )
-
-
-def _numbers(sample: Sequence[tuple[Row, list[Any]]], key: str) -> bool:
-    found = [_at_plain(v, key) for _, vs in sample for v in vs]
-    return mostly(found, lambda v: kind_of(v) == "number" and v is not None, 0.8)
-
-
-def _ranked(
-    scores: Callable[[Row, list[Any]], list[Any]], used: frozenset[str], name: str, low: bool
+def _scored(
+    scores: Callable[[Row, list[Any]], list[Any]],
+    name: str,
+    low: bool,
+    used: frozenset[str] = frozenset(),
 ) -> Best:
-    def pairs(row: Row, values: list[Any]) -> Iterable[tuple[int, int, Verdict]]:
-        found = scores(row, values)
-        for i, j in itertools.combinations(range(len(values)), 2):
-            yield (
-                i,
-                j,
-                labels.by_scores(
-                    found[i],
-                    found[j],
-                    (f"{name} of answer {i + 1}", f"{name} of answer {j + 1}"),
-                    low_is_better=low,
-                ),
-            )
+    """All pairs of answers with a number for each."""
+
+    def pairs(row: Row, values: list[Any]) -> Iterator[tuple[int, int, Verdict | Bad]]:
+        numbers: dict[int, float] = {}
+        for i, score in enumerate(scores(row, values)):
+            try:
+                numbers[i] = as_number(score, f"{name} of answer {i + 1}")
+            except Bad as bad:
+                yield i, i, bad
+        for i, j in itertools.combinations(numbers, 2):
+            verdict = labels.by_scores(numbers[i], numbers[j], (name, name), low_is_better=low)
+            yield i, j, verdict
 
     which = "lower" if low else "higher"
-    return Best(
-        pairs,
-        used,
-        f"the answer with the {which} {name} is preferred, equal ones are a tie",
-        ("strength",),
-    )
+    sentence = f"the answer with the {which} {name} is preferred, equal = a tie"
+    return Best(pairs, used, sentence, ("strength",))
 
 
-def _chosen_one(
-    flags: Callable[[Row, list[Any]], list[bool]],
+def _marked(
+    marks: Callable[[Row, list[Any]], list[bool]],
     name: str,
     used: frozenset[str] = frozenset(),
+    *,
     shown: bool = False,
 ) -> Best:
-    def pairs(row: Row, values: list[Any]) -> Iterable[tuple[int, int, Verdict]]:
-        found = flags(row, values)
-        if not any(found) or all(found):
+    """The answers with a mark against those without."""
+
+    def pairs(row: Row, values: list[Any]) -> Iterator[tuple[int, int, Verdict]]:
+        found = marks(row, values)
+        if any(found) == all(found):
             raise Bad("does not say which answer is preferred", name)
         for i, j in itertools.combinations(range(len(values)), 2):
             if found[i] != found[j]:
@@ -325,79 +305,56 @@ def _chosen_one(
 
 
 def _index(
-    view: View,
-    sample: Sequence[tuple[Row, list[Any]]],
-    given: Mapping[Any, str] | None,
-    own: set[str],
-) -> Best | None:
-    """A column that holds the index of the preferred answer in the list, or its text."""
-    names = [n for n in VERDICTS if n in view.names and n not in own]
-    names += [
-        n
-        for n in view.names
-        if set(words(n)) & (VERDICT_WORDS | {"index"}) and n not in names and n not in own
-    ]
+    view: View, sample: Sample, given: Mapping[Any, str] | None, own: frozenset[str]
+) -> Iterator[Best]:
+    """A column with the index of the preferred answer, or with its text."""
     unclear: Unclear | None = None
-    for column in names:
-        path = view.names[column]
-        values = [(at(row, path), vs) for row, vs in sample if not is_empty(at(row, path))]
-        if len(values) < 0.5 * len(sample):
+    names = [*VERDICTS, *(n for n in view.names if set(words(n)) & (VERDICT_WORDS | {"index"}))]
+    for column in dict.fromkeys(n for n in names if n in view.names and n not in own):
+        path, used = view.names[column], frozenset({view.names[column]})
+        said = [(v, vs) for row, vs in sample if not is_empty(v := at(row, path))]
+        if len(said) < 0.5 * len(sample):
             continue
-        if mostly(values, lambda s: s[0] in s[1], 0.9):
-            return _chosen_one(
-                lambda row, vs, path=path: [v == need(row, path) for v in vs],
-                path,
-                frozenset({path}),
-                True,
-            )
-        two = all(len(vs) == 2 for _, vs in values)
-        if given and two:
-            meaning = meaning_of(path, [v for v, _ in values], ("0", "1"), given=given)
-            return _pairwise(meaning, path)
-        keys = {labels.key_of(v) for v, _ in values}
-        numbers = all(k.isdigit() for k in keys)
-        if two and not numbers:
+        if mostly(said, lambda s: s[0] in s[1], 0.9):
+            same = lambda row, vs, path=path: [v == need(row, path) for v in vs]
+            yield _marked(same, path, used, shown=True)
+        values, most = [v for v, _ in said], max(len(vs) for _, vs in said)
+        keys = Counter(map(labels.key_of, values))
+        whole = all(k.isdigit() for k in keys)
+        if most == 2 and (given or not whole):
+            sides = ("0", "1") if given else ("a", "b")
             with contextlib.suppress(Unclear):
-                return _pairwise(
-                    meaning_of(path, [v for v, _ in values], ("a", "b"), about=view.table.name),
-                    path,
+                meaning = meaning_of(path, values, sides, given=given, about=view.table.name)
+                read = lambda row, vs, path=path, meaning=meaning: [
+                    (0, 1, meaning.read(need(row, path), path))
+                ]
+                yield Best(read, used, meaning.sentence, meaning.graded, shown=True)
+        if whole and set(words(column)) & INDEX_WORDS:
+            base = _base({int(k) for k in keys}, most)
+            if base is not None:
+                read = lambda row, vs, path=path, base=base: _at_index(
+                    need(row, path), vs, path, base
                 )
-        most = max(len(vs) for _, vs in values)
-        from_zero = numbers and "0" in keys and all(int(k) < most for k in keys)
-        from_one = (
-            numbers and "0" not in keys and str(most) in keys and all(int(k) <= most for k in keys)
-        )
-        if set(words(column)) & INDEX_WORDS and (from_zero or from_one):
-            shift = 0 if from_zero else 1
-            return _chosen_one(
-                lambda row, vs, path=path, shift=shift: _flags(need(row, path), vs, path, shift),
-                path,
-                frozenset({path}),
-                True,
-            )
-        counts = Counter(labels.key_of(v) for v, _ in values)
-        if len(counts) <= 20:
-            unclear = unclear or labels.unclear(path, counts, view.table.name)
+                yield _marked(read, path, used, shown=True)
+        if len(keys) <= 20:
+            unclear = unclear or labels.unclear(path, keys, view.table.name)
     if unclear is not None:
         raise unclear
-    return None
 
 
-def _flags(value: Any, values: list[Any], path: str, shift: int) -> list[bool]:
-    number = as_number(value, path) - shift
+def _base(found: set[int], most: int) -> int | None:
+    """Whether indices count from 0 or from 1; None where the values fit both."""
+    if min(found) == 0 and max(found) < most:
+        return 0
+    return 1 if min(found) > 0 and max(found) == most else None
+
+
+def _at_index(value: Any, values: list[Any], path: str, base: int) -> list[bool]:
+    number = as_number(value, path) - base
     if not (number.is_integer() and 0 <= number < len(values)):
-        raise Bad(f"is {show(value)}, expected {shift} to {len(values) - 1 + shift}", path)
+        last = len(values) - 1 + base
+        raise Bad(f"is {show(value)}, expected a whole number from {base} to {last}", path)
     return [i == number for i in range(len(values))]
-
-
-def _pairwise(meaning: Meaning, path: str) -> Best:
-    return Best(
-        lambda row, vs: [(0, 1, meaning.read(need(row, path), path))] if len(vs) == 2 else [],
-        frozenset({path}),
-        meaning.sentence,
-        meaning.graded,
-        True,
-    )
 
 
 # -- one answer a row, rated -----------------------------------------------------------
@@ -405,41 +362,20 @@ def _pairwise(meaning: Meaning, path: str) -> Best:
 
 def build_rated(view: View) -> Shape | None:
     """Rows of one answer each, with ratings, several rows to a prompt; None if there are none."""
-    response = view.first(
-        n
-        for n in (*TEXTS, "model_response", "response_text", "summary_text")
-        if n in view.names and view.texty(n)
-    )
-    if response is None:
+    own = [n for n in (*TEXTS, "model_response") if n in view.names and view.texty(n)]
+    asking = asked(view, {own[0]}) if own else None
+    if asking is None or asking.main is None:
         return None
-    asking = asked(view, {response})
-    if asking.main is None:
-        return None
-    scored = [
-        n for n in view.names
-        if n not in (response, *EXTRAS) and (values := view.values(n)) and len(values) > 0.5 * len(view.sample)
-        and all(kind_of(v) == "number" and not isinstance(v, bool) for v in values) and len({labels.key_of(v) for v in values}) > 1
-        and (last_word(words(n)) in (*SCORES, *RANKS, "correctness", "coherence", "complexity", "verbosity", "relevance", "fluency", "consistency"))
-    ]  # fmt: skip
-    order = (
-        "overall",
-        "overall_score",
-        "overall_rating",
-        "score",
-        "rating",
-        "reward",
-        "helpfulness",
-        "quality",
-        "rank",
-    )
-    name = next((n for n in order if n in scored), scored[0] if len(scored) == 1 else None)
     prompts = Counter(str(at(row, asking.main)) for row in view.sample)
+    scored = [n for n in view.names if n != own[0] and _is_rating(view, n)]
+    best = ("overall", "overall_score", "overall_rating", "score", "rating", "reward", *QUALITIES)
+    name = next((n for n in best if n in scored), scored[0] if len(scored) == 1 else None)
     if name is None or max(prompts.values(), default=0) < 2:
         return None
-    path, score = view.names[response], view.names[name]
-    low = last_word(words(name)) in RANKS
+    path, score, low = view.names[own[0]], view.names[name], last_word(words(name)) in RANKS
     latents = tuple(view.names[n] for n in scored if n != name)
-    model = view.first(("model", "model_name", "generator", "llm"), {response})
+    model = view.first(("model", "model_name", "generator", "llm"), {own[0]})
+    by = view.names[model] if model else None
 
     def read(row: Row) -> Said:
         given = answer(need(row, path), path)
@@ -448,16 +384,28 @@ def build_rated(view: View) -> Shape | None:
         facts: dict[str, Any] = {}
         if latents:
             facts["response_latents"] = tuple(as_number(need(row, p), p) for p in latents)
-        if model is not None:
-            facts["model"] = as_category({model: at(row, view.names[model])}, model)
+        if by is not None:
+            facts["model"] = as_category({by: need(row, by)}, by)
         return [Rated(prompt, text, -value if low else value, facts)]
 
     which = "lower" if low else "higher"
-    facts = {
-        "strength",
-        *(("response_latents",) if latents else ()),
-        *(("model",) if model else ()),
-    }
-    used = {path, score, *latents, *asking.used, *([view.names[model]] if model else ())}
-    return Shape("rated", read, frozenset(used), f"of two answers to a prompt the one with the {which} {score} is preferred, equal ones are a tie",
-                 order_known=False, facts=frozenset(facts), names={"response_latents": latents} if latents else {}, grouped=True)  # fmt: skip
+    facts = ["strength", *(["response_latents"] if latents else ()), *(["model"] if by else ())]
+    return Shape(
+        "rated",
+        read,
+        frozenset({path, score, *latents, *asking.used, *([by] if by else ())}),
+        f"of two answers to a prompt the one with the {which} {score} is preferred, equal = a tie",
+        order_known=False,
+        facts=frozenset(facts),
+        names={"response_latents": latents} if latents else {},
+        grouped=True,
+    )
+
+
+def _is_rating(view: View, name: str) -> bool:
+    """Whether a column holds ratings: numbers, not all equal, under a name for ratings."""
+    values = view.values(name)
+    if name in EXTRAS or last_word(words(name)) not in (*SCORES, *RANKS, *QUALITIES):
+        return False
+    numbers = all(kind_of(v) == "number" and not isinstance(v, bool) for v in values)
+    return numbers and len(values) > 0.5 * len(view.sample) and len(set(map(str, values))) > 1
