@@ -47,8 +47,16 @@ def build_hh_rlhf(view: View) -> Shape:
         label = labels.by_table(INDEX, "").read(need(row, used["label"]), "label").label
         return [Judged(prompt, first, second, label, facts)]
 
-    return Shape("hh_rlhf", read, frozenset(used.values()), "label 0 = the first answer is preferred, 1 = the second", facts=frozenset(name for name, _ in kinds),
-                 names={"objective": OBJECTIVES, "prompt_type": OBJECTIVES}, sides=("0", "1"), groups=lambda prompts: pd.factorize(first_turn(prompts))[0])  # fmt: skip
+    return Shape(
+        "hh_rlhf",
+        read,
+        frozenset(used.values()),
+        "label 0 = the first answer is preferred, 1 = the second",
+        facts=frozenset(name for name, _ in kinds),
+        names={"objective": OBJECTIVES, "prompt_type": OBJECTIVES},
+        sides=("0", "1"),
+        groups=lambda prompts: pd.factorize(first_turn(prompts))[0],
+    )
 
 
 def build_safe_rlhf(view: View) -> Shape:
@@ -70,9 +78,17 @@ def build_safe_rlhf(view: View) -> Shape:
             for o, c in columns.items()
         ]
 
-    sentence = f"{columns['helpful']} and {columns['safe']} are 0 = the first answer is preferred, 1 = the second"
-    return Shape("safe_rlhf", read, frozenset({*paths, *columns.values(), *asking.used}), sentence, facts=frozenset({"objective"}),
-                 names={"objective": ("helpful", "safe")}, says_objective=True, sides=("0", "1"))  # fmt: skip
+    better, safer = columns.values()
+    return Shape(
+        "safe_rlhf",
+        read,
+        frozenset({*paths, better, safer, *asking.used}),
+        f"{better} and {safer} are 0 = the first answer is preferred, 1 = the second",
+        facts=frozenset({"objective"}),
+        names={"objective": ("helpful", "safe")},
+        says_objective=True,
+        sides=("0", "1"),
+    )
 
 
 def build_ultrafeedback(view: View, latents: tuple[str, ...]) -> Shape:
@@ -91,5 +107,11 @@ def build_ultrafeedback(view: View, latents: tuple[str, ...]) -> Shape:
         }
         return read_ultrafeedback(given, latents)
 
-    return Shape("ultrafeedback", read, frozenset(paths.values()), "the completion with the higher mean rating is preferred, equal ones are a tie",
-                 facts=frozenset(facts), names={"response_latents": latents or ASPECTS})  # fmt: skip
+    return Shape(
+        "ultrafeedback",
+        read,
+        frozenset(paths.values()),
+        "the completion with the higher mean rating is preferred, equal = a tie",
+        facts=frozenset(facts),
+        names={"response_latents": latents or ASPECTS},
+    )

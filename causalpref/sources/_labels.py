@@ -105,67 +105,16 @@ def by_table(table: Mapping[str, Verdict], sentence: str) -> Meaning:
 
 # -- words ---------------------------------------------------------------------------
 
-_FILLERS = set(
-    [
-        "model",
-        "response",
-        "answer",
-        "output",
-        "completion",
-        "assistant",
-        "option",
-        "candidate",
-        "summary",
-        "text",
-        "reply",
-        "is",
-        "the",
-        "was",
-        "are",
-        "better",
-        "best",
-        "slightly",
-        "much",
-        "significantly",
-        "clearly",
-        "strongly",
-        "somewhat",
-        "far",
-        "marginally",
-        "preferred",
-        "prefer",
-        "prefers",
-        "wins",
-        "win",
-        "won",
-        "winner",
-        "than",
-        "good",
-        "choice",
-        "one",
-        "side",
-        "very",
-    ]
-)
-_TIES = set(
-    [
-        "tie",
-        "tied",
-        "ties",
-        "draw",
-        "equal",
-        "equally",
-        "same",
-        "both",
-        "neither",
-        "bothbad",
-        "bothgood",
-        "similar",
-        "even",
-        "indifferent",
-        "equivalent",
-    ]
-)
+_FILLERS = {
+    "model", "response", "answer", "output", "completion", "assistant", "option", "candidate",
+    "summary", "text", "reply", "is", "the", "was", "are", "better", "best", "slightly", "much",
+    "significantly", "clearly", "strongly", "somewhat", "far", "marginally", "preferred", "prefer",
+    "prefers", "wins", "win", "won", "winner", "than", "good", "choice", "one", "side", "very",
+}  # fmt: skip
+_TIES = {
+    "tie", "tied", "ties", "draw", "equal", "equally", "same", "both", "neither", "bothbad",
+    "bothgood", "similar", "even", "indifferent", "equivalent",
+}  # fmt: skip
 _WEAK = {"slightly", "somewhat", "marginally"}
 _STRONG = {"much", "significantly", "clearly", "strongly", "far", "very"}
 _SIGNS = re.compile(r"\[*\s*(a|b)\s*(>{1,3}|<{1,3}|~?=+|≈)\s*(a|b)\s*\]*")
@@ -342,8 +291,8 @@ def unclear(name: str, counts: Mapping[str, int], about: str = "") -> Unclear:
     option = ",".join(f"{k}={v}" for k, v in told) or "0=first,1=second,2=tie"
     api = ", ".join(f"{k!r}: {v!r}" for k, v in told)
     return Unclear(
-        f"{about + ': ' if about else ''}the columns do not say what the values of {name!r} mean; it "
-        f"has {has}. Say which answer each value prefers, for example "
+        f"{about + ': ' if about else ''}the columns do not say what the values of {name!r} mean; "
+        f"it has {has}. Say which answer each value prefers, for example "
         f"label_values={{{api}}} or on the command line --label-values {option} if that is what "
         "they mean"
     )

@@ -34,7 +34,8 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
     "arena": ("conversation_a", "conversation_b", "winner"),
     "alpaca_farm": ("instruction", "output_1", "output_2", "preference"),
     "helpsteer": (
-        "prompt or context", "response_1", "response_2", "preference_strength or overall_preference",
+        "prompt or context", "response_1", "response_2",
+        "preference_strength or overall_preference",
     ),
     "pairs": ("prompt", "response_a", "response_b", "label"),
     "messages": ("chosen as messages", "rejected as messages"),
@@ -75,20 +76,20 @@ SIDES = (
 """What two answers are called, in the order in which they are listed."""
 
 GOOD_BAD = (
-    ("chosen", "rejected"), ("chosen", "reject"), ("accepted", "rejected"),
-    ("preferred", "dispreferred"), ("preferred", "nonpreferred"),
-    ("chosen", "notchosen"), ("best", "loser"), ("preferred", "rejected"),
-    ("preferred", "unpreferred"), ("winner", "loser"), ("winning", "losing"), ("win", "lose"),
-    ("win", "loss"), ("won", "lost"), ("better", "worse"), ("best", "worst"), ("good", "bad"),
-    ("positive", "negative"), ("pos", "neg"), ("selected", "rejected"), ("w", "l"), ("yw", "yl"),
+    ("chosen", "rejected"), ("chosen", "reject"), ("accepted", "rejected"), ("preferred",
+    "dispreferred"), ("preferred", "nonpreferred"), ("chosen", "notchosen"), ("best", "loser"),
+    ("preferred", "rejected"), ("preferred", "unpreferred"), ("winner", "loser"), ("winning",
+    "losing"), ("win", "lose"), ("win", "loss"), ("won", "lost"), ("better", "worse"), ("best",
+    "worst"), ("good", "bad"), ("positive", "negative"), ("pos", "neg"), ("selected", "rejected"),
+    ("w", "l"), ("yw", "yl"),
 )  # fmt: skip
 """What the preferred answer and the other one are called."""
 
 TEXTS = (
-    "response", "responses", "answer", "completion", "output", "conversation", "candidate",
-    "reply", "summary", "generation", "continuation", "message", "messages", "text", "ref",
-    "story", "resp", "solution", "description", "option", "assistant", "content", "translation",
-    "chat", "dialogue", "result", "essay", "code", "passage",
+    "response", "responses", "answer", "completion", "output", "conversation", "candidate", "reply",
+    "summary", "generation", "continuation", "message", "messages", "text", "ref", "story", "resp",
+    "solution", "description", "option", "assistant", "content", "translation", "chat", "dialogue",
+    "result", "essay", "code", "passage",
 )  # fmt: skip
 """Last words of columns that hold an answer, the surest first."""
 
@@ -108,9 +109,10 @@ MODELS = ("model", "generator", "llm", "policy", "models")
 MAIN = (
     "prompt", "instruction", "question", "query", "user_prompt", "user_input", "user_query",
     "user_message", "input", "user", "human", "context", "history", "messages", "conversation",
-    "conversations", "conversation_input", "context_messages", "contents", "trajectory", "dialogue", "dialog", "chat", "post", "article",
-    "document", "source_text", "situation", "problem", "task_description", "request",
-    "question_full_text", "full_text", "info_post", "info_article", "text", "title", "x",
+    "conversations", "conversation_input", "context_messages", "contents", "trajectory", "dialogue",
+    "dialog", "chat", "post", "article", "document", "source_text", "situation", "problem",
+    "task_description", "request", "question_full_text", "full_text", "info_post", "info_article",
+    "text", "title", "x",
 )  # fmt: skip
 """What a prompt is called, the surest first."""
 
@@ -190,9 +192,9 @@ OWN = (
 """Columns of :meth:`PreferenceData.to_pandas` beyond texts, label and the facts above."""
 
 COMMON = (
-    "prompt", "chosen", "rejected", "response_a", "response_b", "label", "answers", "scores", "ranks",
-    "score", "system", "history", "context", "input", "tools", "objective", "annotator", "session",
-    "time", "prompt_type", "prompt_group", "model_a", "model_b",
+    "prompt", "chosen", "rejected", "response_a", "response_b", "label", "answers", "scores",
+    "ranks", "score", "system", "history", "context", "input", "tools", "objective", "annotator",
+    "session", "time", "prompt_type", "prompt_group", "model_a", "model_b",
 )  # fmt: skip
 """What columns may be called, for messages."""
 

@@ -147,9 +147,9 @@ class Two:
         """A column about one answer, such as ``left_is_better``."""
         for name in self.view.names:
             flags = [labels.key_of(v) for v in self.view.values(name)]
-            if set(words(name)) & WON and mostly(flags, labels.is_flag, 0.8):
-                if labels.of_column(name, self.sides) is not None:
-                    return _single(self.view.names[name], self.meaning(name, flags))
+            about = labels.of_column(name, self.sides) is not None
+            if about and set(words(name)) & WON and mostly(flags, labels.is_flag, 0.8):
+                return _single(self.view.names[name], self.meaning(name, flags))
         return None
 
     def annotators(self) -> Judge | None:
@@ -173,10 +173,10 @@ class Two:
     def score_columns(self) -> tuple[str, str, bool] | None:
         """The columns of scores, and whether a lower one is better."""
         for stem, (a, b, _) in self.pairs.items():
-            last, numbers = last_word(stem), not (self.view.texty(a) or self.view.texty(b))
+            last = last_word(stem)
+            numbers = all(self.view.values(n) and not self.view.texty(n) for n in (a, b))
             if last in (*SCORES, *RANKS) and numbers and not {a, b} & {self.first, self.second}:
-                if self.view.values(a) and self.view.values(b):
-                    return a, b, last in RANKS
+                return a, b, last in RANKS
         return None
 
     def own(self) -> Judge | None:
@@ -367,9 +367,9 @@ def build_two(
     sample = [at(r, paths[0]) for r in view.sample]
     in_messages = any(is_messages(opened(v)) for v in sample)
     texts = [v for v in sample if isinstance(v, str)]
-    if asking.main is None and not in_messages:
-        if not mostly(texts, lambda v: bool(TURN.match(v.lstrip()))):
-            raise Lacks("pairs", "prompt", f"{has} and a verdict")
+    transcripts = mostly(texts, lambda v: bool(TURN.match(v.lstrip())))
+    if asking.main is None and not in_messages and not transcripts:
+        raise Lacks("pairs", "prompt", f"{has} and a verdict")
     turn = view.names.get("turn") if in_messages else None
     read = _reader(judge, asking, paths, turn, _asks_in_turns(view, asking))
     facts = {*judge.graded}

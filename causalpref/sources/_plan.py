@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +47,14 @@ class Restart(Exception):
         self.columns, self.without, self.why = set(columns), without, why
 
 
+_FIELDS = {
+    "latents_a": "response_latents",
+    "latents_b": "response_latents",
+    "embedding_a": "embeddings",
+    "embedding_b": "embeddings",
+}
+
+
 @dataclass(frozen=True)
 class Plan:
     """A shape, and the further columns that are read."""
@@ -67,38 +74,34 @@ class Plan:
     @property
     def used(self) -> set[str]:
         """The paths that are read."""
-        return {
-            *self.shape.used, *self.extras.values(), *(self.models or ()), *self.prompt_latents,
-            *itertools.chain.from_iterable(self.latent_columns), *(self.shape.ratings or ()),
-        }  # fmt: skip
+        more = (self.models or (), self.prompt_latents, self.shape.ratings or ())
+        return {*self.shape.used, *self.extras.values()}.union(*more, *self.latent_columns)
+
+    @property
+    def _read(self) -> set[str]:
+        """The columns of the file that are read."""
+        return {p if p in self.view.found else p.split(".")[0] for p in self.used}
 
     @property
     def wanted(self) -> set[str] | None:
         """The columns to read from the file; None reads all, where rows have to be opened."""
-        if self.view.unwrap is not None:
-            return None
-        return {path if path in self.view.found else path.split(".")[0] for path in self.used}
+        return self._read if self.view.unwrap is None else None
 
     @property
     def unread(self) -> list[str]:
-        read = {path if path in self.view.found else path.split(".")[0] for path in self.used}
-        return [c for c in self.view.found if c not in read]
+        """The columns of the file that are not read."""
+        return [c for c in self.view.found if c not in self._read]
 
     @property
     def facts(self) -> set[str]:
         """The fields of :class:`PreferenceData` that every judgement states."""
-        found = {
-            {"latents_a": "response_latents", "latents_b": "response_latents", "embedding_a": "embeddings",
-             "embedding_b": "embeddings"}.get(c, c)
-            for c in self.extras
-        } | set(self.shape.facts)  # fmt: skip
-        if self.models:
-            found.add("model")
-        if self.latent_columns:
-            found.add("response_latents")
-        if self.prompt_latents:
-            found.add("prompt_latents")
-        return found
+        found = {_FIELDS.get(name, name) for name in self.extras} | self.shape.facts
+        stated = (
+            ("model", self.models),
+            ("response_latents", self.latent_columns),
+            ("prompt_latents", self.prompt_latents),
+        )
+        return found | {name for name, columns in stated if columns}
 
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
@@ -111,7 +114,10 @@ class Plan:
         """The rows in a row: more than one where annotators are inside it."""
         if isinstance(raw, Bad) or self.view.unwrap is None:
             return [raw]
-        return list(self.view.unwrap(raw)) or [Bad("holds no annotation that was submitted")]
+        try:
+            return list(self.view.unwrap(raw)) or [Bad("holds no annotation that was submitted")]
+        except ValueError as error:
+            return [Bad(str(error))]
 
     def judgements(self, raw: Row | Bad) -> Said:
         """All that a row says, the extra columns included; one :class:`Bad` if it is unusable."""
@@ -142,9 +148,7 @@ class Plan:
         if self.models:
             more["model"] = tuple(as_category({m: at(row, m)}, m) for m in self.models)
         for name, middle in (("strength", 0.0), ("probability", 0.5)):
-            if name in self.extras and not any(
-                isinstance(j, Judged) and name in j.facts for j in said
-            ):
+            if name in self.extras and name not in self.shape.facts:
                 more[name] = self._grade(row, name, middle, said)
         own = {name: at(row, path) for name, path in self.extras.items() if name in OWN}
         if self.prompt_latents:
@@ -173,7 +177,7 @@ class Plan:
         return self._optional(row, name, as_category)
 
     def _optional(self, row: Row, name: str, read: Callable[[Row, str], Any]) -> Any:
-        """A value of a column that nobody asked for: where it is unusable, the column is left out."""
+        """A value of a column that nobody asked for; an unusable one leaves the column out."""
         path = self.extras[name]
         try:
             return read({path: need(row, path)}, path)
@@ -223,41 +227,18 @@ def plan_for(
     view = look(table, columns, limit, more)
     shape = _shape(view, layout, response_latents, label_values)
     has = f"{table.name} has the columns {listed(view.found)}"
-    taken = {n for n, p in view.names.items() if p in shape.used}
-    extras: dict[str, str] = {}
-    for name, spellings in EXTRAS.items():
-        if name in shape.facts or (shape.says_objective and name == "objective") or shape.grouped:
-            continue
-        if name in view.given and view.given[name] is None:
-            continue
-        found = view.first((n for n in spellings if n in view.given or is_short(view, n)), taken)
-        if found is not None and view.values(found):
-            extras[name] = view.names[found]
-    if shape.name == "pairs":
-        for name in OWN:
-            if (
-                name in view.names
-                and name not in taken
-                and not (name.startswith("latents") and response_latents)
-            ):
-                extras[name] = view.names[name]
-        if prompt_latents:
-            extras.pop("prompt_latents", None)
+    extras = _extras(view, shape, bool(response_latents), bool(prompt_latents))
     for name in ("latents", "embedding"):
         if (f"{name}_a" in extras) != (f"{name}_b" in extras):
             raise ValueError(f"{table.name} has only one of {name}_a and {name}_b")
-    pair = None
-    if "model" not in shape.facts and shape.sides is not None:
-        pair = _models(view, shape)
     for name in prompt_latents:
         if name not in view.found:
             raise ValueError(f"prompt_latents names {name!r}, but {has}")
-    latents = (
-        ()
-        if shape.name == "ultrafeedback"
-        else tuple(_sides(view, n, shape, has) for n in response_latents)
-    )
-    plan = Plan(view, shape, extras, pair, response_latents, latents, prompt_latents)
+    latents: tuple[tuple[str, str], ...] = ()
+    if shape.name != "ultrafeedback":  # whose latents are its aspects
+        latents = tuple(_sides(view, name, shape, has) for name in response_latents)
+    models = _models(view, shape)
+    plan = Plan(view, shape, extras, models, response_latents, latents, prompt_latents)
     for name, column in columns.items():
         if column is not None and column not in plan.used:
             reads = sorted({n for n, p in view.names.items() if p in plan.used} | set(EXTRAS))
@@ -267,17 +248,34 @@ def plan_for(
     return plan
 
 
+def _extras(view: View, shape: Shape, response: bool, prompt: bool) -> dict[str, str]:
+    """Columns of further facts, by fact; those of latents give way to latents asked for."""
+    taken = {n for n, p in view.names.items() if p in shape.used}
+    extras: dict[str, str] = {}
+    for name, spellings in EXTRAS.items():
+        said = name in shape.facts or (shape.says_objective and name == "objective")
+        if said or shape.grouped or view.given.get(name, "") is None:
+            continue
+        found = view.first((n for n in spellings if n in view.given or is_short(view, n)), taken)
+        if found is not None and view.values(found):
+            extras[name] = view.names[found]
+    if shape.name == "pairs":
+        own = [n for n in OWN if not (response and n.startswith("latents"))]
+        own = [n for n in own if not (prompt and n == "prompt_latents")]
+        extras |= {n: view.names[n] for n in own if n in view.names and n not in taken}
+    return extras
+
+
 def _models(view: View, shape: Shape) -> tuple[str, str] | None:
-    assert shape.sides is not None
-    for sides in dict.fromkeys(
-        (shape.sides, ("a", "b"), ("1", "2"), ("0", "1"), ("chosen", "rejected"))
-    ):
+    """The columns that say which model wrote which answer, where all rows fill them."""
+    if shape.sides is None or "model" in shape.facts:
+        return None
+    full = lambda name: is_short(view, name) and len(view.values(name)) == len(view.sample)
+    for sides in dict.fromkeys((shape.sides, *SIDES[:3], ("chosen", "rejected"))):
         found = model_columns(view, sides)
-        if found is not None:
+        if found is not None and full(found[0]) and full(found[1]):
             paths = view.names[found[0]], view.names[found[1]]
-            if all(
-                is_short(view, n) and len(view.values(n)) == len(view.sample) for n in found
-            ) and not shape.used & set(paths):
+            if not shape.used & set(paths):
                 return paths
     return None
 
@@ -300,74 +298,95 @@ def _shape(
     view: View, layout: str, latents: tuple[str, ...], given: Mapping[Any, str] | None
 ) -> Shape:
     """The shape of the rows; raises ValueError where there is none."""
-    name = view.table.name
-    try:
-        if layout in ("auto", "hh_rlhf") and view.has("prompt", "responses", "label", "objective"):
-            if layout == "hh_rlhf" or mostly(view.values("objective"), lambda v: v in OBJECTIVES):
-                return build_hh_rlhf(view)
-        if layout in ("auto", "safe_rlhf") and view.has(
-            "response_0", "response_1", "better_response_id", "safer_response_id"
-        ):
-            return build_safe_rlhf(view)
-        if layout in ("auto", "ultrafeedback") and view.has("instruction", "completions"):
-            objects = [
-                v for c in view.values("completions") if isinstance(o := opened(c), list) for v in o
-            ]
-            if layout == "ultrafeedback" or any(
-                isinstance(v, Mapping) and "annotations" in v for v in objects
-            ):
-                return build_ultrafeedback(view, latents)
-        pairs = side_pairs(view)
-        two = answer_columns(view, pairs)
-        best = chosen_rejected(view)
-        lacking: Lacks | None = None
-        if layout in ("auto", "pairs", "arena", "alpaca_farm", "helpsteer") and two is not None:
-            try:
-                return build_two(view, *two, pairs, given)
-            except Lacks as lack:
-                lacking = lack
-            except Unclear:
-                if best is None:
-                    raise
-        if layout in ("auto", "chosen_rejected", "messages", "transcripts") and best is not None:
-            return build_chosen_rejected(view, *best)
-        if layout in ("auto", "ranked"):
-            try:
-                shape = build_output_of_two(view) or build_several(view, given)
-            except Lacks as lack:
-                lacking = lacking or lack
-            else:
-                if shape is not None:
-                    return shape
-        if (
-            layout in ("auto", "rated")
-            and lacking is None
-            and (shape := build_rated(view)) is not None
-        ):
+    lacking: list[Lacks] = []
+    for find in (_published, _pairs_or_choice, _lists, _ratings):
+        try:
+            shape = find(view, layout, latents, given)
+        except Lacks as lack:
+            lacking.append(lack)
+            continue
+        if shape is not None:
             return shape
-        if lacking is not None:
-            raise lacking
-    except Lacks as lack:
-        raise ValueError(_near(name, lack)) from None
-    if layout not in ("auto", "saved"):
-        needs = LAYOUTS[layout]
-        missing = next(
-            (n for n in needs if not any(plain(x) in view.names for x in n.split(" or "))), None
-        )
-        raise ValueError(
-            f"layout {layout!r} needs a column {(missing or needs[0])!r}, but {name} has the columns "
-            f"{listed(view.found)}; columns={{{(missing or needs[0]).split()[0]!r}: ...}} says which one it is, "
-            f"or on the command line --column {(missing or needs[0]).split()[0]}=COL"
-        )
-    raise ValueError(_refusal(view))
+    if lacking:
+        raise ValueError(_near(view.table.name, lacking[0]))
+    if layout == "auto":
+        raise ValueError(_refusal(view))
+    needs = LAYOUTS[layout]
+    there = lambda part: any(plain(name) in view.names for name in part.split(" or "))
+    missing = next((part for part in needs if not there(part)), needs[0]).split()[0]
+    raise ValueError(
+        f"layout {layout!r} needs a column {missing!r}, but {view.table.name} has the columns "
+        f"{listed(view.found)}; columns={{{missing!r}: ...}} says which one it is, or on the "
+        f"command line --column {missing}=COL"
+    )
 
 
-_KINDS = {
+Given = Mapping[Any, str] | None
+
+
+def _published(view: View, layout: str, latents: tuple[str, ...], given: Given) -> Shape | None:
+    """A format that is more than its columns."""
+    wants = lambda name: layout in ("auto", name)
+    if wants("hh_rlhf") and view.has("prompt", "responses", "label", "objective"):
+        known = mostly(view.values("objective"), lambda v: v in OBJECTIVES)
+        if layout != "auto" or known:
+            return build_hh_rlhf(view)
+    answers = ("response_0", "response_1", "better_response_id", "safer_response_id")
+    if wants("safe_rlhf") and view.has(*answers):
+        return build_safe_rlhf(view)
+    if wants("ultrafeedback") and view.has("instruction", "completions"):
+        found = [o for c in view.values("completions") if isinstance(o := opened(c), list)]
+        rated = any(isinstance(v, Mapping) and "annotations" in v for o in found for v in o)
+        if layout != "auto" or rated:
+            return build_ultrafeedback(view, latents)
+    return None
+
+
+def _pairs_or_choice(
+    view: View, layout: str, latents: tuple[str, ...], given: Given
+) -> Shape | None:
+    """Two answers and a verdict, or the preferred answer and the other one."""
+    pairs = side_pairs(view)
+    two, best = answer_columns(view, pairs), chosen_rejected(view)
+    lacking: Lacks | None = None
+    if layout in ("auto", "pairs", "arena", "alpaca_farm", "helpsteer") and two is not None:
+        try:
+            return build_two(view, *two, pairs, given)
+        except Lacks as lack:
+            lacking = lack
+        except Unclear:
+            if best is None or given:
+                raise
+    if layout in ("auto", "chosen_rejected", "messages", "transcripts") and best is not None:
+        return build_chosen_rejected(view, *best)
+    if lacking is not None:
+        raise lacking
+    return None
+
+
+def _lists(view: View, layout: str, latents: tuple[str, ...], given: Given) -> Shape | None:
+    """Several answers in a row."""
+    if layout not in ("auto", "ranked"):
+        return None
+    return build_output_of_two(view) or build_several(view, given)
+
+
+def _ratings(view: View, layout: str, latents: tuple[str, ...], given: Given) -> Shape | None:
+    """One answer a row."""
+    return build_rated(view) if layout in ("auto", "rated") else None
+
+
+# -- why not ----------------------------------------------------------------------------
+
+_LACKS = {
     "prompt": "a column with the prompt",
-    "label": "a column that says which answer is preferred (label, winner, preference, a score for each ...)",
+    "label": "a column that says which answer is preferred (label, winner, preference, scores)",
     "score": "scores, ranks or the index of the best answer",
-    "rejected": "a column with the answer that was not preferred",
 }
+_MARKS = (
+    "label", "is_desirable", "desirable", "thumbs_up", "feedback", "kto_tag", "score", "rating",
+    "is_preferred",
+)  # fmt: skip
 
 
 def _near(name: str, lack: Lacks) -> str:
@@ -376,63 +395,43 @@ def _near(name: str, lack: Lacks) -> str:
     maybe = f" (perhaps {listed(lack.maybe, 3)}, with label_values)" if lack.maybe else ""
     return (
         f"{name} has {lack.has}, which is nearly the layout {lack.layout!r}, but lacks "
-        f"{_KINDS[lack.lack]}. Say which column it is{maybe} with columns={{{role!r}: 'a column of "
+        f"{_LACKS[lack.lack]}. Say which column it is{maybe} with columns={{{role!r}: 'a column of "
         f"yours'}}, or on the command line with --column {role}=COL."
     )
 
 
 def _refusal(view: View) -> str:
-    """One sentence that says what is missing."""
-    name = view.table.name
-    lone = next(
-        (
-            n
-            for n in view.names
-            for good, bad in GOOD_BAD
-            if set(words(n)) & {good, bad} - {"w", "l"} and view.texty(n)
-        ),
-        None,
-    )
-    if lone is not None:
-        other = next(b if g in words(lone) else g for g, b in GOOD_BAD if {g, b} & set(words(lone)))
-        return (
-            f"{name} has {view.names[lone]!r}, but no column with the other answer (such as {other!r}): it is nearly "
-            f"the layout 'chosen_rejected' ({', '.join(LAYOUTS['chosen_rejected'])}). Say which column it is with "
-            f"columns={{{other!r}: 'a column of yours'}}, or on the command line with --column {other}=COL."
-        )
-    single = view.first(
-        n for n in (*TEXTS, "messages", "conversations") if n in view.names and view.texty(n)
-    )
-    flag = view.first(
-        n
-        for n in (
-            "label",
-            "is_desirable",
-            "desirable",
-            "thumbs_up",
-            "feedback",
-            "kto_tag",
-            "score",
-            "rating",
-            "is_preferred",
-        )
-        if n in view.names and not view.texty(n)
-    )
-    has = f"its columns are {listed(view.found, 12)}"
-    if single is not None and flag is not None:
-        return (
-            f"{name} is unpaired data: each row has one answer ({view.names[single]!r}) and a mark "
-            f"({view.names[flag]!r}), so there is nothing to compare; {has}. Preference data need two answers to a prompt."
-        )
+    """One sentence that says what is missing, one about what preference data need."""
+    name, has = view.table.name, f"its columns are {listed(view.found, 12)}"
+    for column in view.names:
+        for good, bad in GOOD_BAD:
+            lone = {good, bad} & set(words(column)) - {"w", "l"}
+            if lone and view.texty(column):
+                other = bad if good in lone else good
+                return (
+                    f"{name} has {view.names[column]!r}, but no column with the other answer "
+                    f"(such as {other!r}): it is nearly the layout 'chosen_rejected'. Say which column it "
+                    f"is with columns={{{other!r}: 'a column of yours'}}, or on the command line "
+                    f"with --column {other}=COL."
+                )
+    texts = (*TEXTS, "messages", "conversations")
+    single = view.first(n for n in texts if n in view.names and view.texty(n))
+    mark = view.first(n for n in _MARKS if n in view.names and not view.texty(n))
     if single is not None:
+        marked = f" and a mark ({view.names[mark]!r})" if mark else ""
+        kind = "unpaired data" if mark else "no preference data"
         return (
-            f"{name} has one answer for each prompt ({view.names[single]!r}), so there is nothing to compare; {has}. "
-            "Preference data need two answers to a prompt and a column that says which is preferred."
+            f"{name} is {kind}: each row has one answer ({view.names[single]!r}){marked}, so there "
+            f"is nothing to compare; {has}. Preference data need two answers to a prompt and say "
+            "which is preferred."
         )
     if any(set(words(n)) & (VERDICT_WORDS | {"label"}) for n in view.names):
-        return f"{name} has verdicts but not the texts of the answers that were compared; {has}. Join the answers first."
+        return (
+            f"{name} has verdicts but not the texts of the answers that were compared; {has}. Join "
+            "the answers first."
+        )
     return (
-        f"no layout fits: {name} holds no two answers to compare; {has}. Say which column is which with "
-        "columns={'prompt': 'a column of yours', 'chosen': ..., 'rejected': ...}, or on the command line with "
-        "--column prompt=COL."
+        f"no layout fits: {name} holds no two answers to compare; {has}. Say which column is which "
+        "with columns={'prompt': 'a column of yours', 'chosen': ..., 'rejected': ...}, or on the "
+        "command line with --column prompt=COL."
     )

@@ -65,6 +65,8 @@ class Asked:
                 else:
                     before += found
         tools, value = tools_of(self, row), need(row, self.main)
+        if isinstance(value, Conversation):
+            return value, None
         if isinstance(value, str) and in_messages(value):
             value = opened(value)
         if isinstance(value, Mapping) and not is_message(value):

@@ -170,8 +170,9 @@ def _in_a_list(view: View) -> Listed | None:
 def _cells(value: Any, name: str) -> list[Any]:
     """The answers of a cell: a list, or an object of lists, as ``datasets`` stores such a list."""
     value = opened(value)
-    if isinstance(value, Mapping) and value and all(isinstance(v, list) for v in value.values()):
-        if len({len(v) for v in value.values()}) == 1:
+    if isinstance(value, Mapping) and all(isinstance(v, list) for v in value.values()):
+        sizes = {len(v) for v in value.values()}
+        if len(sizes) == 1:
             value = [dict(zip(value, cells)) for cells in zip(*value.values())]
     if not isinstance(value, list):
         raise Bad(f"is {show(value)}, expected a list of answers", name)

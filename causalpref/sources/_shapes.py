@@ -85,11 +85,12 @@ def last_word(stem: Iterable[str | None]) -> str:
 
 
 NO_TEXTS = {
-    *SCORES, *RANKS, *MODELS, "id", "ids", "name", "tokens", "length", "len", "winner", "safe", "type",
-    "category", "correct", "label", "elo", "quotes", "acceptable", "date", "time", "url", "letter", "n",
-    "logprob", "logps", "annotator", "rater", "judge", "worker", "vote", "critique", "feedback",
-    "reason", "reasoning", "rationale", "explanation", "verdict", "latents", "embedding", "count", "avg",
-    "mean", "std", "author", "user", "source", "language", "safety", "severity", "sha256", "hash",
+    *SCORES, *RANKS, *MODELS, "id", "ids", "name", "tokens", "length", "len", "winner", "safe",
+    "type", "category", "correct", "label", "elo", "quotes", "acceptable", "date", "time", "url",
+    "letter", "n", "logprob", "logps", "annotator", "rater", "judge", "worker", "vote", "critique",
+    "feedback", "reason", "reasoning", "rationale", "explanation", "verdict", "latents",
+    "embedding", "count", "avg", "mean", "std", "author", "user", "source", "language", "safety",
+    "severity", "sha256", "hash",
 }  # fmt: skip
 
 

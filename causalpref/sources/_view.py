@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from causalpref.data import Conversation
 from causalpref.sources._layouts import COMMON, is_role
 from causalpref.sources._rows import Bad, Row, Table, listed
 from causalpref.sources._values import is_empty, is_message, opened, plain, words  # fmt: skip
@@ -124,7 +125,7 @@ def look(
         )
     unwrap = wrapper(sample)
     if unwrap is not None:
-        sample = [flat for row in sample for flat in unwrap(row)]
+        sample = [flat for row in sample for flat in _opened(unwrap, row)]
     top = dict.fromkeys(table.columns or () if unwrap is None else ())
     for row in sample:
         top.update(dict.fromkeys(row))
@@ -140,6 +141,12 @@ def look(
                 view.names.setdefault(plain(key), path)
     _apply(view, columns)
     return view
+
+
+def _opened(unwrap: Callable[[Row], list[Row]], row: Row) -> list[Row]:
+    with contextlib.suppress(ValueError):
+        return unwrap(row)
+    return []
 
 
 def _by_column(table: Table, limit: int | None) -> list[Row]:
@@ -207,6 +214,9 @@ def wrapper(sample: Sequence[Row]) -> Callable[[Row], list[Row]] | None:
     if not sample:
         return None
 
+    if any(f"{name}_messages" in row for row in sample[:1] for name in _OWN_TEXTS):
+        return _with_messages
+
     def most(test: Callable[[Row], bool]) -> bool:
         return sum(map(test, sample)) > 0.5 * len(sample)
 
@@ -223,6 +233,28 @@ def wrapper(sample: Sequence[Row]) -> Callable[[Row], list[Row]] | None:
     if most(lambda r: isinstance(r.get("options"), list) and isinstance(r.get("accept"), list)):
         return _prodigy
     return None
+
+
+_OWN_TEXTS = ("prompt", "response_a", "response_b")
+
+
+def _with_messages(row: Row) -> list[Row]:
+    """A row of :meth:`PreferenceData.to_pandas`, whose conversations are JSON in columns beside.
+
+    Raises
+    ------
+    ValueError
+        Messages that read otherwise than the text beside them.
+    """
+    flat = dict(row)
+    for name in _OWN_TEXTS:
+        cell = flat.pop(f"{name}_messages", None)
+        if isinstance(cell, str) and cell:
+            said = Conversation.from_json(cell)
+            if said != flat.get(name):
+                raise ValueError(f"{name}_messages reads otherwise than {name}")
+            flat[name] = said
+    return [flat]
 
 
 def _label_studio(row: Row) -> list[Row]:

@@ -42,8 +42,8 @@ transcripts are parsed at ``Human:`` and ``Assistant:``.
 
 Further facts
 -------------
-``objective``, ``annotator``, ``session``, ``time``, ``prompt_type``, ``prompt_group`` and the models
-of the two answers are read where the file has such columns, or where ``columns`` names
+``objective``, ``annotator``, ``session``, ``time``, ``prompt_type``, ``prompt_group`` and the
+models of the two answers are read where the file has such columns, or where ``columns`` names
 others; ``columns={"objective": None}`` leaves one out. Times are seconds since the epoch, or dates
 in ISO 8601.
 """
@@ -51,6 +51,7 @@ in ISO 8601.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import os
 from collections import Counter
@@ -60,7 +61,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalpref.data import Collector, PreferenceData
+from causalpref.data import Collector, PreferenceData, contents
+from causalpref.data._exchange import stated
 from causalpref.sources._labels import Unknown, checked_values, is_vocabulary, key_of, unclear
 from causalpref.sources._layouts import EXTRAS, LAYOUTS, PARTS, Judged, Rated
 from causalpref.sources._plan import Plan, Restart, plan_for
@@ -148,6 +150,25 @@ class LoadedPreferences:
                 f"{type(self).__name__} has no {name!r}{hint}", name=name, obj=self
             )
 
+    def told(self, said: Mapping[str, Any]) -> LoadedPreferences:
+        """The same with what a data frame or a Dataset of ours says of itself.
+
+        Parameters
+        ----------
+        said : mapping
+            ``order_known``, ``source``, ``simulated``, ``names``; what is missing stays.
+        """
+        if not said:
+            return self
+
+        def with_facts(data: PreferenceData) -> PreferenceData:
+            own = {k: said[k] for k in ("order_known", "source", "simulated") if k in said}
+            names = {k: v for k, v in said.get("names", {}).items() if k not in data.names}
+            return data.replace(**own, names={**data.names, **names})
+
+        tied = None if self.tied is None else with_facts(self.tied)
+        return dataclasses.replace(self, data=with_facts(self.data), tied=tied)
+
     @property
     def lost_share(self) -> float:
         """Share of the rows that gave no comparison, 0 to 1."""
@@ -182,6 +203,7 @@ class LoadedPreferences:
         if self.unread:
             lines.append(f"columns not read: {listed(self.unread, 12)}")
         lines += self.notes
+        lines += [finding.sentence for finding in contents(data)]
         lines += [f"bad: {row}" for row in self.bad[:3]]
         if len(self.bad) > 3:
             lines.append(f"bad: and {len(self.bad) - 3:,} more")
@@ -341,7 +363,8 @@ def load_preferences(
     while True:
         plan = plan_for(table, layout, columns, **asked, limit=limit, label_values=means, more=more)
         try:
-            return collected(table, plan, strict=strict, limit=limit, seed=seed, notes=notes)
+            loaded = collected(table, plan, strict=strict, limit=limit, seed=seed, notes=notes)
+            return loaded.told(stated(source)) if plan.name == "pairs" else loaded
         except Restart as restart:
             more |= restart.columns
             if restart.without:
@@ -396,7 +419,7 @@ def collected(
     for kind in ("response_latents", "prompt_latents", "embeddings"):
         if kind in fields and fields[kind].shape[1] == 0:
             del fields[kind]
-    notes += reading.remarks(fields["responses"])
+    notes += reading.remarks()
     if plan.shape.groups is not None and "prompt_group" not in fields:
         fields["prompt_group"] = plan.shape.groups(fields["prompts"])
     tie = np.array(reading.tie, dtype=bool)
@@ -515,11 +538,9 @@ class _Reading:
             self.level += first == second
             self.against += label is not None and first != second and (first > second) != label
 
-    def remarks(self, responses: Sequence[str]) -> list[str]:
+    def remarks(self) -> list[str]:
         """Sentences about what was kept."""
         said = []
-        if empty := sum(not text.strip() for text in responses):
-            said.append(f"{count(empty, 'response')} without words kept")
         if self.twice:
             said.append(
                 f"{count(self.twice, 'pair')} with a text that two models wrote: the model named "
