@@ -1,95 +1,51 @@
 """Rows from anywhere, each with its place: the one module that opens things.
 
-A source is a file (JSON lines, a JSON array, CSV, TSV, Parquet; the text ones gzipped or not), a
-folder of such files or of ``save_to_disk``, a hub id, a ``datasets.Dataset``, a
-``pandas.DataFrame``, or a sequence of mappings.
+A source is a file (JSON, CSV or Parquet), a folder of such files or of ``save_to_disk``, a hub
+id, a ``datasets.Dataset``, a ``pandas.DataFrame``, or a sequence of mappings. What a text file may
+be is said in :mod:`causalpref.sources._text`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import gzip
-import io
 import itertools
-import json
 import os
 import re
-import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from causalpref._extras import models_extra
+from causalpref.sources._table import Bad, Row, Rows, Table, Where, count, listed, show
+from causalpref.sources._text import refuse_no_data, refuse_split, table_of, text_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
-class Bad(Exception):
-    """Why a row cannot be used. With a column, the sentence goes on after its name."""
-
-    def __init__(self, reason: str, column: str | None = None):
-        super().__init__(reason if column is None else f"{column} {reason}")
-        self.reason, self.column = reason, column
-
-
-class Where(NamedTuple):
-    file: str
-    unit: str
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.file}, {self.unit} {self.number}"
-
-
-Row = Mapping[str, Any]
-Rows = Generator[tuple[Where, Row | Bad], None, None]
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows that can be read more than once.
-
-    ``rows`` takes the columns wanted (None: all) and gives place and content of each row.
-    ``columns`` is None where only the rows themselves tell (JSON). ``typed`` is False where
-    every value is a string (CSV).
-    """
-
-    name: str
-    rows: Callable[[Collection[str] | None], Rows]
-    columns: list[str] | None
-    typed: bool = True
+__all__ = [
+    "Bad",
+    "Row",
+    "Rows",
+    "Table",
+    "Where",
+    "count",
+    "downloaded",
+    "is_saved",
+    "listed",
+    "open_rows",
+    "resolve",
+    "rows_at",
+    "show",
+]
 
 
 def resolve(source: Any) -> Any:
     """The source asked for, else that of ``CAUSALPREF_DATA``, else ``"offline"``."""
     return os.environ.get("CAUSALPREF_DATA") or "offline" if source is None else source
-
-
-def show(value: Any) -> str:
-    """A value for a message; containers are only named, however deep they are."""
-    for kind, word in ((Mapping, "an object"), ((list, tuple), "a list"), (bytes, "bytes")):
-        if isinstance(value, kind):
-            return word
-    if value is None:
-        return "null"
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def count(n: int, word: str) -> str:
-    return f"{n:,} {word}{'' if n == 1 else 's'}"
-
-
-def listed(names: Iterable[str], most: int = 40) -> str:
-    names = [repr(str(n))[:60] for n in names]
-    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
 
 
 # -- what to open ------------------------------------------------------------------
@@ -100,6 +56,8 @@ _KINDS = {
     ".json": "json",
     ".csv": "csv",
     ".tsv": "tsv",
+    ".tab": "tsv",
+    ".psv": "psv",
     ".parquet": "parquet",
 }
 _NOT_DATA = {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
@@ -108,7 +66,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 def _kind(file: str) -> str | None:
     """Kind of a data file by the end of its name, or None."""
-    name = file.lower().removesuffix(".gz")
+    name = re.sub(r"\.(gz|bz2|xz|zst)$", "", file.lower())
     return None if name in _NOT_DATA else _KINDS.get(os.path.splitext(name)[1])
 
 
@@ -175,16 +133,12 @@ def rows_at(
 def _at_path(path: Path, split: str | None, otherwise: str | None = None) -> Table:
     if path.is_dir():
         if any((path / f).is_file() for f in ("state.json", "dataset_dict.json")):
+            for file in path.rglob("*"):
+                if file.is_file() and file.stat().st_size < 1024:
+                    refuse_no_data(f"{path.name}/{file.relative_to(path)}", file.read_bytes())
             return _from_disk(path, split, otherwise)
         return _joined(path.name, [(f, f.name) for f in _files(path, split)])
-    if split is not None:
-        raise ValueError(f"{path} is one file: split={split!r} goes with a folder or a hub id")
-    if _kind(path.name) is None:
-        raise ValueError(
-            f"{path} is no kind of file known here: expected a name that ends with "
-            f"{', '.join(_KINDS)}, the text ones with or without .gz"
-        )
-    return _file(path, path.name)
+    return _file(path, path.name, split, otherwise)
 
 
 def _files(folder: Path, split: str | None) -> list[Path]:
@@ -201,7 +155,8 @@ def _files(folder: Path, split: str | None) -> list[Path]:
     if len(kinds) > 1:
         raise ValueError(
             f"{folder} holds data files of several kinds "
-            f"({', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items()))}): name one file"
+            f"({', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items()))}: "
+            f"{listed((f.name for f in files), 10)}): name one file"
         )
     if split is not None:
         named = [f for f in files if re.match(re.escape(split) + r"(\W|_|$)", f.name)]
@@ -225,152 +180,26 @@ def _joined(folder: str, files: Sequence[tuple[Path, str]]) -> Table:
         lambda wanted: (row for t in tables for row in t.rows(wanted)),
         columns,
         tables[0].typed,
+        [note for t in tables for note in t.notes],
     )
 
 
-def _file(path: Path, name: str) -> Table:
-    """The rows of one file; messages call it ``name``, whose end says what kind it is."""
+def _file(path: Path, name: str, split: str | None = None, otherwise: str | None = None) -> Table:
+    """The rows of one file; messages call it ``name``."""
     kind = _kind(name)
-    if kind == "parquet":
-        return _parquet(path, name)
-    with _opened(path, name) as stream:
-        start = next((line.lstrip()[:1] for line in stream if line.strip()), "")
-    if not start:
-        raise ValueError(f"{name} is empty")
-    if kind in ("csv", "tsv"):
-        return _csv(path, name, "\t" if kind == "tsv" else ",")
-    read = _json_array if kind == "json" and start == "[" else _json_lines
-    return Table(name, lambda wanted: read(path, name), None)
-
-
-# -- text files -------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _opened(path: Path, name: str, newline: str | None = None) -> Iterator[io.TextIOWrapper]:
-    """A text file, gzipped or not. Bytes that are not UTF-8 become lone surrogates.
-
-    Those are found where a text is used (:func:`_string`), so that one bad byte is one bad row.
-    """
     with open(path, "rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
-    if not zipped and name.lower().endswith(".gz") and path.stat().st_size:
-        raise ValueError(f"{name}: not a gzip file, although its name says so")
-    try:
-        with (gzip.open if zipped else open)(path, "rb") as raw:
-            if raw.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff"):
-                raise ValueError(f"{name} is UTF-16: save it as UTF-8")
-            yield io.TextIOWrapper(
-                raw, encoding="utf-8-sig", errors="surrogateescape", newline=newline
-            )
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{name}: damaged gzip ({error})") from None
-
-
-def _parse(text: str) -> Row | Bad:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        what = "nested too deep" if isinstance(error, RecursionError) else error
-        return Bad(f"not JSON ({what})")
-    return value if isinstance(value, dict) else Bad(f"is {show(value)}, expected an object")
-
-
-def _json_lines(path: Path, name: str) -> Rows:
-    with _opened(path, name) as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.isspace():
-                yield Where(name, "line", number), _parse(line)
-
-
-_BLANK = re.compile(r"[ \t\n\r]*")
-
-
-def _json_array(path: Path, name: str) -> Rows:
-    """The objects of an array, one by one, by the line on which each begins."""
-    with _opened(path, name) as stream:
-        text = stream.read()
-    decode = json.JSONDecoder().raw_decode
-    skip = lambda at: _BLANK.match(text, at).end()  # type: ignore[union-attr]
-    at = skip(skip(0) + 1)
-    line, counted = 1, 0
-    more = text[at : at + 1] != "]"
-    while more:
-        line, counted = line + text.count("\n", counted, at), at
-        try:
-            value, end = decode(text, at)
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"{name}, line {error.lineno}: not JSON ({error.msg}); the rest of "
-                "the array cannot be read"
-            ) from None
-        except (ValueError, RecursionError) as error:
-            what = "nested too deep" if isinstance(error, RecursionError) else error
-            raise ValueError(f"{name}, line {line}: not JSON ({what})") from None
-        yield (
-            Where(name, "line", line),
-            value if isinstance(value, dict) else Bad(f"is {show(value)}, expected an object"),
+        start = raw.read(512)
+    if start[:4] == b"PAR1" or (kind == "parquet" and start.lstrip()[:1] not in (b"{", b"[")):
+        refuse_no_data(name, start)
+        refuse_split(name, split)
+        return _parquet(path, name)
+    table = table_of(text_of(path, name), kind, split, otherwise)
+    if table is None:
+        raise ValueError(
+            f"{path} is no kind of file known here: expected JSON or CSV, or a name that ends with "
+            f"{', '.join(_KINDS)}, the text ones with or without .gz"
         )
-        at = skip(end)
-        if more := text[at : at + 1] == ",":
-            at = skip(at + 1)
-    end = skip(at + 1)
-    if text[at : at + 1] != "]" or end < len(text):
-        at, what = (
-            (end, "something follows the array")
-            if text[at : at + 1] == "]"
-            else (at, "expected a comma or ]" if at < len(text) else "the array is not closed")
-        )
-        line += text.count("\n", counted, at)
-        raise ValueError(f"{name}, line {line}: not JSON ({what})")
-
-
-@contextlib.contextmanager
-def _wide_cells() -> Iterator[None]:
-    """Let the csv module read cells of more than 131,072 characters."""
-    before = csv.field_size_limit(2**31 - 1)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
-
-
-def _csv(path: Path, name: str, delimiter: str) -> Table:
-    with _opened(path, name, newline="") as stream, _wide_cells():
-        first = next(line for line in stream if line.strip())
-        if delimiter == "," and "," not in first and max(";\t", key=first.count) in first:
-            delimiter = max(";\t", key=first.count)
-        try:
-            header = next(
-                csv.reader(itertools.chain([first], stream), delimiter=delimiter, strict=True)
-            )
-        except csv.Error as error:
-            raise ValueError(f"{name}: the header is not CSV ({error})") from None
-    twice = [c for c, n in Counter(header).items() if n > 1]
-    if twice:
-        raise ValueError(f"{name}: the header has {twice[0]!r} more than once")
-
-    def rows(wanted: Collection[str] | None) -> Rows:
-        with _opened(path, name, newline="") as stream, _wide_cells():
-            reader = csv.reader(stream, delimiter=delimiter, strict=True)
-            past_header = False
-            while True:
-                where = Where(name, "line", reader.line_num + 1)
-                try:
-                    cells = next(reader)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    yield where, Bad(f"not CSV ({error})")
-                    continue
-                if not past_header:
-                    past_header = any(cell.strip() for cell in cells)
-                elif len(cells) == len(header):
-                    yield where, dict(zip(header, cells))
-                elif cells:
-                    yield where, Bad(f"{count(len(cells), 'cell')}, the header has {len(header)}")
-
-    return Table(name, rows, header, typed=False)
+    return table
 
 
 # -- Arrow -------------------------------------------------------------------------
