@@ -141,8 +141,7 @@ def test_damaged_gzip_loads_nothing(tmp_path):
         path.write_bytes(raw)
         with pytest.raises(ValueError, match=rf"{name}.jsonl.gz.*(damaged gzip|not)"):
             load_hh_rlhf(path)
-    with pytest.raises(ValueError, match="not a gzip file, although its name says so"):
-        load_hh_rlhf(write(tmp_path / "plain.jsonl.gz", [ROW], zipped=False))
+    assert len(load_hh_rlhf(write(tmp_path / "plain.jsonl.gz", [ROW], zipped=False))) == 1
 
 
 def test_sources_are_explicit(tmp_path, monkeypatch):
