@@ -130,10 +130,15 @@ def test_each_text_is_encoded_once_ever(tiny, tmp_path, monkeypatch):
     np.testing.assert_array_equal(first, again)
     encode([*TEXTS, "new words"], tiny, cache=tmp_path)
     assert count.texts == 7
-    for other in ({"pooling": "last"}, {"max_length": 3}, {"dtype": "bfloat16"}):
+    for other, changed in (
+        ({"pooling": "last"}, 6),
+        ({"dtype": "bfloat16"}, 6),
+        ({"max_length": 3}, 2),
+    ):
         before = count.texts
-        encode(TEXTS, tiny, cache=tmp_path, **other)
-        assert count.texts == before + 6, f"{other} makes other embeddings"
+        got = encode(TEXTS, tiny, cache=tmp_path, **other)
+        assert count.texts == before + changed, f"{other} makes other embeddings"
+        np.testing.assert_allclose(got, encode(TEXTS, tiny, **other), atol=1e-5)
 
 
 def test_other_weights_are_another_model(tiny, tmp_path, monkeypatch):

@@ -105,6 +105,8 @@ TAKERS = {
 @pytest.mark.parametrize("taker", TAKERS)
 @pytest.mark.parametrize("thing", [None, "p.jsonl", ROWS, cp.load_preferences(ROWS)], ids=type)
 def test_what_is_no_preference_data_is_refused_with_the_way_to_get_it(taker, thing):
+    if taker in ("embed", "hashed_ngrams") and type(thing).__name__ == "LoadedPreferences":
+        return  # these take its pairs
     said = f"takes PreferenceData, not {type(thing).__name__}: .*load_preferences.*[.]data"
     with pytest.raises(TypeError, match=said):
         TAKERS[taker](thing)

@@ -10,10 +10,10 @@ from causalpref.data._contents import (
     SharedPrompts,
     contents,
     example_pairs,
-    normalised,
     shared_prompts,
 )
 from causalpref.data._conversation import Conversation, as_messages, tools_of, turns
+from causalpref.data._normalised import normalised
 from causalpref.data._preferences import Pair, PreferenceData, expect_preferences
 
 __all__ = [

@@ -3,7 +3,6 @@ empty answers, and prompts that two data sets share."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from causalpref.data._normalised import normalised
 from causalpref.data._preferences import PreferenceData
 
 __all__ = [
@@ -23,34 +23,12 @@ __all__ = [
     "shortened",
 ]
 
-_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff"))
 _SHOWN, _WIDTH, _EMPTY = 3, 120, "(empty)"
 _RATINGS = {
     f"{of}{what}"
     for of in ("", "overall ", "quality ", "reward ", "preference ")
     for what in ("score", "rating")
 } | {"overall", "overall quality", "quality", "reward", "grade"}
-
-
-def normalised(text: str) -> str:
-    """The text without differences that no reader would call a difference.
-
-    Runs of blanks and line ends become one blank, those at either end go, case is folded, and
-    characters are composed (Unicode NFC). Characters without width (zero width space, word
-    joiner, byte order mark) are dropped.
-
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str
-    """
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text.translate(_INVISIBLE))
-        return " ".join(unicodedata.normalize("NFC", text.casefold()).split())
-    return " ".join(text.casefold().split())
 
 
 def shortened(text: str, width: int = _WIDTH) -> str:

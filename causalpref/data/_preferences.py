@@ -18,6 +18,7 @@ import pandas as pd
 from causalpref.data import _exchange, _saving
 from causalpref.data import _validation as valid
 from causalpref.data._conversation import alike
+from causalpref.data._normalised import normalised
 from causalpref.data._validation import FACTS
 
 if TYPE_CHECKING:
@@ -116,6 +117,10 @@ class PreferenceData:
         What the data are, in words fit for a caption.
     simulated : bool
         True when no human or language model wrote the texts or gave the labels.
+    recipe : mapping, optional
+        How the embeddings were made, as :func:`causalpref.embed` and
+        :func:`causalpref.hashed_ngrams` write it: a reward model scores only embeddings made like
+        those that it was fitted on. Dropped where there are no embeddings.
 
     Raises
     ------
@@ -154,6 +159,7 @@ class PreferenceData:
     order_known: bool
     source: str
     simulated: bool
+    recipe: Mapping[str, Any] | None
 
     def __init__(
         self,
@@ -178,6 +184,7 @@ class PreferenceData:
         order_known: bool = True,
         source: str = "unnamed data",
         simulated: bool = False,
+        recipe: Mapping[str, Any] | None = None,
     ) -> None:
         given = dict(locals())
         put = lambda name, value: object.__setattr__(self, name, value)
@@ -218,6 +225,7 @@ class PreferenceData:
         put("order_known", bool(order_known))
         put("source", source)
         put("simulated", bool(simulated))
+        put("recipe", None if self.embeddings is None else valid.recipe(recipe))
 
         seen: dict[str, int] = {}
         for row, text in enumerate(self.prompts):
@@ -280,7 +288,8 @@ class PreferenceData:
     __hash__ = None  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, ({**self._fields(), "names": dict(self.names)},)
+        recipe = None if self.recipe is None else dict(self.recipe)
+        return _rebuilt, ({**self._fields(), "names": dict(self.names), "recipe": recipe},)
 
     def _fields(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -497,8 +506,11 @@ class PreferenceData:
     def replace(self, **fields: Any) -> PreferenceData:
         """A copy with some fields exchanged; validated like any other.
 
-        Names of latents that get another number of columns are dropped unless new ones are given.
+        Names of latents that get another number of columns are dropped unless new ones are given,
+        and so is the recipe of the embeddings when these, or the texts, are exchanged.
         """
+        if not fields.keys().isdisjoint(("embeddings", "prompts", "responses", "response_prompt")):
+            fields.setdefault("recipe", None)
         if "names" not in fields:
             stale = {
                 name
@@ -553,7 +565,9 @@ class PreferenceData:
         kept |= {
             name: getattr(self, name)[responses] for name in ["responses", *self._here("response")]
         }
-        return self.replace(pairs=pairs.reshape(-1, 2), response_prompt=response_prompt, **kept)
+        return self.replace(
+            pairs=pairs.reshape(-1, 2), response_prompt=response_prompt, recipe=self.recipe, **kept
+        )
 
     def swapped(self, rows: npt.ArrayLike) -> PreferenceData:
         """The same judgements with the two responses exchanged where ``rows`` is true.
@@ -603,6 +617,9 @@ class PreferenceData:
     ) -> dict[str, PreferenceData]:
         """Split by prompt: no prompt, and no group of prompts, has pairs on two sides.
 
+        Prompts that differ only by blanks or case (:func:`causalpref.data.normalised`) are one
+        prompt here.
+
         Parameters
         ----------
         seed : int or numpy.random.Generator
@@ -631,7 +648,7 @@ class PreferenceData:
                 f"shares must be positive and sum to 1, got {shares}: "
                 "for example split(train=0.8, test=0.2)"
             )
-        group = self.pair_group
+        group = self._same_side()[self.pair_prompt]
         order = np.random.default_rng(seed).permutation(np.unique(group))
         cuts = np.round(np.cumsum(list(shares.values())) * len(order)).astype(int)
         sides: dict[str, PreferenceData] = {}
@@ -644,6 +661,23 @@ class PreferenceData:
                 )
             sides[name] = self.select(rows).compact()
         return sides
+
+    def _same_side(self) -> np.ndarray:
+        """A number for each prompt, the same for those that a split keeps together."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        group = np.arange(len(self.prompts)) if self.prompt_group is None else self.prompt_group
+        text, words = pd.factorize(np.array([normalised(p) for p in self.prompts], dtype=object))
+        if len(words) == len(text):
+            return group
+        codes, numbers = pd.factorize(group, sort=True)  # groups that share a text become one
+        size = len(numbers) + len(words)
+        edges = coo_array((np.ones(len(text)), (codes, text + len(numbers))), shape=(size, size))
+        part = connected_components(edges, directed=False)[1][codes]
+        first = np.full(part.max() + 1, np.iinfo(np.int64).max)
+        np.minimum.at(first, part, group)
+        return first[part]
 
     # -- to and from other forms -------------------------------------------
 

@@ -60,6 +60,7 @@ def save(data: PreferenceData, folder: str | os.PathLike[str], *, overwrite: boo
         "order_known": data.order_known,
         "names": dict(data.names),
         "arrays": list(arrays),
+        "recipe": None if data.recipe is None else dict(data.recipe),
     }
     meta = {b"causalpref": json.dumps(about).encode()}
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -129,6 +130,7 @@ def load(folder: str | os.PathLike[str]) -> dict[str, Any]:
             "pairs": np.column_stack([tables["pairs"][c].to_numpy() for c in ("first", "second")]),
             "label": tables["pairs"]["label"].to_numpy(),
             **{key: meta[key] for key in ("source", "simulated", "order_known", "names")},
+            "recipe": meta.get("recipe"),
             **fields,
         }
     except KeyError as error:

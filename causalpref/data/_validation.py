@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import weakref
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -233,3 +235,21 @@ def names(
         if words:
             kept[field] = words
     return kept
+
+
+def recipe(given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """How embeddings were made, as a read-only copy of what JSON can hold.
+
+    Raises
+    ------
+    TypeError
+        Anything but a mapping of such values.
+    """
+    if given is None:
+        return None
+    try:
+        if not isinstance(given, Mapping):
+            raise TypeError(f"it is {short(given)}")
+        return MappingProxyType(json.loads(json.dumps(dict(given))))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"recipe must be a mapping that JSON can hold: {error}") from None

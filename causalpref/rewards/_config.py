@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from causalpref.data import PreferenceData, expect_preferences
+from causalpref.rewards._scoring import check_recipe
 
 __all__ = ["KINDS", "Kind", "RewardConfig", "Run"]
 
@@ -133,22 +134,54 @@ class Run:
     tags: Mapping[str, Any] = field(default_factory=dict)
 
 
-def objectives(data: PreferenceData, config: RewardConfig) -> np.ndarray:
-    """C of each pair, shape (n_pairs,), once the data are seen to fit the model.
+def check_embeddings(
+    data: PreferenceData,
+    config: RewardConfig,
+    recipe: Mapping[str, Any] | None,
+    whose: str = "the model",
+) -> np.ndarray:
+    """The embeddings, once they are seen to be made like those that the model reads.
 
     Raises
     ------
     ValueError
-        Missing or ill-sized embeddings, a missing objective or one out of range.
+        Missing or ill-sized embeddings, or a recipe that differs; names the first field that does.
+        Any recipe will do for a model without one.
     """
-    d, k = config.sizes
-    width = data.require("embeddings").shape[1]
-    if width != d:
-        raise ValueError(f"the embeddings are {width} wide, config.d is {d}")
+    embeddings = data.require("embeddings")
+    check_recipe(data.recipe, recipe, whose)
+    d, _ = config.sizes
+    if embeddings.shape[1] != d:
+        raise ValueError(f"the embeddings are {embeddings.shape[1]} wide, config.d is {d}")
+    return embeddings
+
+
+def objectives(data: PreferenceData, config: RewardConfig, names: Sequence[str] = ()) -> np.ndarray:
+    """C of each pair, shape (n_pairs,), by the codes of the model.
+
+    Where both the model and the data have names of objectives, it is these that count: the same
+    name may have another code in other data.
+
+    Raises
+    ------
+    ValueError
+        A missing objective, one out of range, or one with a name that the model does not know.
+    """
+    _, k = config.sizes
     if data.objective is None:
         if k > 1:
             raise ValueError(f"the data have no objective, config.n_objectives is {k}")
         return np.zeros(len(data), dtype=np.int64)
+    own = data.names.get("objective", ())
+    if names and own and own != tuple(names):
+        strange = [own[c] for c in np.unique(data.objective) if own[c] not in names]
+        if strange:
+            raise ValueError(
+                f"the data have the objective {strange[0]!r}, the model was fitted to "
+                f"{', '.join(names)}"
+            )
+        code = [names.index(word) if word in names else -1 for word in own]
+        return np.array(code, dtype=np.int64)[data.objective]
     bad = np.flatnonzero((data.objective < 0) | (data.objective >= k))
     if len(bad):
         raise ValueError(f"objective[{bad[0]}] = {data.objective[bad[0]]}, expected 0 to {k - 1}")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from causalpref.data import PreferenceData
-from causalpref.rewards._config import objectives
+from causalpref.rewards._config import check_embeddings, objectives
 from causalpref.rewards._models import RewardModel, ordered
 
 __all__ = ["Accuracy", "accuracy", "correct", "predict"]
@@ -49,12 +49,12 @@ def predict(model: RewardModel, data: PreferenceData, *, batch_size: int = 8192)
     Raises
     ------
     ValueError
-        Embeddings or objectives that do not fit the model, or a reward that is not finite;
-        names the pair.
+        Embeddings made otherwise than the model's, embeddings or objectives that do not fit it,
+        or a reward that is not finite; names the pair.
     """
     device = next(model.parameters()).device
-    objective = objectives(data, model.config)
-    embeddings = data.require("embeddings")
+    embeddings = check_embeddings(data, model.config, model.recipe)
+    objective = objectives(data, model.config, model.objectives)
     margins = []
     for start in range(0, len(data), batch_size):
         rows = slice(start, start + batch_size)

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -19,11 +20,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from causalpref.data import PreferenceData
-from causalpref.rewards._config import Kind, RewardConfig, Run, objectives
+from causalpref.data import PreferenceData, normalised, shared_prompts
+from causalpref.rewards._config import Kind, RewardConfig, Run, check_embeddings, objectives
 from causalpref.rewards._evaluation import Accuracy, accuracy, correct, predict
 from causalpref.rewards._files import write_tensors
-from causalpref.rewards._models import RewardModel, ordered
+from causalpref.rewards._models import RewardModel, ordered, save_model
+from causalpref.rewards._scoring import Texts
 from causalpref.rewards._stacked import Stack, spans_of
 
 __all__ = ["Fit", "curves", "fit", "fit_runs", "forget"]
@@ -53,6 +55,8 @@ class Fit:
         Those of the :class:`Run`.
     diverged : str
         Empty, or what went wrong: ``history`` then ends before that epoch.
+    train : PreferenceData, optional
+        The pairs that it was fitted to.
     """
 
     model: RewardModel
@@ -61,6 +65,32 @@ class Fit:
     seed: int
     tags: Mapping[str, Any] = field(default_factory=dict)
     diverged: str = ""
+    train: PreferenceData | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        model, n_epochs = self.model, len(self.history)
+        pairs = "" if self.train is None else f" on {len(self.train):,} pairs"
+        k = model.config.sizes[1]
+        about = ", ".join(model.objectives) or f"{k} objective{'s' * (k > 1)}"
+        kept = f"epoch {self.best_epoch} of {n_epochs} kept"
+        if self.best_epoch:
+            accuracy = self.history.validation_accuracy[self.best_epoch - 1]
+            kept += f", validation accuracy {accuracy:.1%}"
+        return f"Fit({model.config.kind}{pairs}; {about}; {self.diverged or kept})"
+
+    def score(
+        self,
+        prompts: Texts | PreferenceData,
+        responses: Texts | None = None,
+        objective: int | str | None = None,
+        **options: Any,
+    ) -> np.ndarray:
+        """The reward of each response, shape (n,); see :meth:`RewardModel.score`."""
+        return self.model.score(prompts, responses, objective, **options)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the model to a file; see :func:`save_model`."""
+        return save_model(self, path)
 
     def predict(self, data: PreferenceData) -> np.ndarray:
         """r(x, y, c) - r(x, y', c) for every pair; see :func:`predict`."""
@@ -71,8 +101,25 @@ class Fit:
         return correct(self.model, data)
 
     def accuracy(self, data: PreferenceData) -> Accuracy:
-        """Share of pairs ordered as labelled; see :func:`accuracy`."""
-        return accuracy(self.model, data)
+        """Share of pairs ordered as labelled; see :func:`accuracy`.
+
+        Warns
+        -----
+        UserWarning
+            When pairs have prompts that were in training, but for blanks and case (in simulated
+            data, whose prompts are no texts, this is not looked at).
+        """
+        found = accuracy(self.model, data)
+        if self.train is not None and not (self.train.simulated or data.simulated):
+            shared = shared_prompts(self.train, data)
+            if shared:
+                warnings.warn(
+                    f"{shared.pairs / shared.of:.0%} of these {shared.of:,} pairs have prompts "
+                    "that were in training, so this is not the accuracy on new prompts: keep a "
+                    "test side of data.split(train=0.8, validation=0.1, test=0.1)",
+                    stacklevel=2,
+                )
+        return found
 
 
 def fit(
@@ -194,11 +241,12 @@ def fit_runs(
     if precision not in ("float32", "bfloat16"):
         raise ValueError(f"precision is {precision!r}, expected 'float32' or 'bfloat16'")
     runs = list(runs)
+    known: dict[int, np.ndarray] = {}
     for place, run in enumerate(runs):
         try:
             config = run.config.sized(run.train, run.validation)
             runs[place] = dataclasses.replace(run, config=config)
-            _check(runs[place])
+            _check(runs[place], known)
         except ValueError as error:
             if len(runs) == 1:
                 raise
@@ -276,24 +324,24 @@ def curves(fits: Sequence[Fit]) -> pd.DataFrame:
 # -- what is checked, and what goes to the device ---------------------------
 
 
-def _check(run: Run) -> None:
+def _check(run: Run, known: dict[int, np.ndarray]) -> None:
     if run.learning_rate <= 0 or (run.patience is not None and run.patience < 1):
         raise ValueError(
             f"learning_rate ({run.learning_rate}) and patience ({run.patience}) must be positive"
         )
     train, validation = run.train, run.validation
-    if train.prompts is validation.prompts:
-        shared = train.prompts[np.intersect1d(train.pair_prompt, validation.pair_prompt)]
-    else:
-        one, other = (side.prompts[np.unique(side.pair_prompt)] for side in (train, validation))
-        shared = np.intersect1d(one, other)
-    if len(shared):
+    if pairs := _shared(train, validation, known):
+        near = sum(a != b for a, b in pairs)
         raise ValueError(
-            f"train and validation share {len(shared)} prompts, {shared[0][:60]!r} "
-            "among them: split by prompt"
+            f"train and validation share {len(pairs)} prompt{'s' * (len(pairs) > 1)}"
+            + (f", {near} of them but for blanks or case" if near else "")
+            + f": {' and '.join(repr(b[:60]) for _, b in pairs[:2])}"
+            + (", for example" if len(pairs) > 2 else "")
+            + ". Split by prompt: data.split(train=0.8, validation=0.1, test=0.1)"
         )
     for side in (train, validation):
-        objectives(side, run.config)
+        check_embeddings(side, run.config, train.recipe, "the training data")
+        objectives(side, run.config, _names(run))
     if run.weight is not None:
         weight = np.asarray(run.weight, dtype=float)
         if weight.shape != (len(run.train),):
@@ -305,6 +353,30 @@ def _check(run: Run) -> None:
             raise ValueError(
                 f"weight[{bad[0]}] = {weight[bad[0]]}" if len(bad) else "all weights are 0"
             )
+
+
+def _shared(
+    train: PreferenceData, validation: PreferenceData, known: dict[int, np.ndarray]
+) -> list[tuple[str, str]]:
+    """Prompts that are on both sides, as either side has them.
+
+    ``known`` keeps the normalised prompts of earlier runs.
+    """
+    sides: list[dict[str, str]] = []
+    for side in (train, validation):
+        key = id(side.prompts)  # the runs hold the arrays, so it names one array
+        if key not in known:
+            known[key] = np.array([normalised(p) for p in side.prompts], dtype=object)
+        used = np.unique(side.pair_prompt)
+        sides.append(dict(zip(known[key][used], side.prompts[used])))
+    first, second = sides
+    return [(text, second[key]) for key, text in first.items() if key in second]
+
+
+def _names(run: Run) -> tuple[str, ...]:
+    """Names of the objectives, where the data have them."""
+    names = run.train.names.get("objective") or run.validation.names.get("objective", ())
+    return names[: run.config.sizes[1]]
 
 
 class _Shared:
@@ -492,6 +564,7 @@ class _Program:
                 seed=run.seed,
                 tags=run.tags,
                 diverged=diverged,
+                train=run.train,
             )
             for model, history, best, run, diverged in zip(
                 self.models, self.history, self.best, self.runs, self.diverged
@@ -601,7 +674,7 @@ class _Program:
         data, weights = run.validation, self.stack.weights(place)
         embeddings = self.shared(data.require("embeddings"))
         pairs = torch.tensor(data.pairs, device=self.device)
-        c = torch.tensor(objectives(data, run.config), device=self.device)
+        c = torch.tensor(objectives(data, run.config, _names(run)), device=self.device)
         label = torch.tensor(data.label, device=self.device)
         loss, right = 0.0, 0.0
         for rows in torch.arange(len(data), device=self.device).split(8192):
@@ -755,7 +828,9 @@ def _initial(run: Run, device: str) -> RewardModel:
         state = torch.default_generator.get_state()  # the CPU's alone: no GPU is reseeded
         torch.default_generator.manual_seed(run.seed)
         try:
-            return RewardModel(run.config).to(device)
+            return RewardModel(run.config, recipe=run.train.recipe, objectives=_names(run)).to(
+                device
+            )
         finally:
             torch.default_generator.set_state(state)
 
