@@ -228,8 +228,7 @@ def _ending(asking: Asked, paths: tuple[str, str]) -> Reader:
         before = [] if turns[0]["role"] == "system" else system_of(asking, row)
         tools = tools_of(asking, row)
         if hold_prompt([other]):
-            whole = Answer([*before, *turns]), Answer([*before, *other.content])
-            return [Judged(*together(([], tools), whole, paths), 1)]
+            return [Judged(*together((before, tools), (Answer(turns), other), paths), 1)]
         prompt = [*before, *turns[:ends]], tools
         return [Judged(*together(prompt, (Answer(turns[ends:]), other), paths), 1)]
 

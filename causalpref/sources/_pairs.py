@@ -324,7 +324,7 @@ def _compared(view: View, a: str, b: str, low_is_better: bool) -> Judge:
 
     def read(row: Row) -> Verdict:
         scores = [need(row, p) for p in paths]
-        return labels.by_scores(*scores, paths, low_is_better=low_is_better)
+        return labels.by_scores(scores[0], scores[1], paths, low_is_better=low_is_better)
 
     sentence = (
         f"the answer with the {which} of {paths[0]} and {paths[1]} is preferred, equal = a tie"

@@ -410,8 +410,8 @@ def _refusal(view: View) -> str:
                 other = bad if good in lone else good
                 return (
                     f"{name} has {view.names[column]!r}, but no column with the other answer "
-                    f"(such as {other!r}): it is nearly the layout 'chosen_rejected'. Say which column it "
-                    f"is with columns={{{other!r}: 'a column of yours'}}, or on the command line "
+                    f"(such as {other!r}): it is nearly the layout 'chosen_rejected'. Say which "
+                    f"column it is with columns={{{other!r}: 'a column of yours'}}, or on the command line "
                     f"with --column {other}=COL."
                 )
     texts = (*TEXTS, "messages", "conversations")

@@ -9,7 +9,7 @@ from typing import Any
 
 from causalpref.data import Conversation
 from causalpref.sources._layouts import MAIN, PARTS  # fmt: skip
-from causalpref.sources._rows import Bad, Row, show
+from causalpref.sources._rows import Bad, Row
 from causalpref.sources._values import (
     Answer,
     Message,
@@ -59,11 +59,10 @@ class Asked:
         for part in ("history", "context"):
             path = self.parts.get(part, "")
             if path and not is_empty(said := opened(at(row, path))):
-                found = self._part(said, path)
-                if isinstance(found, str):
-                    texts.append(found)
+                if isinstance(said, list):
+                    before += _turns(said, path)
                 else:
-                    before += found
+                    texts.append(string(said, path))
         tools, value = tools_of(self, row), need(row, self.main)
         if isinstance(value, Conversation):
             return value, None
@@ -73,50 +72,44 @@ class Asked:
             value = answer(value, self.main).content
         if is_message(value):
             value = [value]
-        if isinstance(value, list):
-            turns = self._part(value, self.main)
-            return self._conversation(before, texts, list(turns)), tools
-        text = filled(string(value, self.main), self.main)
         path = self.parts.get("input", "")
-        if path and not is_empty(more := at(row, path)):
-            text = f"{text}\n\n{string(more, path)}"
-        text = "\n\n".join([*texts, text])
+        after = [string(more, path)] if path and not is_empty(more := at(row, path)) else []
+        if isinstance(value, list):
+            return self._conversation(before, texts, _turns(value, self.main), after), tools
+        text = "\n\n".join([*texts, filled(string(value, self.main), self.main), *after])
         if before or tools:
             return [*before, {"role": "user", "content": text}], tools
         return text, None
 
     def _conversation(
-        self, before: list[Message], texts: list[str], turns: list[Message]
+        self, before: list[Message], texts: list[str], turns: list[Message], after: list[str]
     ) -> list[Message]:
-        """Messages, with what other columns put before them."""
+        """Messages, with what other columns put before and after them."""
         if not any(m["content"].strip() or m.get("tool_calls") for m in turns):
             raise Bad("is empty", self.main)
         if texts:
             turns[0] = {**turns[0], "content": "\n\n".join([*texts, turns[0]["content"]])}
+        if after:
+            turns[-1] = {**turns[-1], "content": "\n\n".join([turns[-1]["content"], *after])}
         if before and before[0]["role"] == turns[0]["role"] == "system":
             before = before[1:]
         return before + turns
 
-    @staticmethod
-    def _part(value: Any, name: str) -> str | list[Message]:
-        """A text, or the messages of a list: of messages, of question and answer, alternating."""
-        if isinstance(value, str):
-            return string(value, name)
-        if not isinstance(value, list):
-            raise Bad(f"is {show(value)}, expected a text or messages", name)
-        if not value:
-            raise Bad("is empty", name)
-        if all(isinstance(v, list) and len(v) == 2 for v in value):
-            turns = [t for pair in value for t in pair]
-        elif all(isinstance(v, str) or v is None for v in value):
-            turns = value
-        else:
-            return messages_of(value, name)
-        roles = itertools.cycle(("user", "assistant"))
-        return [
-            {"role": role, "content": string("" if t is None else t, f"{name}[{i}]")}
-            for i, (role, t) in enumerate(zip(roles, turns))
-        ]
+
+def _turns(value: list[Any], name: str) -> list[Message]:
+    """Messages of a list: of messages, of pairs of question and answer, of alternating texts."""
+    if not value:
+        raise Bad("is empty", name)
+    if all(isinstance(v, list) and len(v) == 2 for v in value):
+        texts = [text for pair in value for text in pair]
+    elif all(isinstance(v, str) or v is None for v in value):
+        texts = value
+    else:
+        return messages_of(value, name)
+    return [
+        {"role": role, "content": string("" if text is None else text, f"{name}[{i}]")}
+        for i, (role, text) in enumerate(zip(itertools.cycle(("user", "assistant")), texts))
+    ]
 
 
 def asked(view: View, taken: Collection[str], answers: str = "") -> Asked:
@@ -172,7 +165,8 @@ def together(prompt: Prompt, answers: Sides, names: tuple[str, str]) -> tuple[st
         shared, *rest = parted(first, second, names)
         if isinstance(asked_, list) and asked_ and shared[0]["role"] != "system":
             shared = [m for m in asked_[:1] if m["role"] == "system"] + shared
-        return Conversation(shared, tools=tools), *map(_text, rest)
+        a, b = map(_text, rest)
+        return Conversation(shared, tools=tools), a, b
     if not asked_:
         raise Bad(f"there is no prompt beside {names[0]} and {names[1]}")
     if isinstance(asked_, list):
@@ -222,7 +216,8 @@ def _same(one: Message, other: Message) -> bool:
 
 def as_transcripts(texts: tuple[str, str], names: tuple[str, str]) -> tuple[str, str, str]:
     """Prompt and answers of two transcripts with ``Human:`` and ``Assistant:`` turns."""
-    shared, a, b = parted(*(parsed(text, name) for text, name in zip(texts, names)), names)
+    one, other = (parsed(text, name) for text, name in zip(texts, names))
+    shared, a, b = parted(one, other, names)
     said = (
         "\n\n".join([y[0]["content"], *([transcript(y[1:])] if len(y) > 1 else [])]) for y in (a, b)
     )

@@ -110,7 +110,7 @@ def answer_columns(
         long = sum(len(str(v)) for v in view.values(first)[:50])
         inside = view.names[first] not in view.found
         ranked.append((not given, inside, place, -long, first, second, sides))
-    return min(ranked)[4:] if ranked else None  # type: ignore[return-value]
+    return min(ranked)[4:] if ranked else None
 
 
 def model_columns(view: View, sides: tuple[str, str]) -> tuple[str, str] | None:

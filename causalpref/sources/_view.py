@@ -154,10 +154,13 @@ def _by_column(table: Table, limit: int | None) -> list[Row]:
     rows: list[dict[str, Any]] = []
     for column in table.columns or ():
         with contextlib.closing(table.rows({column})) as stream:
-            cells = [row for _, row in itertools.islice(stream, min(limit or _SAMPLE, _SAMPLE))]
-        if not any(isinstance(row, Bad) for row in cells):
-            rows = [{**a, **b} for a, b in itertools.zip_longest(rows, cells, fillvalue={})]
-    return [row for row in rows if row]
+            read = [row for _, row in itertools.islice(stream, min(limit or _SAMPLE, _SAMPLE))]
+        cells = [row for row in read if not isinstance(row, Bad)]
+        if len(cells) == len(read):
+            rows = rows or [{} for _ in cells]
+            for row, cell in zip(rows, cells):
+                row.update(cell)
+    return list(rows)
 
 
 def _inside(sample: Sequence[Row], column: str) -> list[str]:
