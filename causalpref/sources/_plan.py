@@ -411,8 +411,8 @@ def _refusal(view: View) -> str:
                 return (
                     f"{name} has {view.names[column]!r}, but no column with the other answer "
                     f"(such as {other!r}): it is nearly the layout 'chosen_rejected'. Say which "
-                    f"column it is with columns={{{other!r}: 'a column of yours'}}, or on the command line "
-                    f"with --column {other}=COL."
+                    f"column it is with columns={{{other!r}: 'a column of yours'}}, or on the "
+                    f"command line with --column {other}=COL."
                 )
     texts = (*TEXTS, "messages", "conversations")
     single = view.first(n for n in texts if n in view.names and view.texty(n))

@@ -220,6 +220,9 @@ def wrapper(sample: Sequence[Row]) -> Callable[[Row], list[Row]] | None:
     if any(f"{name}_messages" in row for row in sample[:1] for name in _OWN_TEXTS):
         return _with_messages
 
+    if all(row.keys() == {"answers"} for row in sample):
+        return _with_common
+
     def most(test: Callable[[Row], bool]) -> bool:
         return sum(map(test, sample)) > 0.5 * len(sample)
 
@@ -236,6 +239,17 @@ def wrapper(sample: Sequence[Row]) -> Callable[[Row], list[Row]] | None:
     if most(lambda r: isinstance(r.get("options"), list) and isinstance(r.get("accept"), list)):
         return _prodigy
     return None
+
+
+def _with_common(row: Row) -> list[Row]:
+    """A row that is a list of answers, with what all of them say: the question."""
+    answers = [a for a in row["answers"] if isinstance(a, Mapping)]
+    common = (
+        [k for k in answers[0] if all(a.get(k) == answers[0][k] for a in answers)]
+        if answers
+        else []
+    )
+    return [{**row, **{k: answers[0][k] for k in common}}]
 
 
 _OWN_TEXTS = ("prompt", "response_a", "response_b")

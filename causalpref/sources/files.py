@@ -413,7 +413,7 @@ def collected(
             f"({len(reading.bad):,} bad{why})"
         )
     fields = collector.fields(names=plan.names, typed=table.typed)
-    notes = [*getattr(table, "notes", ()), *notes, *plan.shape.notes]
+    notes = [*table.notes, *notes, *plan.shape.notes]
     if plan.name == "ultrafeedback":
         notes += _unrated(fields)
     for kind in ("response_latents", "prompt_latents", "embeddings"):
