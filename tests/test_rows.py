@@ -282,6 +282,8 @@ WHOLE = json.dumps(ROWS, indent=2)  # each row is five lines, the first on line 
         ("[" * 100_000, [], "line 1: not JSON"),
         ('{"a":' * 100_000, [], "line 1: "),
         ("[\n", [], "the array is cut off"),
+        ('{"a": [1, 2], "b": [3, 4,]}', [], "line 1: not JSON"),
+        ('{"a": {"0": 1, "1": 2}, "b": {"0": 1, "1": 2},}', [], "line 1: not JSON"),
         ("[" + "9" * 5000 + "]", [], "line 1: not JSON"),
     ],
 )

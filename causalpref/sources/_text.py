@@ -584,6 +584,8 @@ def _members(values: _Values) -> tuple[list[_Member], bool]:
                 _go_through(values, member)
             if values.peek() != "}":
                 values.skip(",")
+                if values.peek() == "}":
+                    raise _Broken(values.line, "a comma before }")
         values.skip("}")
     except _Broken:
         return members, False
@@ -602,6 +604,8 @@ def _go_through(values: _Values, member: _Member) -> None:
                 kinds["lists" if isinstance(value, list) else "values"] += 1
             if values.peek() != "]":
                 values.skip(",")
+                if values.peek() == "]":
+                    raise _Broken(values.line, "a comma before ]")
         values.skip("]")
     finally:
         if kinds:
