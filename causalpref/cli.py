@@ -36,8 +36,8 @@ exit status:
   0  no assumption is violated (something may be strained, or could not be tested)
   1  an assumption is violated
   2  an error: the message is on stderr
-  3  more than 5% of the rows of DATA or OTHER could not be read; this comes before 1,
-     because the verdicts then rest on a part of the data
+  3  more than 5% of the rows of DATA or OTHER could not be read, or a file ends in damage;
+     this comes before 1, because the verdicts then rest on a part of the data
   130  stopped with Ctrl-C
 
 examples:
@@ -343,7 +343,7 @@ def _audit(args: argparse.Namespace) -> int:
         print(_shown(str(found), sys.stdout))
         if args.report:
             print(_shown(f"report: {args.report}", sys.stdout))
-    return 3 if found.lost_share > _MOST_LOST else int(found.violated)
+    return 3 if found.lost_share > _MOST_LOST or found.cut else int(found.violated)
 
 
 def _run(args: argparse.Namespace) -> int:

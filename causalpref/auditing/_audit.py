@@ -330,7 +330,8 @@ def _reading(loaded: LoadedPreferences | None) -> dict[str, Any]:
         "rows": loaded.rows,
         "ties": loaded.ties,
         "lost": loaded.lost,
-        "lost_share": loaded.lost / loaded.rows if loaded.rows else 0.0,
+        "lost_share": loaded.lost_share,
+        "cut": loaded.cut,
         "bad_rows": len(loaded.bad),
         "bad": [str(b) for b in loaded.bad[:_MOST_BAD]],
     }

@@ -38,6 +38,7 @@ class Audit:
         ``order_known``, and where rows were read ``layout``, ``columns`` (of the layout),
         ``unread`` (columns that were not read), ``meaning`` (of the label, in words), ``rows``,
         ``ties``, ``lost`` (rows that gave no judgement at all), ``lost_share`` (of the rows),
+        ``cut`` (the file ends in damage),
         ``bad_rows`` (how many rows, or parts of rows, could not be used) and ``bad`` (the first
         thousand of these, each with file and line). ``against``: the same of a second data set,
         its ``source``, its ``pairs`` and how many ``shared_prompts``.
@@ -100,6 +101,13 @@ class Audit:
         """The share of rows that could not be read, the larger one if two data sets were read."""
         both = self.reading, self.reading.get("against", {})
         return max(read.get("lost_share", 0.0) for read in both)
+
+    @property
+    def cut(self) -> bool:
+        """Whether a file ends in damage, so that nobody knows how many rows are lost."""
+        return any(
+            read.get("cut", False) for read in (self.reading, self.reading.get("against", {}))
+        )
 
     def __repr__(self) -> str:
         return f"Audit({self.source!r}, {str(self.verdict)!r})"

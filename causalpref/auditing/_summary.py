@@ -109,6 +109,8 @@ def lost(audit: Audit) -> list[tuple[str, str]]:
         said = f"{gone:,} of {_count(rows, 'row')} could not be read; {share}"
         if parts > gone:
             said += f" ({parts:,} bad rows or parts of rows are listed)"
+        if read["cut"]:
+            said += "; the file ends in damage, so more may be missing"
         found.append((f"{which}{said}.", read["bad"][0] if read["bad"] else ""))
     return found
 

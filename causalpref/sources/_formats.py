@@ -44,7 +44,7 @@ def build_hh_rlhf(view: View) -> Shape:
             if facts[name] not in OBJECTIVES:
                 raise Bad(f"is {show(facts[name])}, expected one of {', '.join(OBJECTIVES)}", name)
         prompt = filled(string(need(row, used["prompt"]), "prompt", nul=True), "prompt")
-        label = labels.by_table(INDEX, "").read(need(row, used["label"]), "label").label
+        label = labels.by_table(INDEX, "").read(need(row, used["label"]), used["label"]).label
         return [Judged(prompt, first, second, label, facts)]
 
     return Shape(

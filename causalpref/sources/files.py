@@ -125,6 +125,8 @@ class LoadedPreferences:
         What the label was taken to mean.
     unread : list of str
         Columns of the file that were not read.
+    cut : bool
+        True when a file ends in damage, so that nobody knows how many rows are lost.
     """
 
     data: PreferenceData
@@ -137,6 +139,7 @@ class LoadedPreferences:
     tied: PreferenceData | None = None
     meaning: str = ""
     unread: list[str] = field(default_factory=list)
+    cut: bool = False
 
     def __repr__(self) -> str:
         return self.summary()
@@ -182,6 +185,8 @@ class LoadedPreferences:
             lines.append(
                 f"{self.lost:,} of {count(self.rows, 'row')} could not be read "
                 f"({self.lost_share:.1%})"
+                + "; the file ends in damage, so more rows may be missing"
+                * self.cut
             )
         lines.append(
             f"{count(self.rows, 'row')} read: {count(len(data), 'pair')} of "
@@ -451,6 +456,7 @@ def collected(
         None if tied is None else said(tied),
         plan.shape.meaning,
         [*plan.unread, *(c for c in known if c not in plan.view.found)],
+        reading.cut,
     )
 
 
@@ -463,6 +469,7 @@ class _Reading:
         self.tie: list[bool] = []
         self.bad: list[tuple[Where, str]] = []
         self.rows = self.lost = self.twice = self.against = self.level = 0
+        self.cut = False
         self.models: dict[tuple[str, str], Any] = {}
         self.unknown: list[tuple[Where, str, str, Any]] = []
         self.rated: dict[str, list[tuple[Where, Rated]]] = {}
@@ -470,6 +477,7 @@ class _Reading:
     def row(self, where: Where, raw: Row | Bad) -> None:
         """Read one row; raises ValueError for a bad one where ``strict``."""
         self.rows += 1
+        self.cut |= isinstance(raw, Bad) and raw.rest
         kept = False
         for item in self.plan.judgements(raw):
             if isinstance(item, Rated):
@@ -507,10 +515,7 @@ class _Reading:
     def _left_out(self, where: Where, reason: str) -> None:
         self.bad.append((where, reason))
         if self.strict:
-            raise ValueError(
-                f"{where}: {reason} (without strict=True, --strict on the command line, such rows "
-                "are left out and counted)"
-            )
+            raise ValueError(f"{where}: {reason}")
 
     def finish(self) -> None:
         """Compare rated answers; ask about values of a label that the first rows did not show."""
