@@ -7,7 +7,11 @@ loaded when you first use it, so ``import causalpref as cp`` itself is instant::
 
     loaded = cp.load_preferences("preferences.jsonl")
     print(cp.audit(loaded))
-    pairs = loaded.data
+    data = cp.embed(loaded, "sentence-transformers/all-MiniLM-L6-v2")
+    sides = data.split(train=0.8, validation=0.1, test=0.1)
+    model = cp.fit("multihead", sides["train"], sides["validation"])
+    print(model.accuracy(sides["test"]))
+    model.score("How do I bake bread?", ["Mix flour and water.", "Buy it."])
 
 Everything else is in the modules behind them. :class:`PreferenceData` is what all of them speak.
 """

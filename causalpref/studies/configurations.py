@@ -71,7 +71,7 @@ class _Embedded(Study):
                 data, self.model, template=self.template, cache=self.cache, progress=progress
             )
             name = self.model_name or self.model
-            return data, f"{name}, mean-pooled, template {self.template}, last 256 tokens"
+            return data, f"{name}, mean-pooled, template {self.template}, at most 256 tokens"
         if data.embeddings is None:
             raise ValueError("--model is required with real data: a hub id or folder, or 'hashed'")
         return data, f"embeddings of the simulated twin, {data.embeddings.shape[1]} numbers"

@@ -566,8 +566,16 @@ def _warn(truncated: Mapping[str, int], max_length: int) -> None:
         warnings.warn(
             f"{', '.join(said)} (max_length {max_length}). All responses to one prompt keep the "
             "same part of it. Raise max_length if the model reads more tokens",
-            stacklevel=3,
+            stacklevel=_outside(),
         )
+
+
+def _outside() -> int:
+    """Where a warning of the function that asks points to: the first line that is not ours."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("causalpref."):
+        frame, level = frame.f_back, level + 1
+    return max(level, 1)
 
 
 # -- the forward pass and the cache ---------------------------------------------
