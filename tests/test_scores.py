@@ -17,6 +17,7 @@ from conftest import toy
 import causalpref as cp
 from causalpref.data import Conversation
 from causalpref.rewards import RewardConfig, RewardModel, Run, accuracy, correct, fit_runs, predict
+from causalpref.studies.hh_rlhf import draw_confounded
 from causalpref.text import embedding
 from causalpref.text.embedding import embed, encode, render
 
@@ -401,6 +402,8 @@ def test_fit_refuses_prompts_that_differ_by_blanks_or_case():
     )
     for seed in range(5):
         cp.fit("base", *both.split(a=0.5, b=0.5, seed=seed).values(), epochs=1)
+    draw = draw_confounded(both, 0.5, n_train=8, n_validation=4)
+    cp.fit("base", draw.train, draw.validation, epochs=1)
     grouped = both.replace(prompt_group=np.r_[0, np.arange(19)])
     for side in grouped.split(a=0.5, b=0.5).values():
         used = {p.casefold() for p in side.prompts}

@@ -648,7 +648,7 @@ class PreferenceData:
                 f"shares must be positive and sum to 1, got {shares}: "
                 "for example split(train=0.8, test=0.2)"
             )
-        group = self._same_side()[self.pair_prompt]
+        group = self.inseparable()[self.pair_prompt]
         order = np.random.default_rng(seed).permutation(np.unique(group))
         cuts = np.round(np.cumsum(list(shares.values())) * len(order)).astype(int)
         sides: dict[str, PreferenceData] = {}
@@ -662,8 +662,16 @@ class PreferenceData:
             sides[name] = self.select(rows).compact()
         return sides
 
-    def _same_side(self) -> np.ndarray:
-        """A number for each prompt, the same for those that a split keeps together."""
+    def inseparable(self) -> np.ndarray:
+        """A number for each prompt, the same for those that no split may part.
+
+        These are the prompts of one ``prompt_group``, and prompts that differ only by blanks or
+        case (:func:`causalpref.data.normalised`).
+
+        Returns
+        -------
+        array of int, shape (n_prompts,)
+        """
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 

@@ -230,7 +230,8 @@ def draw_confounded(
     Parameters
     ----------
     data : PreferenceData
-        With objectives and prompt types. Prompts of one ``prompt_group`` stay on one side.
+        With objectives and prompt types. Prompts that are :meth:`~PreferenceData.inseparable`
+        stay on one side.
     rho : float
     n_train, n_validation : int
     n_test : int, optional
@@ -251,9 +252,10 @@ def draw_confounded(
         raise ValueError(f"n_test is {n_test}, expected at least 1, or None for all that are left")
     rng = np.random.default_rng((integer_seed(seed), round(1000 * rho)))
     train = sample_confounded(data, rho, n_train, seed=rng)
-    rest = _without(data, train)
+    unit = data.inseparable()
+    rest = _without(data, train, unit)
     validation = sample_confounded(rest, rho, n_validation, seed=rng)
-    test = _without(rest, validation)
+    test = _without(rest, validation, unit)
     if n_test is not None and n_test < len(test):
         test = test.select(rng.permutation(len(test))[:n_test])
     return Draw(train, validation, test)
@@ -282,8 +284,9 @@ def runs_of(
     return runs
 
 
-def _without(data: PreferenceData, taken: PreferenceData) -> PreferenceData:
-    return data.select(~np.isin(data.pair_group, taken.pair_group))
+def _without(data: PreferenceData, taken: PreferenceData, unit: np.ndarray) -> PreferenceData:
+    """The pairs whose prompts can be parted from those taken; both have the same prompts."""
+    return data.select(~np.isin(unit[data.pair_prompt], unit[taken.pair_prompt]))
 
 
 @dataclass(frozen=True)
