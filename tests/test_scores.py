@@ -402,13 +402,18 @@ def test_fit_refuses_prompts_that_differ_by_blanks_or_case():
     )
     for seed in range(5):
         cp.fit("base", *both.split(a=0.5, b=0.5, seed=seed).values(), epochs=1)
-    draw = draw_confounded(both, 0.5, n_train=8, n_validation=4)
-    cp.fit("base", draw.train, draw.validation, epochs=1)
     grouped = both.replace(prompt_group=np.r_[0, np.arange(19)])
     for side in grouped.split(a=0.5, b=0.5).values():
         used = {p.casefold() for p in side.prompts}
         assert len(side.prompts) == 2 * len(used)
         assert ("prompt 1" in used) == ("prompt 3" in used), "group 0 joins prompts 0 and 1"
+
+
+def test_a_draw_parts_no_prompts_that_fit_would_refuse():
+    data = toy(80)
+    twice = [p.upper() if i % 2 else data.prompts[i + 1] for i, p in enumerate(data.prompts)]
+    draw = draw_confounded(data.replace(prompts=twice), 0.5, n_train=16, n_validation=8)
+    cp.fit("base", draw.train, draw.validation, epochs=1)
 
 
 def test_accuracy_on_prompts_of_the_training_warns():
