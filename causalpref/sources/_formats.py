@@ -42,7 +42,9 @@ def build_hh_rlhf(view: View) -> Shape:
         for name, column in kinds:
             facts[name] = need(row, used[column])
             if facts[name] not in OBJECTIVES:
-                raise Bad(f"is {show(facts[name])}, expected one of {', '.join(OBJECTIVES)}", name)
+                raise Bad(
+                    f"is {show(facts[name])}, expected one of {', '.join(OBJECTIVES)}", used[column]
+                )
         prompt = filled(string(need(row, used["prompt"]), "prompt", nul=True), "prompt")
         label = labels.by_table(INDEX, "").read(need(row, used["label"]), used["label"]).label
         return [Judged(prompt, first, second, label, facts)]

@@ -88,9 +88,8 @@ def is_yes(key: str) -> bool:
 def by_table(table: Mapping[str, Verdict], sentence: str) -> Meaning:
     def read(value: Any, name: str) -> Verdict:
         if is_empty(value):
-            raise Bad(
-                f"is {'empty' if value == '' else 'null'}, expected one of {', '.join(table)}", name
-            )
+            what = "empty" if isinstance(value, str) else show(value)
+            raise Bad(f"is {what}, expected one of {', '.join(table)}", name)
         if isinstance(value, (list, Mapping)) or (key := key_of(value)) not in table:
             raise Unknown(f"is {show(value)}, expected one of {', '.join(table)}", name, value)
         return table[key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -214,7 +214,7 @@ def plan_for(
     prompt_latents: tuple[str, ...] = (),
     limit: int | None = None,
     label_values: Mapping[Any, str] | None = None,
-    more: Iterable[str] = (),
+    more: Collection[str] = (),
 ) -> Plan:
     """Find the layout of a table, if it is not given, and its columns.
 
@@ -227,7 +227,7 @@ def plan_for(
     view = look(table, columns, limit, more)
     shape = _shape(view, layout, response_latents, label_values)
     has = f"{table.name} has the columns {listed(view.found)}"
-    extras = _extras(view, shape, bool(response_latents), bool(prompt_latents))
+    extras = _extras(view, shape, bool(response_latents), bool(prompt_latents), more)
     for name in ("latents", "embedding"):
         if (f"{name}_a" in extras) != (f"{name}_b" in extras):
             raise ValueError(f"{table.name} has only one of {name}_a and {name}_b")
@@ -248,7 +248,9 @@ def plan_for(
     return plan
 
 
-def _extras(view: View, shape: Shape, response: bool, prompt: bool) -> dict[str, str]:
+def _extras(
+    view: View, shape: Shape, response: bool, prompt: bool, late: Collection[str]
+) -> dict[str, str]:
     """Columns of further facts, by fact; those of latents give way to latents asked for."""
     taken = {n for n, p in view.names.items() if p in shape.used}
     extras: dict[str, str] = {}
@@ -257,7 +259,9 @@ def _extras(view: View, shape: Shape, response: bool, prompt: bool) -> dict[str,
         if said or shape.grouped or view.given.get(name, "") is None:
             continue
         found = view.first((n for n in spellings if n in view.given or is_short(view, n)), taken)
-        if found is not None and view.values(found):
+        if found is None:
+            continue
+        if found in view.given or view.names[found] in late or view.values(found):
             extras[name] = view.names[found]
     if shape.name == "pairs":
         own = [n for n in OWN if not (response and n.startswith("latents"))]
@@ -305,7 +309,7 @@ def _shape(
         except Lacks as lack:
             lacking.append(lack)
             continue
-        if shape is not None:
+        if shape is not None and (layout not in _EXACT or layout == shape.name):
             return shape
     if lacking:
         raise ValueError(_near(view.table.name, lacking[0]))
@@ -321,6 +325,8 @@ def _shape(
     )
 
 
+_EXACT = ("arena", "alpaca_farm", "helpsteer", "messages", "transcripts")
+"""Layouts that are special cases of another: who asks for one wants no other."""
 Given = Mapping[Any, str] | None
 
 
@@ -406,7 +412,8 @@ def _refusal(view: View) -> str:
     for column in view.names:
         for good, bad in GOOD_BAD:
             lone = {good, bad} & set(words(column)) - {"w", "l"}
-            if lone and view.texty(column):
+            said = [str(v) for v in view.values(column)]
+            if lone and mostly(said, lambda text: len(text) > 30 or " " in text.strip()):
                 other = bad if good in lone else good
                 return (
                     f"{name} has {view.names[column]!r}, but no column with the other answer "

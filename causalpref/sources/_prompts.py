@@ -203,6 +203,8 @@ def parted(
             f"{names[0]} and {names[1]} share no prompt: no human turn that both begin "
             f"with and the assistant answers{why}"
         )
+    if not any(m["content"].strip() or m.get("tool_calls") for m in first[:k]):
+        raise Bad(f"the prompt of {names[0]} and {names[1]} is empty")
     return first[:k], first[k:], second[k:]
 
 

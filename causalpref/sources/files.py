@@ -412,7 +412,9 @@ def collected(
     if not len(collector):
         if not reading.rows:
             raise ValueError(f"{table.name} holds no rows")
-        why = f"; the first bad one: {reading.bad[0][1]}" if reading.bad else ""
+        why = (
+            f"; the first bad one: {reading.bad[0][0]}: {reading.bad[0][1]}" if reading.bad else ""
+        )
         raise ValueError(
             f"{table.name}: none of {count(reading.rows, 'row')} gives a usable pair "
             f"({len(reading.bad):,} bad{why})"
