@@ -76,7 +76,8 @@ class Asked:
         after = [string(more, path)] if path and not is_empty(more := at(row, path)) else []
         if isinstance(value, list):
             return self._conversation(before, texts, _turns(value, self.main), after), tools
-        text = "\n\n".join([*texts, filled(string(value, self.main), self.main), *after])
+        said = [text for text in (string(value, self.main), *after) if text.strip()]
+        text = "\n\n".join([*texts, filled("\n\n".join(said), self.main)])
         if before or tools:
             return [*before, {"role": "user", "content": text}], tools
         return text, None
