@@ -13,6 +13,7 @@ from causalpref.data._contents import (
     shared_prompts,
 )
 from causalpref.data._conversation import Conversation, as_messages, tools_of, turns
+from causalpref.data._exchange import stated
 from causalpref.data._normalised import normalised
 from causalpref.data._preferences import Pair, PreferenceData, expect_preferences
 
@@ -29,6 +30,7 @@ __all__ = [
     "expect_preferences",
     "normalised",
     "shared_prompts",
+    "stated",
     "tools_of",
     "turns",
 ]

@@ -61,8 +61,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from causalpref.data import Collector, PreferenceData, contents
-from causalpref.data._exchange import stated
+from causalpref.data import Collector, PreferenceData, contents, stated
 from causalpref.sources._labels import Unknown, checked_values, is_vocabulary, key_of, unclear
 from causalpref.sources._layouts import EXTRAS, LAYOUTS, PARTS, Judged, Rated
 from causalpref.sources._plan import Plan, Restart, plan_for
