@@ -186,11 +186,17 @@ def _opens(value: Any) -> bool:
 def _begin(row: Row, asking: Asked, paths: tuple[str, str]) -> bool:
     """Whether both answers of a row begin with its prompt."""
     prompt = at(row, asking.main or "")
-    return isinstance(prompt, str) and all(_begins(at(row, p), prompt) for p in paths)
+    if not isinstance(prompt, str) or not _is_prompt(prompt):
+        return False
+    return all(_begins(at(row, p), prompt) for p in paths)
 
 
 def _begins(text: Any, prompt: str) -> bool:
-    return isinstance(text, str) and 0 < len(prompt) < len(text) and text.startswith(prompt)
+    """Whether a text goes on after a prompt, not in the middle of a word."""
+    if not isinstance(text, str) or not 0 < len(prompt) < len(text) or not text.startswith(prompt):
+        return False
+    ends = prompt[-1] + text[len(prompt)]
+    return not (ends.isascii() and ends.isalnum())
 
 
 def _transcripts(paths: tuple[str, str]) -> Reader:

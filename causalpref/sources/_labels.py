@@ -73,6 +73,16 @@ def key_of(value: Any) -> str:
     return text
 
 
+AGAINST = {
+    "less", "least", "worse", "worst", "lose", "loses", "loser", "losing", "lost", "loss", "losses",
+    "rejected", "unpreferred", "dispreferred", "nonpreferred", "notpreferred", "eliminated", "bad",
+    "badness", "inferior", "poor", "error", "errors", "mistakes", "perplexity", "ppl", "toxicity",
+    "toxic", "harm", "harms", "harmful", "harmfulness", "risk", "penalty", "penalties", "cost",
+    "distance", "hallucination", "hallucinations", "severity", "negative", "down", "dislike",
+    "dislikes", "violation", "violations",
+}  # fmt: skip
+"""Words of columns that name the worse answer, or that grow as an answer gets worse."""
+
 _YES, _NO = {"1", "true", "yes"}, {"0", "false", "no"}
 
 
@@ -193,6 +203,8 @@ def meaning_of(
     if given:
         table = {key_of(k): _SAID[v] for k, v in given.items()}
         return by_table(table, f"{name}: {_sentence(table)} (as given)")
+    if AGAINST & set(words(name)):
+        raise unclear(name, counts, about)
     if known is not None:
         if all(_readable(known, k) for k in counts):
             return known

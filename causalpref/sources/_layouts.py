@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from causalpref.sources._labels import FIRST, SECOND, TIE
+from causalpref.sources._labels import AGAINST, FIRST, SECOND, TIE
 from causalpref.sources._rows import Bad, Row, show
 from causalpref.sources._values import a_list, as_number, filled, stated, string, words
 
@@ -103,7 +103,11 @@ QUALITIES = (
     "fluency", "consistency", "honesty", "harmlessness", "safety",
 )  # fmt: skip
 """Aspects that an answer may be rated on, the commonest first."""
-RANKS = ("rank", "ranks", "place", "position")
+RANKS = ("rank", "ranks", "place")
+OVERALL = ("overall", "total", "final", "mean", "average", "avg", "human")
+"""What sets the score that decides apart from others."""
+MUTE = {"length", "len", "verbosity", "complexity", "tokens", "words", "difficulty", "rank"}
+"""Words of columns whose numbers do not say which answer is better."""
 MODELS = ("model", "generator", "llm", "policy", "models")
 
 MAIN = (
@@ -112,14 +116,20 @@ MAIN = (
     "conversations", "conversation_input", "context_messages", "contents", "trajectory", "dialogue",
     "dialog", "chat", "post", "article", "document", "source_text", "situation", "problem",
     "task_description", "request", "question_full_text", "full_text", "info_post", "info_article",
-    "text", "title", "x",
+    "text", "body", "selftext", "title", "x",
 )  # fmt: skip
 """What a prompt is called, the surest first."""
+
+TASKS = (
+    "question", "query", "article", "document", "post", "source_text", "passage", "problem", "body",
+    "content", "instruction", "user_input", "user_query",
+)  # fmt: skip
+"""Columns that hold what an instruction, the same in every row, is about."""
 
 PARTS: dict[str, tuple[str, ...]] = {
     "system": ("system", "system_prompt", "system_message", "system_instruction"),
     "history": ("history", "chat_history", "conversation_history", "previous_turns"),
-    "context": ("context", "passage", "reference_text"),
+    "context": ("context", "passage", "reference_text", "document", "article"),
     "input": ("input", "input_text"),
     "tools": ("tools", "functions", "available_tools"),
 }
@@ -197,6 +207,17 @@ COMMON = (
     "session", "time", "prompt_type", "prompt_group", "model_a", "model_b",
 )  # fmt: skip
 """What columns may be called, for messages."""
+
+
+def better_is(said: Sequence[str | None]) -> str | None:
+    """Whether of two numbers in columns of such a name the "higher" or the "lower" is better.
+
+    None where the words do not say.
+    """
+    *before, last = [w for w in said if w] or [""]
+    if AGAINST & {*before, last} or MUTE & {*before}:
+        return None
+    return "lower" if last in RANKS else "higher" if last in SCORES else None
 
 
 def is_role(name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,15 +15,18 @@ from causalpref.sources import _labels as labels
 from causalpref.sources._labels import Meaning, Unclear, Verdict, meaning_of
 from causalpref.sources._layouts import (
     ALPACA,
+    OVERALL,
     OWN_LABEL,
     PANDALM,
     RANKS,
     SCORES,
+    TEXTS,
     VERDICT_WORDS,
     VERDICTS,
     WON,
     Judged,
     Said,
+    better_is,
 )
 from causalpref.sources._prompts import (
     Asked,
@@ -40,7 +45,6 @@ from causalpref.sources._shapes import (
     Stems,
     facts_of,
     graded,
-    last_word,
     model_columns,
     name_models,
 )
@@ -124,24 +128,30 @@ class Two:
         names, unclear = self.view.names, None
         taken = {self.first, self.second, *_raters(self.view)}
         taken |= {n for _, a, b in self.others for n in (a, b)}
-        late = ("score", "rating")
+        late, about = ("score", "rating"), self.view.table.name
         found = [n for n in VERDICTS if n not in late]
         found += [n for n in names if set(words(n)) & VERDICT_WORDS]
         found = [n for n in dict.fromkeys((*found, *late)) if n in names and n not in taken]
-        for name in sorted(found, key=lambda n: n not in self.view.given):
+        for name in sorted(found, key=lambda n: (n not in self.view.given, self._coded(n))):
             values = [selected(v) for v in self.view.values(name)]
             if self._names_winner(name):
                 return self._by_content(name)
-            known = _known(self.view, name, values)
+            known = _known(self.view, name, values, self.sides)
             if not values or (known is None and _free(values)):
                 continue
             try:
+                if name in late and self._coded(name) and not self.given:
+                    raise labels.unclear(names[name], Counter(map(labels.key_of, values)), about)
                 return _single(names[name], self.meaning(name, values, known))
             except Unclear as error:
                 unclear = unclear or error
         if unclear is not None:
             raise unclear
         return None
+
+    def _coded(self, name: str) -> bool:
+        """Whether a verdict is numbers, which say less than words."""
+        return not self.view.texty(name)
 
     def yes_no(self) -> Judge | None:
         """A column about one answer, such as ``left_is_better``."""
@@ -159,7 +169,8 @@ class Two:
             return None
         values = [v for n in raters for v in self.view.values(n)]
         known = None
-        if words(raters[0])[0] == "annotator" and self.sides == ("1", "2"):
+        coded = {labels.key_of(v) for v in values} > {"2"}
+        if words(raters[0])[0] == "annotator" and self.sides == ("1", "2") and coded:
             known = labels.by_table(
                 PANDALM, "0 = a tie, 1 = the first answer is preferred, 2 = the second"
             )
@@ -167,40 +178,74 @@ class Two:
 
     def scores(self) -> Judge | None:
         """A score, a rank or a count of votes for either answer."""
-        found = self.score_columns()
-        return None if found is None else _compared(self.view, *found)
-
-    def score_columns(self) -> tuple[str, str, bool] | None:
-        """The columns of scores, and whether a lower one is better."""
-        for stem, (a, b, _) in self.pairs.items():
-            last = last_word(stem)
-            numbers = all(self.view.values(n) and not self.view.texty(n) for n in (a, b))
-            if last in (*SCORES, *RANKS) and numbers and not {a, b} & {self.first, self.second}:
-                return a, b, last in RANKS
+        found, names = self.score_columns(), self.view.names
+        if found is not None:
+            return _compared(self.view, *found)
+        for said, a, b in self.others:
+            if said & {*SCORES, *RANKS} and self._numbers(a, b):
+                raise Unclear(
+                    f"{self.view.table.name}: the columns do not say whether {names[a]!r} and "
+                    f"{names[b]!r} decide which answer is preferred. If they do, say "
+                    f"columns={{'score_a': {names[a]!r}, 'score_b': {names[b]!r}}} where a higher "
+                    "one is better, 'rank_a' and 'rank_b' where a lower one is (on the command "
+                    "line --column score_a=COL), or name a label with label_values"
+                )
         return None
 
+    def score_columns(self) -> tuple[str, str, bool] | None:
+        """The columns of scores that say which answer is better, and whether a lower one is.
+
+        None where there are several, and none of them is the overall one.
+        """
+        found = [
+            ({w for w in stem if w} - {*SCORES, *RANKS, *OVERALL, *TEXTS}, a, b, better)
+            for stem, (a, b, _) in self.pairs.items()
+            if not {a, b} & {self.first, self.second} and self._numbers(a, b)
+            if (better := better_is(stem))
+        ]
+        sure = [f for f in found if not f[0]] or (found if len(found) == 1 else [])
+        return next(((a, b, better == "lower") for _, a, b, better in sure), None)
+
+    def _numbers(self, *names: str) -> bool:
+        return all(self.view.values(n) and not self.view.texty(n) for n in names)
+
     def own(self) -> Judge | None:
-        """``probability`` or ``strength``, as :class:`PreferenceData` has them."""
-        if self.view.has("probability"):
-            meaning = labels.between(1, 0, "probability = that the first answer is preferred")
-            return _single(self.view.names["probability"], meaning)
-        if self.view.has("strength"):
-            sentence = "strength above 0 = the first answer is preferred"
-            return _single(self.view.names["strength"], labels.signed(-np.inf, np.inf, 1, sentence))
+        """``probability`` or ``strength``, as :class:`PreferenceData` has them, if so given."""
+        said = (
+            (
+                "probability",
+                labels.between(1, 0, "probability = that the first answer is preferred"),
+            ),
+            (
+                "strength",
+                labels.signed(
+                    -np.inf, np.inf, 1, "strength above 0 = the first answer is preferred"
+                ),
+            ),
+        )
+        for name, meaning in said:
+            if self.view.has(name):
+                path = self.view.names[name]
+                if name not in self.view.given:
+                    raise Unclear(
+                        f"{self.view.table.name}: the columns do not say which answer {path!r} is "
+                        f"about. If a higher one is for the first, say columns={{{name!r}: "
+                        f"{path!r}}} (on the command line --column {name}={path}); otherwise name "
+                        "a label, with label_values"
+                    )
+                return _single(path, meaning)
         return None
 
     # -- the winner by its name ------------------------------------------------------
 
     def _names_winner(self, name: str) -> bool:
-        rows = [
-            (v, r) for r in self.view.sample if isinstance(v := at(r, self.view.names[name]), str)
-        ]
-        rows = [(v, r) for v, r in rows if v.strip()]
+        said = [(at(r, self.view.names[name]), r) for r in self.view.sample]
+        rows = [(v, r) for v, r in said if isinstance(v, (str, int)) and not is_empty(v)]
         hits = sum(self._match(v, r) is not None for v, r in rows)
         vague = sum(labels.of_word(labels.key_of(v), ("a", "b")) is not None for v, _ in rows)
         return hits > max(0.5 * len(rows), 0.5 * vague) and hits + vague > 0.9 * len(rows)
 
-    def _match(self, value: str, row: Row) -> int | None:
+    def _match(self, value: str | int, row: Row) -> int | None:
         for pair in ((self.first, self.second), *([self.models] if self.models else ())):
             a, b = (at(row, self.view.names[n]) for n in pair)
             if a != b and value in (a, b):
@@ -212,7 +257,7 @@ class Two:
 
         def read(row: Row) -> Verdict:
             value = need(row, path)
-            if isinstance(value, str):
+            if isinstance(value, (str, int)):
                 if (match := self._match(value, row)) is not None:
                     return Verdict(match)
                 if (word := labels.of_word(labels.key_of(value), ("a", "b"))) is not None:
@@ -222,18 +267,22 @@ class Two:
         return Judge(read, frozenset({path}), f"{path} names the answer that is preferred")
 
 
-def _known(view: View, name: str, values: Sequence[Any]) -> Meaning | None:
+def _known(view: View, name: str, values: Sequence[Any], sides: tuple[str, str]) -> Meaning | None:
     """What a published format says of a label column."""
     keys = {labels.key_of(v) for v in values if not isinstance(v, (list, Mapping))}
+    numbers = [n for v in values if (n := _number(v)) is not None]
     if name in ("label", "labels") and view.has("human_ref_a", "human_ref_b"):
         sentence = f"{name} 1 = the first answer is preferred, 0 = the second"
         return labels.by_table(OWN_LABEL, sentence)
-    if name in ("preference_strength", "overall_preference"):
+    signed = name in ("preference_strength", "overall_preference") and sides == ("1", "2")
+    if signed and (min(numbers, default=0) < 0 or sum(n > 0 for n in numbers) < 5):
         sentence = (
             f"{name} below 0 = the first answer is preferred, above 0 = the second, 0 = a tie"
         )
         return labels.signed(-3, 3, -1, sentence)
     if name == "preference" and view.has("output_1", "output_2"):
+        if any(0 < n < 1 for n in numbers) or (0 in numbers and max(numbers) <= 1):
+            return None
         if keys <= set(ALPACA):
             sentence = (
                 "preference 1 = the first answer is preferred, 2 = the second, 0 or 1.5 = a tie"
@@ -241,13 +290,9 @@ def _known(view: View, name: str, values: Sequence[Any]) -> Meaning | None:
             return labels.by_table(ALPACA, sentence)
         sentence = "preference 1 to 2 = the probability that the second answer is preferred"
         return labels.between(1, 2, sentence, ties=(0,))
-    if name == "label" and view.has("response_a", "response_b"):
-        if keys - OWN_LABEL.keys() and all(map(_is_share, keys)):
-            sentence = "label = the probability that the first answer is preferred"
-            return labels.between(1, 0, sentence)
-        if keys & OWN_LABEL.keys():
-            sentence = "label 1 = the first answer is preferred, 0 = the second"
-            return labels.by_table(OWN_LABEL, sentence)
+    if name == "label" and view.has("response_a", "response_b") and keys & OWN_LABEL.keys():
+        sentence = "label 1 = the first answer is preferred, 0 = the second"
+        return labels.by_table(OWN_LABEL, sentence)
     return None
 
 
@@ -256,11 +301,10 @@ def _free(values: Sequence[Any]) -> bool:
     return len({labels.key_of(v) for v in values}) > max(12, 0.5 * len(values))
 
 
-def _is_share(text: str) -> bool:
-    try:
-        return 0 <= float(text) <= 1
-    except ValueError:
-        return False
+def _number(value: Any) -> float | None:
+    with contextlib.suppress(Bad):
+        return as_number(value, "")
+    return None
 
 
 def _single(path: str, meaning: Meaning) -> Judge:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from causalpref.data import Conversation
-from causalpref.sources._layouts import MAIN, PARTS  # fmt: skip
+from causalpref.sources._layouts import GOOD_BAD, MAIN, PARTS, SIDES, TASKS  # fmt: skip
 from causalpref.sources._rows import Bad, Row
 from causalpref.sources._values import (
     Answer,
@@ -26,7 +26,7 @@ from causalpref.sources._values import (
     transcript,
     words,
 )  # fmt: skip
-from causalpref.sources._view import View, at, need
+from causalpref.sources._view import View, at, mostly, need
 
 # -- the prompt ------------------------------------------------------------------------
 
@@ -59,7 +59,9 @@ class Asked:
         for part in ("history", "context"):
             path = self.parts.get(part, "")
             if path and not is_empty(said := opened(at(row, path))):
-                if isinstance(said, list):
+                if isinstance(said, list) and part == "context" and _is_texts(said):
+                    texts += [string(s, path) for s in said]
+                elif isinstance(said, list):
                     before += _turns(said, path)
                 else:
                     texts.append(string(said, path))
@@ -74,6 +76,9 @@ class Asked:
             value = [value]
         path = self.parts.get("input", "")
         after = [string(more, path)] if path and not is_empty(more := at(row, path)) else []
+        whole = str(value)
+        again = lambda t: len(t) > 40 and t.strip() in whole  # said in the prompt already
+        texts, after = ([t for t in side if not again(t)] for side in (texts, after))
         if isinstance(value, list):
             return self._conversation(before, texts, _turns(value, self.main), after), tools
         said = [text for text in (string(value, self.main), *after) if text.strip()]
@@ -95,6 +100,10 @@ class Asked:
         if before and before[0]["role"] == turns[0]["role"] == "system":
             before = before[1:]
         return before + turns
+
+
+def _is_texts(value: list[Any]) -> bool:
+    return all(isinstance(v, str) for v in value)
 
 
 def _turns(value: list[Any], name: str) -> list[Message]:
@@ -119,22 +128,46 @@ def asked(view: View, taken: Collection[str], answers: str = "") -> Asked:
     A prompt that shares the first word of the column of ``answers`` comes first: ``orig_question``
     beside ``orig_answer_a``.
     """
-    open_ = [n for n in view.names if n not in taken]
+    inside = tuple(f"{view.names[n]}." for n in taken if n in view.names)
+    open_ = [n for n, p in view.names.items() if n not in taken and not p.startswith(inside)]
     like = words(answers)[:1]
-    known = [n for n in open_ if len(words(n)) > 1 and words(n)[:1] == like]
+    sides = {w for pair in (*SIDES, *GOOD_BAD) for w in pair}
+    known = [n for n in open_ if len(words(n)) > 1 and words(n)[:1] == like and not {*like} & sides]
     known = [n for n in known if plain("_".join(words(n)[1:])) in MAIN]
     known += [n for n in MAIN if n in open_]
     known += [n for n in open_ if words(n)[-1:] and words(n)[-1] in MAIN[:9]]
     held = [n for n in open_ if any(is_messages(opened(v)) for v in view.values(n)[:50])]
-    main = view.first((n for n in (*known, *held) if view.texty(n) or view.blank(n)), taken)
+    open_ = [n for n in dict.fromkeys((*known, *held)) if view.texty(n) or view.blank(n)]
+    main = view.first(open_, taken)
     parts = {}
     for part, names in PARTS.items():
-        name = view.first(names, {*taken, main or ""})
+        name = view.first(
+            (n for n in names if part != "context" or _tells(view, n)), {*taken, main or ""}
+        )
         if name is not None and (part != "input" or main != "messages"):
             parts[part] = view.names[name]
+    if main is not None and not parts.keys() - {"system", "tools"} and _varies(view, main) == 1:
+        other = next((n for n in open_ if n in TASKS and _varies(view, n) > 1), None)
+        if other is not None:  # what to do, the same in every row, and what to do it with
+            parts["context"], main = view.names[main], other
     if main is None:
         parts = {k: v for k, v in parts.items() if k in ("system", "tools")}
     return Asked(view.names[main] if main else None, parts)
+
+
+def _tells(view: View, name: str) -> bool:
+    """Whether a column holds what was said: lists or texts of several words, no codes."""
+    values = view.values(name) if name in view.names else []
+    told = lambda v: (
+        isinstance(v, list) or (isinstance(v, str) and (" " in v.strip() or not v.isascii()))
+    )
+    return mostly([v for v in values if not is_empty(v)], told)
+
+
+def _varies(view: View, name: str) -> int:
+    """How many values a column has; 0 where there is but one row."""
+    values = view.values(name)
+    return len(set(map(str, values))) if len(values) > 1 else 0
 
 
 # -- prompt and answers together ------------------------------------------------------

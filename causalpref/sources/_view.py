@@ -133,6 +133,7 @@ def look(
     view = View(table, sample, list(top), unwrap)
     for column in top:
         view.names.setdefault(plain(column), column)
+    view.names |= {c: c for c in top if c in view.names}  # ``prompt`` before ``Prompt``
     for column in top:
         for key in _inside(sample, column):
             path = f"{column}.{key}"

@@ -1,0 +1,212 @@
+"""Files that a person could have and that are easily read wrongly without a word.
+
+Every row says in its texts which answer is the better one, so a reading is right or wrong. What
+the columns do not settle has to be asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from causalpref import load_preferences
+
+GOOD, BAD, N = "the good one", "the poor one", 12
+
+
+def question(i: int) -> str:
+    return f"question number {i}, what about it?"
+
+
+def first_wins(i: int) -> bool:
+    return i % 3 != 1
+
+
+def pairs(sides: str = "ab", **more: Any) -> list[dict[str, Any]]:
+    """Rows of two answers, and columns made from the number of the row and who wins."""
+    rows = []
+    for i in range(N):
+        texts = (GOOD, BAD) if first_wins(i) else (BAD, GOOD)
+        row = {"prompt": question(i)} | {
+            f"response_{s}": f"{t} of {i}" for s, t in zip(sides, texts)
+        }
+        rows.append(row | {name: make(i, first_wins(i)) for name, make in more.items()})
+    return rows
+
+
+def chosen(**more: Any) -> list[dict[str, Any]]:
+    """Rows of a preferred answer and another one, and further columns."""
+    return [
+        {"prompt": question(i), "chosen": f"{GOOD} of {i}", "rejected": f"{BAD} of {i}"}
+        | {name: make(i) for name, make in more.items()}
+        for i in range(N)
+    ]
+
+
+def read(rows: list[dict[str, Any]], **options: Any) -> list[str]:
+    """The prompts, in the order of the file, of rows that were read with the right winner."""
+    loaded = load_preferences(rows, **options)
+    assert not loaded.bad and not loaded.ties
+    for pair in loaded.data:
+        assert GOOD in pair.chosen and BAD in pair.rejected, loaded.summary()
+    return [str(pair.prompt) for pair in loaded.data]
+
+
+SIDE = lambda i, first: "a" if first else "b"
+OTHER = lambda i, first: "b" if first else "a"
+LOW = {"a": lambda i, first: 1 if first else 2, "b": lambda i, first: 2 if first else 1}
+
+
+# -- labels that mean the opposite ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["loser", "worse", "least_preferred", "rejected", "which_is_worse"]
+)
+def test_a_column_that_names_the_worse_answer_is_no_verdict(name):
+    with pytest.raises(ValueError, match="lacks|do not say|no column"):
+        load_preferences(pairs(**{name: OTHER}))
+
+
+def test_a_column_of_worse_answers_is_read_where_its_values_are_given():
+    rows, means = pairs(least_preferred=OTHER), {"a": "second", "b": "first"}
+    assert len(read(rows, columns={"label": "least_preferred"}, label_values=means)) == N
+    with pytest.raises(ValueError, match="do not say what the values of 'least_preferred'"):
+        load_preferences(rows, columns={"label": "least_preferred"})
+
+
+@pytest.mark.parametrize("name", ["toxicity_score", "error_points", "down_votes", "rank_score"])
+def test_scores_that_grow_as_an_answer_gets_worse_are_asked_about(name):
+    rows = pairs(**{f"{name}_{s}": make for s, make in LOW.items()})
+    with pytest.raises(ValueError, match=f"'{name}_a' and '{name}_b' decide"):
+        load_preferences(rows)
+    given = {f"rank_{s}": f"{name}_{s}" for s in "ab"}
+    assert len(read(rows, columns=given)) == N
+
+
+def test_the_order_shown_is_no_rank():
+    rows = pairs(position_a=LOW["a"], position_b=LOW["b"])
+    with pytest.raises(ValueError, match="lacks a column that says which answer is preferred"):
+        load_preferences(rows)
+
+
+# -- several columns that could decide --------------------------------------------------
+
+
+def scores(name: str, first_high: bool = True) -> dict[str, Any]:
+    return {
+        f"{name}_{s}": lambda i, first, s=s: 2 if (first == (s == "a")) == first_high else 1
+        for s in "ab"
+    }
+
+
+def test_of_several_scores_the_overall_one_decides_and_without_one_nothing_does():
+    fluency, accuracy = scores("fluency_score", False), scores("accuracy_score")
+    assert len(read(pairs(**fluency, **scores("overall_score")))) == N
+    with pytest.raises(ValueError, match="do not say whether 'fluency_score_a'"):
+        load_preferences(pairs(**fluency, **accuracy))
+
+
+def test_words_for_the_winner_come_before_a_number_under_another_name():
+    rows = pairs(label=lambda i, first: i % 2, winner=lambda i, first: f"model_{SIDE(i, first)}")
+    assert len(read(rows)) == N
+
+
+@pytest.mark.parametrize("name", ["rating", "score"])
+def test_one_rating_beside_two_answers_is_no_index_of_the_winner(name):
+    with pytest.raises(ValueError, match=f"values of '{name}'"):
+        load_preferences(pairs("12", **{name: lambda i, first: 1 + i % 2}))
+
+
+def test_models_called_by_numbers_are_models_before_they_are_sides():
+    models = [(2, 1) if i % 2 else (1, 2) for i in range(N)]
+    rows = pairs(
+        "12",
+        model_1=lambda i, first: models[i][0],
+        model_2=lambda i, first: models[i][1],
+        winner=lambda i, first: models[i][not first],
+    )
+    assert len(read(rows)) == N
+
+
+# -- scales -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sides", "name", "first", "second"),
+    [
+        ("12", "overall_preference", 2, 6),
+        ("12", "overall_preference", 1, 3),
+        ("ab", "preference_strength", 2, -2),
+        ("ab", "label", 0.1, 0.9),
+        ("ab", "strength", 1, 5),
+        ("ab", "probability", 0.1, 0.9),
+    ],
+)
+def test_a_scale_whose_ends_are_not_named_is_asked_about(sides, name, first, second):
+    rows = pairs(sides, **{name: lambda i, wins: first if wins else second})
+    with pytest.raises(ValueError, match="do not say"):
+        load_preferences(rows)
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 1), (0.2, 0.9)])
+def test_a_preference_from_0_to_1_is_not_one_from_1_to_2(first, second):
+    rows = [
+        {"instruction": r["prompt"], "output_1": r["response_1"], "output_2": r["response_2"]}
+        | {"preference": r["preference"]}
+        for r in pairs("12", preference=lambda i, wins: first if wins else second)
+    ]
+    with pytest.raises(ValueError, match="do not say what the values of 'preference'"):
+        load_preferences(rows)
+
+
+# -- the prompt -------------------------------------------------------------------------
+
+
+def test_a_column_about_the_chosen_answer_is_no_prompt():
+    assert read(chosen(chosen_text=lambda i: f"a note on {i}")) == [question(i) for i in range(N)]
+
+
+@pytest.mark.parametrize("spelling", ["Prompt", "PROMPT"])
+def test_of_two_spellings_the_plain_one_is_meant_and_the_other_is_listed(spelling):
+    rows = [{spelling: "something else", **row} for row in chosen()]
+    assert read(rows) == [question(i) for i in range(N)]
+    assert load_preferences(rows).unread == [spelling]
+
+
+@pytest.mark.parametrize("name", ["question", "article", "document", "query"])
+def test_an_instruction_that_never_changes_is_not_all_of_the_prompt(name):
+    rows = [{**row, name: row["prompt"], "prompt": "Do this."} for row in chosen()]
+    assert [set(said.split("\n\n")) for said in read(rows)] == [
+        {"Do this.", question(i)} for i in range(N)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("web-17", ""),
+        (17, ""),
+        ({"source": "web"}, ""),
+        ("It was cold.", "It was cold.\n\n"),
+        (["It was cold.", "It rained."], "It was cold.\n\nIt rained.\n\n"),
+    ],
+)
+def test_a_context_is_what_was_said_and_not_a_code(value, expected):
+    assert read(chosen(context=lambda i: value)) == [expected + question(i) for i in range(N)]
+
+
+def test_a_context_that_the_prompt_holds_already_is_not_said_twice():
+    context = "A long passage about the weather in the hills, twice over."
+    rows = [{**row, "prompt": f"{context} {row['prompt']}"} for row in chosen()]
+    both = [{**row, "context": context} for row in rows]
+    assert read(both) == [row["prompt"] for row in rows]
+
+
+def test_answers_that_begin_with_the_word_of_the_prompt_are_not_cut():
+    rows = [
+        {**r, "prompt": "The", **{k: f"The {r[k]}" for k in ("chosen", "rejected")}}
+        for r in chosen()
+    ]
+    assert {str(pair.chosen)[:8] for pair in load_preferences(rows).data} == {f"The {GOOD}"[:8]}
