@@ -1222,7 +1222,11 @@ FUZZ = settings(
     max_examples=150,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-EXTRAS = ["annotator", "objective", "prompt_type", "latents_a", "latents_b", "input"]
+EXTRAS = [
+    "annotator", "objective", "prompt_type", "latents_a", "latents_b", "input", "system", "tools",
+    "history", "scores", "time", "model_a", "model_b", "turn", "strength",
+]  # fmt: skip
+ONE_A_ROW = {"pairs", "arena", "alpaca_farm", "helpsteer", "transcripts", "hh_rlhf"}
 
 
 def tried(path, **options):
@@ -1235,6 +1239,8 @@ def tried(path, **options):
         assert len(loaded.data) >= 1 and loaded.summary()
         assert loaded.rows > loaded.lost >= 0 and not (strict and loaded.bad)
         assert loaded.ties == (0 if loaded.tied is None else len(loaded.tied))
+        if loaded.layout in ONE_A_ROW:
+            assert loaded.rows == len(loaded.data) + loaded.ties + loaded.lost
 
 
 @FUZZ
@@ -1298,7 +1304,7 @@ VALUES = (
 
 
 def rows_of(layout):
-    needs = [c.split(" or ")[0] for c in LAYOUTS[layout]]
+    needs = [c.split()[0] for c in LAYOUTS[layout]]
     return st.lists(
         st.fixed_dictionaries(
             dict.fromkeys(needs, VALUES), optional={c: VALUES for c in EXTRAS if c not in needs}
