@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from causalpref.sources._rows import Bad, show
+from causalpref.sources._rows import Bad, printable, show
 from causalpref.sources._values import as_number, is_empty, words
 
 
@@ -289,7 +289,7 @@ def is_vocabulary(unknown: Mapping[str, int], n: int) -> bool:
 def unclear(name: str, counts: Mapping[str, int], about: str = "") -> Unclear:
     """The question to the user."""
     shown = sorted(
-        ((k if len(k) <= 40 else k[:37] + "...", n) for k, n in counts.items()),
+        ((printable(k if len(k) <= 40 else k[:37] + "..."), n) for k, n in counts.items()),
         key=lambda item: (-item[1], item[0]),
     )
     has = ", ".join(f"{k} ({n:,})" for k, n in shown[:8]) + (", ..." if len(shown) > 8 else "")

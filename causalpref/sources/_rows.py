@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from causalpref._extras import models_extra
-from causalpref.sources._table import Bad, Row, Rows, Table, Where, count, listed, show
+from causalpref.sources._table import Bad, Row, Rows, Table, Where, count, listed, printable, show
 from causalpref.sources._text import refuse_no_data, refuse_split, table_of, text_of
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = [
     "downloaded",
     "is_saved",
     "listed",
+    "printable",
     "open_rows",
     "resolve",
     "rows_at",
@@ -374,11 +375,18 @@ def _plain(row: Any) -> Row | Bad:
     """A row with values of Python's own in place of those of numpy and pandas."""
     if not isinstance(row, Mapping):
         return Bad(f"is {show(row)}, expected an object")
-    return {
-        key: value.tolist()
-        if isinstance(value, (np.ndarray, np.generic))
-        else None
-        if value is pd.NA or value is pd.NaT
-        else value
-        for key, value in row.items()
-    }
+    try:
+        return {key: _python(value) for key, value in row.items()}
+    except RecursionError:
+        return Bad("is nested too deep")
+
+
+def _python(value: Any) -> Any:
+    """A value of Python's own: arrays inside objects become lists too."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {k: _python(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_python(v) for v in value]
+    return None if value is pd.NA or value is pd.NaT else value

@@ -331,7 +331,8 @@ def _index(
                 ]
                 yield Best(read, used, meaning.sentence, meaning.graded, shown=True)
         if whole and set(words(column)) & INDEX_WORDS:
-            base = _base({int(k) for k in keys}, most)
+            known = column == "choice" and "summaries" in own  # summarize-from-feedback
+            base = 0 if known else _base({int(k) for k in keys}, most)
             if base is not None:
                 read = lambda row, vs, path=path, base=base: _at_index(
                     need(row, path), vs, path, base

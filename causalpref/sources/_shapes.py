@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from causalpref.sources._labels import Verdict
-from causalpref.sources._layouts import MODELS, RANKS, SCORES, SIDES, TEXTS, Said  # fmt: skip
+from causalpref.sources._layouts import GOOD_BAD, MODELS, RANKS, SCORES, SIDES, TEXTS, Said
 from causalpref.sources._rows import Row
 from causalpref.sources._values import Answer, words  # fmt: skip
 from causalpref.sources._view import View
@@ -101,9 +101,10 @@ def answer_columns(
     ranked = []
     for stem, (first, second, sides) in pairs.items():
         last = last_word(stem)
-        if (last in NO_TEXTS and last not in TEXTS) or not (
-            view.texty(first) and view.texty(second)
-        ):
+        named = last in TEXTS or (not last and sides in GOOD_BAD)
+        if last in NO_TEXTS and last not in TEXTS:
+            continue
+        if not all(view.texty(n, digits=named) for n in (first, second)):
             continue
         given = any(n in view.given for n in (first, second))
         place = TEXTS.index(last) if last in TEXTS else len(TEXTS) + (last != "")

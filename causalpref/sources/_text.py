@@ -321,12 +321,13 @@ def _by_line(lines: list[str], whole: bool) -> bool:
         return False
     first, others = _parse(lines[0]), lines[1:50]
     if lines[0].startswith("["):
-        more = any(x.startswith("[") and isinstance(_parse(x), list) for x in others)
-        return more and lines[0].strip() != "["
+        more = any(isinstance(_parse(x), (list, dict)) for x in others)
+        return isinstance(first, list) and more
     if not lines[0].startswith("{"):
         return True
     if isinstance(first, Bad):
-        return any(x.startswith("{") and isinstance(v := _parse(x), dict) and v for x in others)
+        whole_rows = [x for x in others if isinstance(v := _parse(x), dict) and v]
+        return len(whole_rows) > 0.4 * len(others)
     return bool(others) or not whole
 
 
@@ -546,6 +547,10 @@ _OF_A_ROW = re.compile(
     re.I,
 )
 
+_ANSWERS = re.compile(
+    "answers|summaries|completions|candidates|responses|generations|outputs|replies|options|choices"
+)
+
 
 def _is_turn(value: Mapping[str, Any]) -> bool:
     return bool(value.keys() & {"role", "from", "speaker", "author"}) and bool(
@@ -623,6 +628,14 @@ def _one_object(text: Text, split: str | None, otherwise: str | None) -> _Found 
         if sound and values.peek():
             return None
     kinds = {m.key: m.kind for m in members}
+    if kinds.get("data") == "object" and kinds.get("annotations") in ("objects", "empty"):
+        return None  # one task of Label Studio
+    lists = [m for m in members if m.kind in ("values", "lists", "objects", "turns")]
+    lengths = {m.n for m in lists}
+    columns = len(lists) == len(members) > 1 and bool({"values", "lists"} & set(kinds.values()))
+    split_up = kinds.get("columns") == "values" and kinds.get("data") in ("lists", "empty")
+    if sound and columns and len(lengths) == 1 and not split_up:
+        return lambda: _column_rows(text), list(kinds), [], False
     under, splits = _key_of_rows(text.name, members, split, otherwise)
     if under is not None:
         others = [m.key for m in members if m.key != under]
@@ -632,19 +645,14 @@ def _one_object(text: Text, split: str | None, otherwise: str | None) -> _Found 
         return lambda: _series(text, under), None, [note], splits
     if not sound:
         return None
-    if kinds.get("columns") == "values" and kinds.get("data") in ("lists", "empty"):
+    if split_up:
         return lambda: _split_rows(text), None, [], False
-    lists = [m for m in members if m.kind in ("values", "lists", "objects")]
-    if len(lists) == len(members) > 1 and any(m.kind != "objects" for m in lists):
-        lengths = {m.n for m in lists}
-        if len(lengths) == 1:
-            return lambda: _column_rows(text), list(kinds), [], False
-        if min(lengths) > 2:
-            held = ", ".join(f"{m.key!r} {m.n:,}" for m in lists[:10])
-            raise ValueError(
-                f"{text.name} holds columns of unequal length ({held}): expected one value of "
-                "each column for each row."
-            )
+    if columns and "turns" not in kinds.values() and min(lengths) > 2:
+        held = ", ".join(f"{m.key!r} {m.n:,}" for m in lists[:10])
+        raise ValueError(
+            f"{text.name} holds columns of unequal length ({held}): expected one value of "
+            "each column for each row."
+        )
     if members and all(m.kind == "object" and m.value for m in members):
         inner = set(itertools.chain(*(m.value for m in members)))
         if all(k.isdecimal() for k in inner) and len(members) > 1:
@@ -661,6 +669,8 @@ def _key_of_rows(
 ) -> tuple[str | None, bool]:
     """The key whose list of objects is the rows, and whether it is a split."""
     tables = [m.key for m in members if m.kind == "objects"]
+    if len(members) > 2:  # a row with its answers, rather than rows beside what is said of them
+        tables = [key for key in tables if not _ANSWERS.fullmatch(key)]
     splits = [key for key in tables if _SPLIT.match(key)]
     if len(splits) > 1 or (splits and split is not None):
         split = split or (otherwise if otherwise in splits else None)

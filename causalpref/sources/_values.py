@@ -199,7 +199,10 @@ def _message(given: Mapping[str, Any], at: str) -> list[Message]:
             f"{at}.{role_key}",
         )
     key = next((k for k in _CONTENT_KEYS if k in given and k != role_key), "content")
-    calls: list[Any] = list(opened(given.get("tool_calls")) or ())
+    calls = opened(given.get("tool_calls")) or []
+    if not isinstance(calls, list):
+        raise Bad(f"is {show(calls)}, expected a list", f"{at}.tool_calls")
+    calls = [*calls]
     if given.get("function_call"):
         calls.append({"type": "function", "function": opened(given["function_call"])})
     content, more, results = _content(given.get(key), f"{at}.{key}", bool(calls) or role == "call")
@@ -210,11 +213,20 @@ def _message(given: Mapping[str, Any], at: str) -> list[Message]:
         calls, content, role = [{"type": "function", "function": dict(call)}], "", "assistant"
     message: Message = {"role": role, "content": content}
     if calls:
-        message["tool_calls"] = calls
-    message |= {k: given[k] for k in _KEPT if not is_empty(given.get(k))}
+        message["tool_calls"] = as_json(calls, f"{at}.tool_calls")
+    message |= {k: as_json(given[k], f"{at}.{k}") for k in _KEPT if not is_empty(given.get(k))}
     if results and not content and not calls:
         return results
     return [*results, message]
+
+
+def as_json(value: Any, name: str) -> Any:
+    """A value that can be written as JSON, and its strings as UTF-8; raises Bad otherwise."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Bad(f"cannot be written as JSON ({error})", name) from None
+    return value
 
 
 def _content(value: Any, at: str, may_lack: bool) -> tuple[str, list[Any], list[Message]]:

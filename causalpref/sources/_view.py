@@ -39,10 +39,16 @@ class View:
         path = self.names[name]
         return [v for row in self.sample if (v := at(row, path)) is not None]
 
-    def texty(self, name: str) -> bool:
-        """Whether a column holds texts or messages rather than numbers or codes."""
-        kinds = Counter(kind_of(v) for v in self.values(name) if not is_empty(v))
-        return bool(kinds) and kinds["text"] > 0.5 * kinds.total()
+    def texty(self, name: str, *, digits: bool = False) -> bool:
+        """Whether a column that most rows have holds texts or messages rather than numbers.
+
+        With ``digits`` strings of digits are texts too.
+        """
+        kept = (lambda v: v == v) if self.table.typed else (lambda v: v != "")
+        values = [v for v in self.values(name) if kept(v)]
+        kinds = Counter(kind_of(v, digits=digits) for v in values if not is_empty(v))
+        here = len(values) >= 0.5 * len(self.sample)
+        return here and bool(kinds) and kinds["text"] > 0.5 * kinds.total()
 
     def blank(self, name: str) -> bool:
         """Whether the first rows say nothing in a column."""
@@ -55,16 +61,15 @@ class View:
         return next((n for n in names if n in self.names and n not in but), None)
 
 
-def kind_of(value: Any) -> str:
-    if isinstance(value, str):
+def kind_of(value: Any, *, digits: bool = False) -> str:
+    """Whether a value is a "text" (messages and objects too) or a "number"."""
+    if isinstance(value, str) and not digits:
         try:
             float(value)
         except ValueError:
             return "text"
         return "number"
-    if isinstance(value, Mapping):
-        return "text"
-    return "text" if isinstance(value, list) else "number"
+    return "text" if isinstance(value, (str, list, Mapping)) else "number"
 
 
 MISSING = object()
@@ -286,7 +291,8 @@ def _label_studio(row: Row) -> list[Row]:
         by = done.get("completed_by")
         by = (by.get("email") or by.get("id")) if isinstance(by, Mapping) else by
         flat: dict[str, Any] = {**data, **({} if by is None else {"annotator": by})}
-        for result in done.get("result") or ():
+        results = done.get("result")
+        for result in results if isinstance(results, list) else ():
             value = result.get("value") if isinstance(result, Mapping) else None
             if isinstance(value, Mapping):
                 name = str(result.get("from_name") or "comparison")
@@ -306,17 +312,18 @@ def _argilla(row: Row) -> list[Row]:
         for question, said in responses.items():
             for one in said if isinstance(said, list) else ():
                 if isinstance(one, Mapping):
-                    values = by.setdefault(one.get("user_id"), {})
+                    values = by.setdefault(str(one.get("user_id")), {})
                     values[question] = {"value": one.get("value")}
         responses = [{"user_id": user, "values": values} for user, values in by.items()]
     rows = []
-    for done in responses or ():
-        if not isinstance(done, Mapping) or done.get("status") in ("discarded", "draft"):
+    for done in responses if isinstance(responses, list) else ():
+        if not isinstance(done, Mapping) or str(done.get("status")) in ("discarded", "draft"):
             continue
         flat: dict[str, Any] = dict(fields)
         if done.get("user_id") is not None:
             flat["annotator"] = str(done["user_id"])
-        for question, value in (done.get("values") or {}).items():
+        values = done.get("values")
+        for question, value in values.items() if isinstance(values, Mapping) else ():
             said = selected(value)
             if isinstance(said, list) and said and all(isinstance(v, str) for v in said):
                 said = said[0]  # names in the order of their ranks
@@ -332,7 +339,7 @@ def _prodigy(row: Row) -> list[Row]:
     flat = {k: v for k, v in row.items() if k not in ("options", "accept", "answer")}
     ids = [o.get("id") if isinstance(o, Mapping) else None for o in options]
     flat["answers"] = options
-    chosen = [ids.index(a) for a in accept or () if a in ids]
+    chosen = [ids.index(a) for a in accept if a in ids] if isinstance(accept, list) else []
     flat["choice"] = chosen[0] if len(chosen) == 1 else None
     return [flat]
 

@@ -65,7 +65,17 @@ from causalpref.data import Collector, PreferenceData, contents, stated
 from causalpref.sources._labels import Unknown, checked_values, is_vocabulary, key_of, unclear
 from causalpref.sources._layouts import EXTRAS, LAYOUTS, PARTS, Judged, Rated
 from causalpref.sources._plan import Plan, Restart, plan_for
-from causalpref.sources._rows import Bad, Row, Table, Where, count, is_saved, listed, open_rows
+from causalpref.sources._rows import (
+    Bad,
+    Row,
+    Table,
+    Where,
+    count,
+    is_saved,
+    listed,
+    open_rows,
+    printable,
+)
 from causalpref.sources._values import plain
 from causalpref.sources._view import at
 
@@ -211,7 +221,7 @@ class LoadedPreferences:
         lines += [f"bad: {row}" for row in self.bad[:3]]
         if len(self.bad) > 3:
             lines.append(f"bad: and {len(self.bad) - 3:,} more")
-        return "\n".join([*lines, *self.examples()])
+        return "\n".join(map(printable, [*lines, *self.examples()]))
 
     def examples(self, n: int = 2) -> list[str]:
         """Rows with their winner and loser, one line each, texts shortened.
@@ -539,7 +549,7 @@ class _Reading:
 
     def _compare(self, row: Row, label: int | None) -> None:
         """Whether the scores of the two answers stand against the choice."""
-        with contextlib.suppress(TypeError, ValueError):
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
             first, second = (float(at(row, path)) for path in self.plan.shape.ratings or ())
             self.level += first == second
             self.against += label is not None and first != second and (first > second) != label
