@@ -405,8 +405,8 @@ NO_TIE = ("winner_model_a", "winner_model_b", "winner_tie")
         ),
         pytest.param(
             "chosen_rejected",
-            [{"prompt": "q", "chosen": "q a", "rejected": "q b"}],
-            [A],
+            [{"prompt": "Say it.", "chosen": "Say it. a", "rejected": "Say it. b"}],
+            [("Say it.", "a", "b")],
             0,
             id="the prompt before both answers",
         ),
@@ -632,12 +632,13 @@ def test_several_annotators_count_by_their_majority():
 def test_soft_labels_are_probabilities():
     shares = (0.8, 0.25, 0.5, 1.0, 0.0)
     rows = [{**TWO, "prompt": f"q{i}", "label": p} for i, p in enumerate(shares)]
-    loaded = load_preferences([*rows, {**TWO, "label": None}])
-    assert loaded.data.label.tolist() == [1, 0, 1, 0] and loaded.ties == loaded.lost == 1
+    with pytest.raises(ValueError, match=r"do not say .*columns=\{'probability': 'label'\}"):
+        load_preferences(rows)
+    rows += [{**TWO, "label": v} for v in (1.5, None)]
+    loaded = load_preferences(rows, columns={"probability": "label"})
+    assert loaded.data.label.tolist() == [1, 0, 1, 0] and (loaded.ties, loaded.lost) == (1, 2)
     assert loaded.data.probability.tolist() == [0.8, 0.25, 1.0, 0.0]
-    assert "label is null" in loaded.bad[0].reason
-    with pytest.raises(ValueError, match="do not say what"):
-        load_preferences([*rows, {**TWO, "label": 1.5}])
+    assert loaded.bad[0].reason == "label is 1.5, expected 0 to 1"
 
 
 def test_label_studio_with_two_annotators_and_one_who_cancelled():

@@ -301,11 +301,19 @@ def unclear(name: str, counts: Mapping[str, int], about: str = "") -> Unclear:
         has = f"{len(shown):,} different values ({', '.join(keys)}, ...)"
     option = ",".join(f"{k}={v}" for k, v in told) or "0=first,1=second,2=tie"
     api = ", ".join(f"{k!r}: {v!r}" for k, v in told)
+    advice = (
+        f"Say which answer each value prefers, for example label_values={{{api}}} or on the "
+        f"command line --label-values {option} if that is what they mean"
+    )
+    if any(re.fullmatch(r"0?\.\d+|\d(\.\d+)?e-\d+", k) and k != "0.5" for k in counts):
+        advice = (
+            "If they are probabilities that the first answer is preferred, say "
+            f"columns={{'probability': {name!r}}} or on the command line --column "
+            f"probability={name}"
+        )
     return Unclear(
         f"{about + ': ' if about else ''}the columns do not say what the values of {name!r} mean; "
-        f"it has {has}. Say which answer each value prefers, for example "
-        f"label_values={{{api}}} or on the command line --label-values {option} if that is what "
-        "they mean"
+        f"it has {has}. {advice}"
     )
 
 
