@@ -95,7 +95,8 @@ def _lone(view: View) -> Columns | None:
     good, bad = like(0), like(1)
     if len(bad) == 1 and not good:
         beside = ("response", "output", "answer", "completion", *_WHOLE)
-        good = [n for n in beside if n in view.names and view.texty(n)][:1]
+        top = [n for n in beside if view.names.get(n) in view.found]
+        good = [n for n in top if view.texty(n)][:1]
     if len(good) != 1 or len(bad) != 1 or good == bad:
         return None
     return good[0], bad[0], ("chosen", "rejected")
@@ -250,6 +251,10 @@ def _answers(asking: Asked, paths: tuple[str, str], whole: bool) -> Reader:
 
     def read(row: Row) -> Said:
         first, second = (several(need(row, p), p) for p in paths)
+        questions = at(row, asking.main or "")
+        batch = isinstance(questions, list) and [type(q) for q in questions[:2]] == [str, str]
+        if batch and len(first) > 1:
+            raise Bad("holds several prompts", asking.main)
         if hold_prompt([*first, *second]):
             prompt: Prompt = system_of(asking, row), tools_of(asking, row)
         else:

@@ -118,7 +118,8 @@ class Two:
     def flags(self) -> Judge | None:
         """A column for either answer, true where it won, and perhaps one for ties."""
         for said, a, b in self.others:
-            flags = [labels.key_of(v) for n in (a, b) for v in self.view.values(n)]
+            values = [v for n in (a, b) for v in self.view.values(n) if not is_empty(v)]
+            flags = [labels.key_of(v) for v in values]
             if WON & said and mostly(flags, labels.is_flag, 0.8):
                 return _one_hot(self.view, a, b)
         return None
@@ -137,7 +138,7 @@ class Two:
             if self._names_winner(name):
                 return self._by_content(name)
             known = _known(self.view, name, values, self.sides)
-            if not values or (known is None and _free(values)):
+            if all(map(_no_code, values)) or (known is None and _free(values)):
                 continue
             try:
                 if name in late and self._coded(name) and not self.given:
@@ -156,10 +157,11 @@ class Two:
     def yes_no(self) -> Judge | None:
         """A column about one answer, such as ``left_is_better``."""
         for name in self.view.names:
-            flags = [labels.key_of(v) for v in self.view.values(name)]
+            flags = [labels.key_of(v) for v in self.view.values(name) if not is_empty(v)]
             about = labels.of_column(name, self.sides) is not None
             if about and set(words(name)) & WON and mostly(flags, labels.is_flag, 0.8):
-                return _single(self.view.names[name], self.meaning(name, flags))
+                judge = _single(self.view.names[name], self.meaning(name, flags))
+                return _or_tie(judge, _tie_of(self.view, name))
         return None
 
     def annotators(self) -> Judge | None:
@@ -275,7 +277,8 @@ def _known(view: View, name: str, values: Sequence[Any], sides: tuple[str, str])
         sentence = f"{name} 1 = the first answer is preferred, 0 = the second"
         return labels.by_table(OWN_LABEL, sentence)
     signed = name in ("preference_strength", "overall_preference") and sides == ("1", "2")
-    if signed and (min(numbers, default=0) < 0 or sum(n > 0 for n in numbers) < 5):
+    around_0 = min(numbers, default=0) < 0 or sum(n > 0 for n in numbers) < 5
+    if signed and (around_0 or view.has("individual_preference")):
         sentence = (
             f"{name} below 0 = the first answer is preferred, above 0 = the second, 0 = a tie"
         )
@@ -312,15 +315,38 @@ def _single(path: str, meaning: Meaning) -> Judge:
     return Judge(read, frozenset({path}), meaning.sentence, meaning.graded)
 
 
+def _no_code(value: Any) -> bool:
+    """Whether a value cannot be a verdict."""
+    return is_empty(value) or isinstance(value, (list, Mapping))
+
+
+def _tie_of(view: View, name: str) -> str | None:
+    """The column that says whether it was a tie, beside one that says whether an answer won."""
+    ties = (n for n in view.names if {"tie", "draw"} & set(words(n)))
+    beside = (n for n in ties if set(words(n)) - {"tie", "draw", "is"} <= set(words(name)))
+    return next((view.names[n] for n in beside), None)
+
+
+def _or_tie(judge: Judge, tie: str | None) -> Judge:
+    """The judge, where a column of ties does not say otherwise."""
+    if tie is None:
+        return judge
+
+    def read(row: Row) -> Verdict:
+        said = at(row, tie)
+        return Verdict(None) if not is_empty(said) and _flag(said, tie) else judge.read(row)
+
+    return Judge(read, judge.used | {tie}, f"{judge.sentence}, {tie} = a tie")
+
+
 def _one_hot(view: View, a: str, b: str) -> Judge:
     paths = view.names[a], view.names[b]
-    ties = (n for n in view.names if "tie" in words(n) and set(words(n)) - {"tie"} <= set(words(a)))
-    tie = next((view.names[n] for n in ties), None)
+    tie = _tie_of(view, a)
 
     def read(row: Row) -> Verdict:
         first, second = (_flag(need(row, p), p) for p in paths)
         said = at(row, tie) if tie else None
-        equal = first == second if tie is None or said is None else _flag(said, tie)
+        equal = first == second if tie is None or is_empty(said) else _flag(said, tie)
         if first + second + equal != 1:
             raise Bad(f"{paths[0]} and {paths[1]} do not say who won")
         return Verdict(None if equal else int(first))

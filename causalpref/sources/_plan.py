@@ -333,19 +333,31 @@ Given = Mapping[Any, str] | None
 def _published(view: View, layout: str, latents: tuple[str, ...], given: Given) -> Shape | None:
     """A format that is more than its columns."""
     wants = lambda name: layout in ("auto", name)
-    if wants("hh_rlhf") and view.has("prompt", "responses", "label", "objective"):
-        known = mostly(view.values("objective"), lambda v: v in OBJECTIVES)
-        if layout != "auto" or known:
-            return build_hh_rlhf(view)
+    told = layout != "auto"
+
+    def most(test: Callable[[Any], bool], *names: str) -> bool:
+        """Whether there are such columns, and what the last holds in most rows passes."""
+        if not view.has(*names):
+            return False
+        return told or mostly([at(row, view.names[names[-1]]) for row in view.sample], test)
+
+    known = lambda v: v in OBJECTIVES
+    if wants("hh_rlhf") and most(known, "prompt", "responses", "label", "objective"):
+        return build_hh_rlhf(view)
     answers = ("response_0", "response_1", "better_response_id", "safer_response_id")
-    if wants("safe_rlhf") and view.has(*answers):
+    if wants("safe_rlhf") and most(lambda v: not is_empty(v), *answers):
         return build_safe_rlhf(view)
-    if wants("ultrafeedback") and view.has("instruction", "completions"):
-        found = [o for c in view.values("completions") if isinstance(o := opened(c), list)]
-        rated = any(isinstance(v, Mapping) and "annotations" in v for o in found for v in o)
-        if layout != "auto" or rated:
-            return build_ultrafeedback(view, latents)
+    if wants("ultrafeedback") and most(_annotated, "instruction", "completions"):
+        return build_ultrafeedback(view, latents)
     return None
+
+
+def _annotated(value: Any) -> bool:
+    """Whether completions come with ratings, as UltraFeedback has them."""
+    found = opened(value)
+    return isinstance(found, list) and (
+        not found or any(isinstance(v, Mapping) and "annotations" in v for v in found)
+    )
 
 
 def _pairs_or_choice(

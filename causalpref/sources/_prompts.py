@@ -14,6 +14,7 @@ from causalpref.sources._values import (
     Answer,
     Message,
     answer,
+    as_json,
     filled,
     is_empty,
     is_message,
@@ -276,7 +277,9 @@ def common_start(first: str, second: str) -> str:
 def tools_of(asking: Asked, row: Row) -> list[Any] | None:
     """The tools of a row, if it has any."""
     tools = opened(at(row, asking.parts["tools"])) if "tools" in asking.parts else None
-    return None if is_empty(tools) else tools if isinstance(tools, list) else [tools]
+    if is_empty(tools):
+        return None
+    return as_json(tools if isinstance(tools, list) else [tools], asking.parts["tools"])
 
 
 def system_of(asking: Asked, row: Row) -> list[Message]:
