@@ -673,7 +673,8 @@ def score_test(
     base : array, shape (n, p)
     extra : array, shape (n, q)
     label : array of {0, 1}, shape (n,)
-    clusters : array, shape (n,)
+    clusters : array, shape (n,) or (n, 2)
+        Two-way variances are never taken to be smaller than those of the fewer clusters alone.
     """
     if extra.shape[1] == 0:
         return ScoreTest(0.0, 0, 1.0, np.zeros(0))
@@ -685,10 +686,10 @@ def score_test(
     fitted = np.linalg.lstsq(scaled, target, rcond=1e-10)[0]
     left = extra - base @ fitted
     left[:, (left**2).sum(axis=0) < TINY * (extra**2).sum(axis=0)] = 0  # nothing new in these
-    by_cluster = cluster_sums(left * (label - p)[:, None], clusters)
-    u = by_cluster.sum(axis=0)
-    n_clusters = len(by_cluster)
-    spread = by_cluster.T @ by_cluster
+    scores = left * (label - p)[:, None]
+    u = scores.sum(axis=0)
+    n_clusters = _fewest(_crossed(clusters, len(scores)))
+    spread = _score_spread(scores, clusters)
     alone = np.sqrt(np.diag(spread))
     z = np.divide(u, alone, out=np.zeros_like(u), where=alone > 1e-9 * max(alone.max(initial=0), 1))
     size = np.diag(spread).copy()
@@ -705,6 +706,23 @@ def score_test(
     share = statistic / n_clusters
     scaled_f = share / max(1 - share, 1e-12) * (n_clusters - df) / df
     return ScoreTest(statistic, df, float(stats.f.sf(scaled_f, df, n_clusters - df)), z)
+
+
+def _score_spread(scores: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Covariance of the sum of the scores; the two-way one is floored at that of one way."""
+    total = cluster_covariance(scores, clusters, small_sample=False)
+    if np.ndim(clusters) == 1:
+        return total
+    columns = np.asarray(clusters).T
+    fewer = min(columns, key=lambda column: len(np.unique(column)))
+    floor = cluster_covariance(scores, fewer, small_sample=False)
+    values, vectors = np.linalg.eigh(floor)
+    keep = values > 1e-10 * max(values.max(initial=0), 1e-300)
+    half = vectors[:, keep] * np.sqrt(values[keep])
+    white = vectors[:, keep] / np.sqrt(values[keep])
+    ratio, along = np.linalg.eigh(white.T @ total @ white)
+    whole = half @ along
+    return (whole * np.maximum(ratio, 1)) @ whole.T
 
 
 def holm(p: np.ndarray) -> np.ndarray:

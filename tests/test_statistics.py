@@ -532,3 +532,17 @@ def test_correlation_interval_against_scipy():
         want = stats.pearsonr(x, y).confidence_interval()
         got = st.correlation_interval(stats.pearsonr(x, y).statistic, 40)
         np.testing.assert_allclose(got, (want.low, want.high), atol=2e-5)
+
+
+def test_score_test_keeps_its_level_where_two_kinds_of_clusters_cross():
+    """The prompts' columns, with tastes of prompts and of annotators in the labels."""
+    rng, runs = np.random.default_rng(0), 150
+    p = np.empty((runs, 2))
+    for run in range(runs):
+        a, b = rng.integers(0, 40, 1200), rng.integers(0, 300, 1200)
+        known, x = rng.standard_normal(1200), rng.standard_normal((300, 3))[b]
+        logit = known + rng.standard_normal(40)[a] + rng.standard_normal(300)[b]
+        y = (rng.random(1200) < 1 / (1 + np.exp(-logit))).astype(int)
+        base = np.column_stack([np.ones(1200), known])
+        p[run] = [st.score_test(base, x, y, c).p_value for c in (np.column_stack([a, b]), a)]
+    assert (p[:, 0] <= 0.05).mean() < 0.1 < (p[:, 1] <= 0.05).mean() + 0.03
