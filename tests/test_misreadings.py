@@ -6,6 +6,7 @@ the columns do not settle has to be asked for.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ def chosen(**more: Any) -> list[dict[str, Any]]:
     ]
 
 
-def read(rows: list[dict[str, Any]], **options: Any) -> list[str]:
+def read(rows: Any, **options: Any) -> list[str]:
     """The prompts, in the order of the file, of rows that were read with the right winner."""
     loaded = load_preferences(rows, **options)
     assert not loaded.bad and not loaded.ties
@@ -210,3 +211,77 @@ def test_answers_that_begin_with_the_word_of_the_prompt_are_not_cut():
         for r in chosen()
     ]
     assert {str(pair.chosen)[:8] for pair in load_preferences(rows).data} == {f"The {GOOD}"[:8]}
+
+
+def test_a_context_that_comes_late_is_read(tmp_path):
+    rows = [{**chosen()[0], "prompt": question(i)} for i in range(1100)]
+    rows[-1]["context"] = "It was cold."
+    path = tmp_path / "late.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read(path)[-1] == f"It was cold.\n\n{question(1099)}"
+
+
+# -- lists of answers, and one answer a row ---------------------------------------------
+
+
+def several(key: str, low: bool = True, *, inside: bool = False) -> list[dict[str, Any]]:
+    """Two answers in a list, and a number for each under a name; ``low``: the better has less."""
+    rows = []
+    for i in range(N):
+        texts, marks = [f"{GOOD} of {i}", f"{BAD} of {i}"], [1, 2] if low else [2, 1]
+        if not first_wins(i):
+            texts, marks = texts[::-1], marks[::-1]
+        objects = [{"text": t, key: m} for t, m in zip(texts, marks)]
+        more = {"responses": objects} if inside else {"responses": texts, key: marks}
+        rows.append({"prompt": question(i), **more})
+    return rows
+
+
+def rated(**low: bool) -> list[dict[str, Any]]:
+    return [
+        {"prompt": question(i), "response": f"{text} of {i}"}
+        | {name: 1 if (text == GOOD) == less else 2 for name, less in low.items()}
+        for i in range(N)
+        for text in (GOOD, BAD)
+    ]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        several("toxicity_scores"),
+        several("rank_scores"),
+        several("error_rating", inside=True),
+        several("length_score", inside=True),
+        several("less_preferred", inside=True),
+        rated(harmfulness_score=True),
+        rated(verbosity=True),
+        [{**row, "responses": [{**o, "a_score": 1, "b_score": 2} for o in row["responses"]]}
+         for row in several("text_id", inside=True)],
+    ],
+)  # fmt: skip
+def test_numbers_that_do_not_say_which_answer_is_better_do_not_decide(rows):
+    with pytest.raises(ValueError, match="lacks scores|no preference data"):
+        load_preferences(rows)
+
+
+def test_the_overall_number_decides_wherever_it_stands():
+    rows = several("overall_score", low=False, inside=True)
+    for row in rows:
+        row["responses"] = [
+            {"fluency_score": 3 - o["overall_score"], **o} for o in row["responses"]
+        ]
+    assert len(read(rows)) == N
+    assert len(read(several("rank", inside=True))) == N
+    assert len(read(rated(verbosity=True, helpfulness=False))) == N
+
+
+@pytest.mark.parametrize("name", ["rejected_index", "worst_choice", "least_preferred"])
+@pytest.mark.parametrize("by", [int, str])
+def test_an_index_that_is_not_of_the_best_answer_is_no_verdict(name, by):
+    rows = several("mark")
+    for row in rows:
+        worse = row.pop("mark").index(2)
+        row[name] = worse if by is int else row["responses"][worse]
+    with pytest.raises(ValueError, match="lacks scores|do not say what"):
+        load_preferences(rows)

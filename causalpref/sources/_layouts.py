@@ -160,17 +160,7 @@ WON = {
     "selected",
 }
 """Words of columns that are true where an answer won."""
-INDEX_WORDS = {
-    "choice",
-    "best",
-    "chosen",
-    "selected",
-    "preferred",
-    "winner",
-    "better",
-    "index",
-    "pick",
-}
+INDEX_WORDS = {"choice", "best", "chosen", "selected", "preferred", "winner", "better", "pick"}
 
 LISTS = (
     "responses", "answers", "completions", "candidates", "outputs", "generations", "replies",
@@ -218,6 +208,16 @@ def better_is(said: Sequence[str | None]) -> str | None:
     if AGAINST & {*before, last} or MUTE & {*before}:
         return None
     return "lower" if last in RANKS else "higher" if last in SCORES else None
+
+
+def deciding(stems: Sequence[Sequence[str | None]]) -> int | None:
+    """Which of several scores says which answer is better: the overall one, or the only one.
+
+    None where there are several, and none of them is the overall one.
+    """
+    more = {*SCORES, *RANKS, *OVERALL, *TEXTS}
+    sure = [i for i, stem in enumerate(stems) if not {w for w in stem if w} - more]
+    return sure[0] if sure else 0 if len(stems) == 1 else None
 
 
 def is_role(name: str) -> bool:

@@ -15,18 +15,17 @@ from causalpref.sources import _labels as labels
 from causalpref.sources._labels import Meaning, Unclear, Verdict, meaning_of
 from causalpref.sources._layouts import (
     ALPACA,
-    OVERALL,
     OWN_LABEL,
     PANDALM,
     RANKS,
     SCORES,
-    TEXTS,
     VERDICT_WORDS,
     VERDICTS,
     WON,
     Judged,
     Said,
     better_is,
+    deciding,
 )
 from causalpref.sources._prompts import (
     Asked,
@@ -200,13 +199,16 @@ class Two:
         None where there are several, and none of them is the overall one.
         """
         found = [
-            ({w for w in stem if w} - {*SCORES, *RANKS, *OVERALL, *TEXTS}, a, b, better)
+            (stem, a, b, better)
             for stem, (a, b, _) in self.pairs.items()
             if not {a, b} & {self.first, self.second} and self._numbers(a, b)
             if (better := better_is(stem))
         ]
-        sure = [f for f in found if not f[0]] or (found if len(found) == 1 else [])
-        return next(((a, b, better == "lower") for _, a, b, better in sure), None)
+        place = deciding([stem for stem, *_ in found])
+        if place is None:
+            return None
+        _, a, b, better = found[place]
+        return a, b, better == "lower"
 
     def _numbers(self, *names: str) -> bool:
         return all(self.view.values(n) and not self.view.texty(n) for n in names)

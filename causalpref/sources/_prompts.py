@@ -142,9 +142,8 @@ def asked(view: View, taken: Collection[str], answers: str = "") -> Asked:
     main = view.first(open_, taken)
     parts = {}
     for part, names in PARTS.items():
-        name = view.first(
-            (n for n in names if part != "context" or _tells(view, n)), {*taken, main or ""}
-        )
+        telling = [n for n in names if part != "context" or _tells(view, n)]
+        name = view.first(telling, {*taken, main or ""})
         if name is not None and (part != "input" or main != "messages"):
             parts[part] = view.names[name]
     if main is not None and not parts.keys() - {"system", "tools"} and _varies(view, main) == 1:
@@ -157,12 +156,16 @@ def asked(view: View, taken: Collection[str], answers: str = "") -> Asked:
 
 
 def _tells(view: View, name: str) -> bool:
-    """Whether a column holds what was said: lists or texts of several words, no codes."""
+    """Whether a column may hold what was said: lists or texts of several words, no codes."""
     values = view.values(name) if name in view.names else []
-    told = lambda v: (
-        isinstance(v, list) or (isinstance(v, str) and (" " in v.strip() or not v.isascii()))
-    )
-    return mostly([v for v in values if not is_empty(v)], told)
+    return not mostly([v for v in values if not is_empty(v)], _is_code)
+
+
+def _is_code(value: Any) -> bool:
+    """Whether a value is a number, an object of facts, or one word of ASCII."""
+    if isinstance(value, str):
+        return value.isascii() and " " not in value.strip()
+    return not isinstance(value, list)
 
 
 def _varies(view: View, name: str) -> int:

@@ -15,6 +15,7 @@ from causalpref.sources._layouts import (
     EXTRAS,
     INDEX_WORDS,
     LISTS,
+    MUTE,
     QUALITIES,
     RANKS,
     SCORES,
@@ -25,6 +26,8 @@ from causalpref.sources._layouts import (
     Judged,
     Rated,
     Said,
+    better_is,
+    deciding,
 )
 from causalpref.sources._prompts import asked, together
 from causalpref.sources._rows import Bad, Row, count, show
@@ -202,20 +205,19 @@ def _bests(
 ) -> Iterator[Best]:
     """What may say which answer is better, the surest first."""
     yield from _in_objects(sample, source.name)
-    for stem, columns in numbered.items():
-        last = last_word(stem)
-        if last in (*SCORES, *RANKS) and not source.own & set(columns):
-            paths = [view.names[c] for c in columns]
-            name = f"{paths[0]} ... {paths[-1]}"
-            read = lambda row, values, paths=paths: [at(row, p) for p in paths][: len(values)]
-            yield _scored(read, name, last in RANKS, frozenset(paths))
-    for column, path in view.names.items():
-        last = last_word(words(column))
-        if column in source.own or last not in (*SCORES, *RANKS):
-            continue
-        if mostly(sample, lambda s, path=path: _is_list_of(at(s[0], path), len(s[1])), 0.9):
-            read = lambda row, values, path=path: _as_many(need(row, path), values, path)
-            yield _scored(read, path, last in RANKS, frozenset({path}))
+    stems = [s for s, columns in numbered.items() if better_is(s) and not source.own & {*columns}]
+    if (place := deciding(stems)) is not None:
+        paths = [view.names[c] for c in numbered[stems[place]]]
+        name = f"{paths[0]} ... {paths[-1]}"
+        read = lambda row, values: [at(row, p) for p in paths][: len(values)]
+        yield _scored(read, name, better_is(stems[place]) == "lower", frozenset(paths))
+    columns = [c for c in view.names if better_is(words(c)) and c not in source.own]
+    listed_ = lambda path: lambda s: _is_list_of(at(s[0], path), len(s[1]))
+    columns = [c for c in columns if mostly(sample, listed_(view.names[c]), 0.9)]
+    if (place := deciding([words(c) for c in columns])) is not None:
+        path, low = view.names[columns[place]], better_is(words(columns[place])) == "lower"
+        read = lambda row, values: _as_many(need(row, path), values, path)
+        yield _scored(read, path, low, frozenset({path}))
     if "ranked" in words(source.name) and all(isinstance(v, str) for _, vs in sample for v in vs):
         name = f"place in {source.name}"
         yield _scored(lambda row, values: list(range(len(values))), name, True)
@@ -226,19 +228,25 @@ def _in_objects(sample: Sample, name: str) -> Iterator[Best]:
     """A score, a rank or a mark inside the objects of the answers."""
     objects = [v for _, vs in sample for v in vs if isinstance(v, Mapping) and not is_message(v)]
     filled = Counter(plain(k) for v in objects for k, x in v.items() if not is_empty(x))
-    for wanted in (RANKS, SCORES):
-        for key in filled:
-            values = [_of(v, key) for v in objects]
-            numbers = mostly(values, lambda v: v is not None and kind_of(v) == "number", 0.8)
-            if last_word(words(key)) in wanted and numbers:
-                read = lambda row, values, key=key: [_of(v, key) for v in values]
-                yield _scored(read, f"{name}.{key}", wanted is RANKS)
+    number = lambda key: lambda v: (x := _of(v, key)) is not None and kind_of(x) == "number"
+    numbers = [key for key in filled if mostly(objects, number(key), 0.8)]
+    for wanted in ("lower", "higher"):
+        keys = [key for key in numbers if better_is(words(key)) == wanted]
+        if (place := deciding([words(key) for key in keys])) is not None:
+            key = keys[place]
+            read = lambda row, values, key=key: [_of(v, key) for v in values]
+            yield _scored(read, f"{name}.{key}", wanted == "lower")
     for key in filled:
-        if set(words(key)) & (WON | {"chosen", "accepted", "winner"}):
+        if set(words(key)) & (WON | {"chosen", "accepted", "winner"}) and not _against(key):
             read = lambda row, values, key=key: [
                 labels.is_yes(labels.key_of(_of(v, key))) for v in values
             ]
             yield _marked(read, f"{name}.{key}")
+
+
+def _against(name: str) -> bool:
+    """Whether a column is about the worse answer."""
+    return bool(labels.AGAINST & {*words(name)})
 
 
 def _of(value: Any, key: str) -> Any:
@@ -312,6 +320,8 @@ def _index(
     unclear: Unclear | None = None
     names = [*VERDICTS, *(n for n in view.names if set(words(n)) & (VERDICT_WORDS | {"index"}))]
     for column in dict.fromkeys(n for n in names if n in view.names and n not in own):
+        if _against(column) and not given:
+            continue
         path, used = view.names[column], frozenset({view.names[column]})
         said = [(v, vs) for row, vs in sample if not is_empty(v := at(row, path))]
         if len(said) < 0.5 * len(sample):
@@ -371,7 +381,8 @@ def build_rated(view: View) -> Shape | None:
     prompts = Counter(str(at(row, asking.main)) for row in view.sample)
     scored = [n for n in view.names if n != own[0] and _is_rating(view, n)]
     best = ("overall", "overall_score", "overall_rating", "score", "rating", "reward", *QUALITIES)
-    name = next((n for n in best if n in scored), scored[0] if len(scored) == 1 else None)
+    may = [n for n in scored if not _against(n) and not MUTE & {*words(n)[:1]}]
+    name = next((n for n in best if n in may), may[0] if len(scored) == 1 and may else None)
     if name is None or max(prompts.values(), default=0) < 2:
         return None
     path, score, low = view.names[own[0]], view.names[name], last_word(words(name)) in RANKS
