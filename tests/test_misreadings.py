@@ -285,3 +285,68 @@ def test_an_index_that_is_not_of_the_best_answer_is_no_verdict(name, by):
         row[name] = worse if by is int else row["responses"][worse]
     with pytest.raises(ValueError, match="lacks scores|do not say what"):
         load_preferences(rows)
+
+
+# -- several verdicts, and conversations ------------------------------------------------
+
+
+def test_two_verdicts_that_disagree_are_asked_about_and_the_overall_one_decides():
+    rows = pairs(predicted_winner=OTHER, true_winner=SIDE)
+    with pytest.raises(ValueError, match="'predicted_winner' and 'true_winner' name different"):
+        load_preferences(rows)
+    assert len(read(rows, columns={"label": "true_winner"})) == N
+    assert len(read(pairs(safety_preference=OTHER, overall_winner=SIDE))) == N
+
+
+def test_two_questions_of_an_annotator_are_not_one():
+    rows = [
+        {
+            "data": {k: row[k] for k in ("prompt", "response_a", "response_b")},
+            "annotations": [
+                {
+                    "completed_by": 1,
+                    "result": [
+                        {"type": "pairwise", "from_name": name, "value": {"selected": row[name]}}
+                        for name in ("fluency", "overall_preference")
+                    ],
+                }
+            ],
+        }
+        for row in pairs(
+            fluency=lambda i, first: "right" if first else "left",
+            overall_preference=lambda i, first: "left" if first else "right",
+        )
+    ]
+    assert len(read(rows)) == N
+
+
+def turns(*texts: str) -> list[dict[str, str]]:
+    roles = ("user", "assistant")
+    return [{"role": roles[i % 2], "content": text} for i, text in enumerate(texts)]
+
+
+@pytest.mark.parametrize(
+    ("beside", "whole", "expected"),
+    [
+        ({"messages": turns("Why?", GOOD)}, False, turns("Why?")),
+        ({"messages": turns("Hello", "Hi", "Why?")}, False, turns("Hello", "Hi", "Why?")),
+        ({"prompt": turns("Hello", "Hi", "Why?")}, True, turns("Hello", "Hi", "Why?")),
+        ({"prompt": turns("Why?")}, True, turns("Why?")),
+        ({"history": turns("Hello", "Hi")}, True, turns("Hello", "Hi", "Why?")),
+    ],
+)
+def test_a_prompt_has_all_turns_before_the_answer_and_not_the_answer(beside, whole, expected):
+    rows = [
+        {**beside, **{k: turns("Why?", y) if whole else y for k, y in answers}}
+        for answers in [(("chosen", GOOD), ("rejected", BAD))]
+    ]
+    (pair,) = load_preferences(rows).data
+    assert list(pair.prompt.messages) == expected
+    assert (pair.chosen, pair.rejected) == (GOOD, BAD)
+
+
+def test_a_system_message_beside_transcripts_is_kept():
+    said = lambda y: f"\n\nHuman: Why?\n\nAssistant: {y}"
+    row = {"system": "Be kind.", "chosen": said(GOOD), "rejected": said(BAD)}
+    (pair,) = load_preferences([row]).data
+    assert pair.prompt == "Be kind.\n\nHuman: Why?"

@@ -18,6 +18,7 @@ from causalpref.sources._layouts import (
 from causalpref.sources._prompts import (
     Asked,
     Prompt,
+    around,
     as_transcripts,
     asked,
     common_start,
@@ -125,7 +126,8 @@ def build_chosen_rejected(view: View, good: str, bad: str, sides: tuple[str, str
     if good in _WHOLE:
         read = _ending(asking, paths)
     elif is_text and mostly(texts, lambda pair: _is_transcript(pair[0], asking)):
-        name, read = "transcripts", _transcripts(paths)
+        name, read = "transcripts", _transcripts(asking, paths)
+        asking = Asked(None, {k: v for k, v in asking.parts.items() if k == "system"})
     elif is_text and asking.main is None:
         if not mostly([common_start(*pair) for pair in texts], _is_prompt, 0.9):
             raise lacks
@@ -200,10 +202,13 @@ def _begins(text: Any, prompt: str) -> bool:
     return not (ends.isascii() and ends.isalnum())
 
 
-def _transcripts(paths: tuple[str, str]) -> Reader:
+def _transcripts(asking: Asked, paths: tuple[str, str]) -> Reader:
     def read(row: Row) -> Said:
         first, second = (filled(string(need(row, p), p), p) for p in paths)
-        return [Judged(*as_transcripts((first, second), paths), 1)]
+        prompt, a, b = as_transcripts((first, second), paths)
+        if TURN.match(prompt):  # with no words before its first turn
+            prompt = "\n\n".join([*(m["content"] for m in system_of(asking, row)), prompt])
+        return [Judged(prompt, a, b, 1)]
 
     return read
 
@@ -256,7 +261,7 @@ def _answers(asking: Asked, paths: tuple[str, str], whole: bool) -> Reader:
         if batch and len(first) > 1:
             raise Bad("holds several prompts", asking.main)
         if hold_prompt([*first, *second]):
-            prompt: Prompt = system_of(asking, row), tools_of(asking, row)
+            prompt: Prompt = around(asking, row)
         else:
             prompt = asking.read(row)
         if whole and _begin(row, asking, paths):

@@ -15,6 +15,7 @@ from causalpref.sources import _labels as labels
 from causalpref.sources._labels import Meaning, Unclear, Verdict, meaning_of
 from causalpref.sources._layouts import (
     ALPACA,
+    OVERALL,
     OWN_LABEL,
     PANDALM,
     RANKS,
@@ -29,13 +30,12 @@ from causalpref.sources._layouts import (
 )
 from causalpref.sources._prompts import (
     Asked,
+    around,
     as_transcripts,
     asked,
     hold_prompt,
     parted,
-    system_of,
     together,
-    tools_of,
 )
 from causalpref.sources._rows import Bad, Row, show
 from causalpref.sources._shapes import (
@@ -132,7 +132,9 @@ class Two:
         found = [n for n in VERDICTS if n not in late]
         found += [n for n in names if set(words(n)) & VERDICT_WORDS]
         found = [n for n in dict.fromkeys((*found, *late)) if n in names and n not in taken]
-        for name in sorted(found, key=lambda n: (n not in self.view.given, self._coded(n))):
+        main = lambda n: n not in VERDICTS and not {*OVERALL} & {*words(n)}
+        order = lambda n: (n not in self.view.given, self._coded(n), main(n))
+        for name in sorted(found, key=order):
             values = [selected(v) for v in self.view.values(name)]
             if self._names_winner(name):
                 return self._by_content(name)
@@ -140,6 +142,8 @@ class Two:
             if all(map(_no_code, values)) or (known is None and _free(values)):
                 continue
             try:
+                if name not in VERDICTS:
+                    self._alone(name, found)
                 if name in late and self._coded(name) and not self.given:
                     raise labels.unclear(names[name], Counter(map(labels.key_of, values)), about)
                 return _single(names[name], self.meaning(name, values, known))
@@ -148,6 +152,24 @@ class Two:
         if unclear is not None:
             raise unclear
         return None
+
+    def _alone(self, name: str, found: Sequence[str]) -> None:
+        """Raise Unclear where another column of verdicts says otherwise, and neither is main."""
+        if name in self.view.given or {*OVERALL} & {*words(name)}:
+            return
+        told = lambda n: [labels.of_word(labels.key_of(v), self.sides) for v in self.view.values(n)]
+        own = told(name)
+        for other in found:
+            if other == name or None in own or other in VERDICTS:
+                continue
+            theirs = told(other)
+            if None not in theirs and theirs != own:
+                a, b = self.view.names[name], self.view.names[other]
+                raise Unclear(
+                    f"{self.view.table.name}: {a!r} and {b!r} name different answers, and the "
+                    f"columns do not say which of them is the preference. Say "
+                    f"columns={{'label': {a!r}}} or on the command line --column label={a}"
+                )
 
     def _coded(self, name: str) -> bool:
         """Whether a verdict is numbers, which say less than words."""
@@ -498,7 +520,7 @@ def _reader(
         if turn is not None:
             a, b = (_up_to_turn(y, at(row, turn)) for y in (a, b))
         if hold_prompt([a, b]):
-            return together((system_of(asking, row), tools_of(asking, row)), (a, b), paths)
+            return together(around(asking, row), (a, b), paths)
         return together(asking.read(row), (a, b), paths)
 
     def read(row: Row) -> Said:

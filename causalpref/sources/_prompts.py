@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -201,16 +202,39 @@ def together(prompt: Prompt, answers: Sides, names: tuple[str, str]) -> tuple[st
             raise Bad(f"only one of {names[0]} and {names[1]} holds the prompt")
         first, second = (y.content for y in answers if isinstance(y.content, list))
         shared, *rest = parted(first, second, names)
-        if isinstance(asked_, list) and asked_ and shared[0]["role"] != "system":
-            shared = [m for m in asked_[:1] if m["role"] == "system"] + shared
+        if isinstance(asked_, list) and asked_:
+            own = [m for m in shared[:1] if m["role"] == "system"]
+            turns = shared[len(own) :]
+            own = own or [m for m in asked_[:1] if m["role"] == "system"]
+            shared = [*own, *_earlier(asked_, turns), *turns]
         a, b = map(_text, rest)
         return Conversation(shared, tools=tools), a, b
     if not asked_:
         raise Bad(f"there is no prompt beside {names[0]} and {names[1]}")
     if isinstance(asked_, list):
+        last = asked_[-1]
+        if len(asked_) > 1 and last["role"] == "assistant" and _answered(last, answers):
+            asked_ = asked_[:-1]  # the conversation holds the preferred answer as well
         asked_ = Conversation(asked_, tools=tools)
     a, b = (_text(given.content) for given in answers)
     return asked_, a, b
+
+
+def _earlier(asked_: list[Message], shared: list[Message]) -> list[Message]:
+    """The turns of a prompt that come before those that both answers begin with."""
+    turns = [m for m in asked_ if m["role"] != "system"]
+    alike = lambda one, other: len(one) == len(other) and all(map(_same, one, other))
+    if not turns or alike(turns, shared[: len(turns)]):
+        return []
+    if turns[-1]["role"] == "assistant":
+        return turns
+    return turns[: -len(shared)] if alike(turns[-len(shared) :], shared) else []
+
+
+def _answered(last: Message, answers: Sides) -> bool:
+    """Whether the last turn of a conversation is one of the answers."""
+    said = [y.content if isinstance(y.content, str) else y.content[0]["content"] for y in answers]
+    return last["content"].strip() in {text.strip() for text in said}
 
 
 def _text(content: str | list[Message]) -> str:
@@ -290,6 +314,16 @@ def system_of(asking: Asked, row: Row) -> list[Message]:
     path = asking.parts.get("system", "")
     said = at(row, path) if path else None
     return [] if is_empty(said) else [{"role": "system", "content": string(said, path)}]
+
+
+def around(asking: Asked, row: Row) -> Prompt:
+    """What a row has beside answers that are whole conversations: messages, where it has some."""
+    tools = tools_of(asking, row)
+    with contextlib.suppress(Bad):
+        said = asking.read(row)[0]
+        if isinstance(said, list):
+            return said, tools
+    return system_of(asking, row), tools
 
 
 def hold_prompt(answers: Sequence[Answer]) -> bool:

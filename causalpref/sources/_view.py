@@ -292,11 +292,14 @@ def _label_studio(row: Row) -> list[Row]:
         by = (by.get("email") or by.get("id")) if isinstance(by, Mapping) else by
         flat: dict[str, Any] = {**data, **({} if by is None else {"annotator": by})}
         results = done.get("result")
-        for result in results if isinstance(results, list) else ():
-            value = result.get("value") if isinstance(result, Mapping) else None
+        results = results if isinstance(results, list) else []
+        results = [r for r in results if isinstance(r, Mapping)]
+        asked = {str(r.get("from_name")) for r in results if r.get("type") == "pairwise"}
+        for result in results:
+            value = result.get("value")
             if isinstance(value, Mapping):
                 name = str(result.get("from_name") or "comparison")
-                if result.get("type") == "pairwise" or "selected" in value:
+                if len(asked) < 2 and (result.get("type") == "pairwise" or "selected" in value):
                     name = "winner"
                 flat[name] = selected(value)
         rows.append(flat)
