@@ -331,7 +331,8 @@ def _index(
             yield _marked(same, path, used, shown=True)
         values, most = [v for v, _ in said], max(len(vs) for _, vs in said)
         keys = Counter(map(labels.key_of, values))
-        whole = all(k.isdigit() for k in keys)
+        found = {int(k) for k in keys if k.isdigit() and int(k) <= most}
+        whole = sum(n for k, n in keys.items() if k.isdigit() and int(k) <= most) > 0.6 * len(said)
         if most == 2 and (given or not whole):
             sides = ("0", "1") if given else ("a", "b")
             with contextlib.suppress(Unclear):
@@ -342,7 +343,7 @@ def _index(
                 yield Best(read, used, meaning.sentence, meaning.graded, shown=True)
         if whole and set(words(column)) & INDEX_WORDS:
             known = column == "choice" and "summaries" in own  # summarize-from-feedback
-            base = 0 if known else _base({int(k) for k in keys}, most)
+            base = 0 if known else _base(found, most)
             if base is not None:
                 read = lambda row, vs, path=path, base=base: _at_index(
                     need(row, path), vs, path, base
