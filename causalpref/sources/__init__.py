@@ -1,6 +1,10 @@
 """Where preference data come from: the hub, local files, or a simulated stand-in.
 
-Each ``load_*`` takes ``source``:
+Data of your own are read by :func:`load_preferences`, from a path, a hub id or rows in memory: it
+finds the layout from the columns, says what it took the label to mean or asks, and counts and
+names what it had to leave out.
+
+Each other ``load_*`` takes ``source``:
 
 ``"offline"``
     a simulated corpus with the schema of the real one; no network, same result everywhere;
@@ -11,8 +15,6 @@ a path
 
 Without ``source`` the environment variable ``CAUSALPREF_DATA`` decides, and
 without that it is ``"offline"``. Nothing is guessed. (HANNA has no offline twin.)
-
-:func:`load_preferences` reads data of your own, and there the layout is guessed from the columns.
 """
 
 from causalpref.sources.files import LoadedPreferences, load_preferences

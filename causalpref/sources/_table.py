@@ -64,6 +64,7 @@ def printable(text: str) -> str:
 
 
 def count(n: int, word: str) -> str:
+    """3 rows, 1 row."""
     return f"{n:,} {word}{'' if n == 1 else 's'}"
 
 
