@@ -69,5 +69,6 @@ def count(n: int, word: str) -> str:
 
 
 def listed(names: Iterable[str], most: int = 40) -> str:
+    """The names, quoted and separated by commas; of more than ``most`` the first and the number."""
     names = [repr(str(n))[:60] for n in names]
     return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
