@@ -70,6 +70,11 @@ def test_a_column_that_names_the_worse_answer_is_no_verdict(name):
         load_preferences(pairs(**{name: OTHER}))
 
 
+def test_a_number_is_no_name_of_a_side_because_its_digit_is():
+    with pytest.raises(ValueError, match="do not say"):
+        load_preferences(pairs("01", label=lambda i, first: (-1, 0, 1)[i % 3]))
+
+
 def test_a_column_of_worse_answers_is_read_where_its_values_are_given():
     rows, means = pairs(least_preferred=OTHER), {"a": "second", "b": "first"}
     assert len(read(rows, columns={"label": "least_preferred"}, label_values=means)) == N

@@ -155,15 +155,15 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 123
     ("content", "says"),
     [
         (POINTER, "Git LFS pointer, not the data: run `git lfs pull` in its repository"),
-        (gzip.compress(POINTER.encode()), "Git LFS pointer"),
+        (gzip.compress(POINTER.encode(), mtime=0), "Git LFS pointer"),
         ("\n <!DOCTYPE html>\n<html>", r"a web page \(HTML\)"),
         ("<?xml version='1.0'?><Error/>", "XML"),
         (b"PK\x03\x04" + b"." * 30 + b"[Content_Types].xml", "an Excel workbook: save it as CSV"),
         (b"PK\x03\x04" + b"." * 30 + b"train.jsonl", "an archive: unpack it"),
-        (gzip.compress(b"\0" * 257 + b"ustar  "), "an archive: unpack it"),
+        (gzip.compress(b"\0" * 257 + b"ustar  ", mtime=0), "an archive: unpack it"),
         (b"\x80\x04\x95\0", "a Python pickle, which can run code"),
         (b"\x28\xb5\x2f\xfd\0", "Zstandard: run `zstd -d`"),
-        (gzip.compress(gzip.compress(b"{}")), "compressed twice"),
+        (gzip.compress(gzip.compress(b"{}", mtime=0), mtime=0), "compressed twice"),
     ],
 )
 @pytest.mark.parametrize("name", ["x.jsonl", "x.csv.gz", "x.parquet", "x"])

@@ -132,6 +132,8 @@ _NATURAL = (("a", "b"), ("left", "right"), ("first", "second"))
 
 def of_word(key: str, sides: tuple[str, str]) -> Verdict | None:
     """What a word says of two answers that are called ``sides``; None if it says nothing."""
+    if re.fullmatch(r"[-+]?[\d.]+", key):
+        return None  # a number says something only where the answers are called by numbers
     if sign := _SIGNS.fullmatch(key):
         left, mark, right = sign.groups()
         if left == right:
