@@ -8,6 +8,7 @@ import json
 import math
 import re
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -803,7 +804,7 @@ def test_consistency_by_hand():
     label = np.array([1, 0, 1, 1, 1, 1, 0, 1])
     data = data.replace(pairs=pairs, label=label, annotator=[0, 0, 1, 1, 2, 3, 2, 3])
     rows = check_consistency(data).evidence.set_index("what")
-    own = rows.loc["one person, same pair, same order, two answers"]
+    own = rows.loc["one annotator, same pair, same order, two answers"]
     assert (own.value, own.n) == (0.5, 2)
     swaps = rows[rows.index.str.startswith("pairs judged in both orders")].iloc[0]
     assert (swaps.value, swaps.n, swaps.p_value) == (1.0, 1, 1.0)
@@ -811,8 +812,8 @@ def test_consistency_by_hand():
     place = rows[rows.index.str.startswith("the first response is preferred")].iloc[0]
     assert (place.value, place.n) == (1, 2), "one judgement a pair, none of those in both orders"
     assert place.p_value == pytest.approx(stats.binomtest(2, 2).pvalue)
-    shared = rows.loc["same pair, same order, two answers, whoever judged"]
-    assert (shared.value, shared.n) == (0.5, 2) and "more often than 0.500" in shared.note
+    shared = rows.loc["same pair, same order, two answers, any annotators"]
+    assert (shared.value, shared.n) == (0.5, 2)
 
 
 def test_repeats_are_matched_in_couples():
@@ -820,7 +821,7 @@ def test_repeats_are_matched_in_couples():
     data = pairs_of(np.zeros((4, 1))).select([0, 0, 0, 0, 0, 1])
     said = data.replace(label=[1, 0, 0, 0, 1, 1], annotator=np.zeros(6, int))
     rows = check_consistency(said).evidence.set_index("what")
-    own = rows.loc["one person, same pair, same order, two answers"]
+    own = rows.loc["one annotator, same pair, same order, two answers"]
     assert (own.value, own.n) == (0.5, 2)
 
 
@@ -834,7 +835,8 @@ def test_the_ceiling_that_repeats_set(share):
     data = pairs_of(np.zeros((2 * n, 1)))
     data = data.select(np.tile(np.arange(n), 2)).replace(label=label)
     notes = check_consistency(data).evidence.note
-    assert any(f"more often than {1 - share:.3f}" in note for note in notes)
+    most = f"between {1 - disagree:.3f} (1 - d) and {1 - share:.3f} ("
+    assert any(most in note for note in notes)
 
 
 def test_place_is_tested_only_where_it_is_known():
@@ -867,8 +869,8 @@ def test_one_slip_is_tolerated():
     data = pairs_of(np.zeros((34, 1))).select(np.tile(np.arange(17), 2))
     label = data.label.copy()
     label[0] = 1 - label[0]
-    said = data.replace(label=label, annotator=np.zeros(34, int))
-    assert check_consistency(said.replace(order_known=False)).verdict is Verdict.NOT_FOUND
+    said = data.replace(label=label, annotator=np.zeros(34, int), order_known=False)
+    assert check_consistency(said, answers="deterministic").verdict is Verdict.NOT_FOUND
 
 
 def test_contradictions_in_a_file_that_lists_the_preferred_first():
@@ -878,12 +880,13 @@ def test_contradictions_in_a_file_that_lists_the_preferred_first():
     data = base.select(np.tile(np.arange(300), 2)).replace(
         label=np.concatenate([base.label, again]), annotator=np.tile(np.arange(300) % 20, 2)
     )
-    assert check_consistency(data).verdict is Verdict.VIOLATED
+    fixed = partial(check_consistency, answers="deterministic")
+    assert fixed(data).verdict is Verdict.VIOLATED
     chosen = data.replace(
         pairs=np.where(data.label[:, None] == 1, data.pairs, data.pairs[:, ::-1]),
         label=np.ones(600, int),
     )
-    assert check_consistency(chosen.replace(order_known=False)).verdict is Verdict.VIOLATED
+    assert fixed(chosen.replace(order_known=False)).verdict is Verdict.VIOLATED
 
 
 def test_both_orders_balance_the_place():
@@ -1286,15 +1289,6 @@ def test_a_check_of_ones_own():
     assert (last.verdict, last.result, found.n_texts) == (Verdict.STRAINED, Size(30), 30)
     assert last.title == "enough pairs" and last.blind == "everything else"
     assert last.source == "toy" and "30 pairs." in str(last)
-
-
-def test_a_pull_of_the_first_place_is_put_in_words_without_objectives():
-    """It was judged strained, and the sentence said that place was not seen to matter."""
-    data = Simulator(linear_reward([1.0, 1.0]), position_bias=2.0).sample(500, seed=0)
-    report = check_consistency(data)
-    assert report.verdict is Verdict.STRAINED
-    assert report.sentence.startswith(f"The first response is preferred in {report.value:.1%}")
-    assert "place matters" in report.sentence and "both orders" in report.next_step
 
 
 # -- reports ----------------------------------------------------------------

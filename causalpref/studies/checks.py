@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -176,8 +177,8 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "repeats": Scenario(
         "1, consistency",
-        "one person asked twice",
-        check_consistency,
+        "one annotator asked twice, deterministic answers",
+        partial(check_consistency, answers="deterministic"),
         _repeats,
         "share of changed answers",
         0.12,
