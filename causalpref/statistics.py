@@ -35,6 +35,7 @@ __all__ = [
     "folds",
     "gaussian_information",
     "holm",
+    "independent",
     "logistic_fit",
     "newton",
     "normal_mean",
@@ -197,19 +198,29 @@ def unit_spread(x: np.ndarray) -> np.ndarray:
     return np.where(varies, (x - x.mean(axis=0)) / np.where(varies, sd, 1), 0.0)
 
 
+def independent(x: np.ndarray) -> np.ndarray:
+    """Which columns do not depend on others before them, shape (q,), bool.
+
+    Columns that are zero are left out too.
+    """
+    size = np.sqrt((x**2).mean(axis=0))
+    keep = size > 1e-150
+    if not keep.any():
+        return keep
+    live = x[:, keep] / size[keep]
+    sample = live if len(live) <= 20_000 else live[:: len(live) // 20_000 + 1]
+    r = np.abs(np.diag(np.linalg.qr(sample, mode="r")))
+    n = min(len(sample), live.shape[1])
+    new = np.zeros(live.shape[1], dtype=bool)
+    new[:n] = r[:n] > 1e-6 * max(r.max(), 1e-300)
+    keep[keep] = new
+    return keep
+
+
 def distinct(x: np.ndarray) -> np.ndarray:
     """Columns scaled to root mean square 1, without those that depend on others before them."""
-    size = np.sqrt((x**2).mean(axis=0))
-    live = size > 1e-150
-    x = x[:, live] / size[live]
-    if x.shape[1] == 0:
-        return x
-    sample = x if len(x) <= 20_000 else x[:: len(x) // 20_000 + 1]
-    r = np.abs(np.diag(np.linalg.qr(sample, mode="r")))
-    n = min(len(sample), x.shape[1])
-    keep = np.zeros(x.shape[1], dtype=bool)
-    keep[:n] = r[:n] > 1e-6 * max(r.max(), 1e-300)
-    return x[:, keep]
+    x = x[:, independent(x)]
+    return x / np.sqrt((x**2).mean(axis=0))
 
 
 # -- out-of-fold scores ------------------------------------------------------
