@@ -77,6 +77,11 @@ class Triples:
     unseen: Estimate
     missing: str
 
+    @property
+    def repeat(self) -> bool:
+        """Whether triples repeat so often that single ones could be averaged over."""
+        return self.unseen.low <= 0.5
+
 
 @dataclass(frozen=True, eq=False)
 class Positivity:
@@ -87,6 +92,8 @@ class Positivity:
     n : int
         Units: prompts, or pairs where C was assigned pair by pair.
     unit : str
+    level : str
+        What C was assigned to, which is the level of the intervals.
     unseen : Estimate
         See :func:`unseen_share`.
     bounds : (float, float)
@@ -107,6 +114,7 @@ class Positivity:
     n: int
     unseen: Estimate
     unit: str
+    level: str
     bounds: tuple[float, float]
     outside: Estimate
     cut: float
@@ -206,7 +214,9 @@ def propensities(
     regression, which claims no more than that a higher score means a higher propensity: a
     logistic curve would run on to 0 and 1 where the truth levels off, as it does when prompts are
     mixed (rho below 1). Each step of it is pulled towards the share of the context by two
-    made-up prompts, so that none is 0 or 1.
+    made-up prompts, so that none is 0 or 1. Where every annotator has one context, C was assigned
+    to annotators: they share a fold, and a step counts as many prompts as it has annotators
+    (effectively, after Kish); the same holds for groups of prompts with one context each.
 
     Parameters
     ----------
@@ -232,10 +242,42 @@ def propensities(
     return _propensities(data, settings, balanced=balanced)[0]
 
 
+def _annotators_with_one_context(data: PreferenceData) -> np.ndarray | None:
+    """Annotators of the pairs, numbered, if each judged under one context; else None."""
+    if data.annotator is None:
+        return None
+    who = np.unique(data.annotator, return_inverse=True)[1]
+    c = np.unique(data.require("objective"), return_inverse=True)[1]
+    kinds = len(np.unique(who * (c.max() + 1) + c))
+    return who if kinds == who.max() + 1 < len(data) else None
+
+
+def _assigned_to(data: PreferenceData, units: Units, values: np.ndarray) -> np.ndarray:
+    """The cluster of each unit within which C does not vary: annotators, else groups of prompts."""
+    who = _annotators_with_one_context(data)
+    if who is None:
+        return units.group
+    if len(units) == len(data):
+        return who
+    code = np.searchsorted(values, data.require("objective"))
+    _, first = np.unique(data.pair_prompt * len(values) + code, return_index=True)
+    return who[first]
+
+
+def _effective_clusters(block: np.ndarray, cluster: np.ndarray) -> np.ndarray:
+    """Kish's effective number of clusters in each block of units."""
+    both, size = np.unique(block * (cluster.max() + 1) + cluster, return_counts=True)
+    of = both // (cluster.max() + 1)
+    return np.bincount(of, weights=size) ** 2 / np.bincount(of, weights=size**2.0)
+
+
 def _propensities(
     data: PreferenceData, settings: Settings, *, balanced: bool
-) -> tuple[pd.DataFrame, np.ndarray, Units]:
-    """:func:`propensities`, the scores behind them (they order what shares a step), the units."""
+) -> tuple[pd.DataFrame, np.ndarray, Units, np.ndarray]:
+    """:func:`propensities`, the scores behind them (they order what shares a step), the units.
+
+    And the cluster of each unit that C was assigned to.
+    """
     rng, values = settings.rng, contexts(data)
     if len(values) < 2:
         raise ValueError("propensities of C need an objective with two values at least")
@@ -244,13 +286,17 @@ def _propensities(
         raise ValueError("the data have no embeddings or latents, and no features were passed")
     units = judged_units(data, x, values, rng)
     hot = (units.code[:, None] == np.arange(len(values))).astype(float)
-    score = ridge_scores(units.x, hot, folds(units.group, settings.n_folds, seed=rng))
+    cluster = np.unique(_assigned_to(data, units, values), return_inverse=True)[1]
+    apart = cluster if _annotators_with_one_context(data) is not None else units.group
+    score = ridge_scores(units.x, hot, folds(apart, settings.n_folds, seed=rng))
+    one_each = len(np.unique(cluster * len(values) + units.code)) == cluster.max() + 1
+    counted = cluster if one_each else np.arange(len(units))
     out = np.empty_like(hot)
     for j in range(len(values)):
         step = IsotonicRegression().fit_transform(score[:, j], hot[:, j])
-        _, block, size = np.unique(step, return_inverse=True, return_counts=True)
-        share = hot[:, j].mean()
-        out[:, j] = (np.bincount(block, weights=hot[:, j]) + 2 * share)[block] / (size + 2)[block]
+        level, block = np.unique(step, return_inverse=True)
+        size, share = _effective_clusters(block, counted), hot[:, j].mean()
+        out[:, j] = ((level * size + 2 * share) / (size + 2))[block]
     if balanced:
         out = out / hot.mean(axis=0)
     out /= out.sum(axis=1, keepdims=True)
@@ -261,7 +307,7 @@ def _propensities(
             **{f"e_{v}": column for v, column in zip(values, out.T)},
         }
     )
-    return e, score, units
+    return e, score, units, cluster
 
 
 def check_positivity(
@@ -284,9 +330,11 @@ def check_positivity(
     other context are listed.
 
     *Unconditional* (assumption 3): the share of triples seen once estimates the chance that the
-    next one is new (:func:`unseen_share`). Over texts it is near 1, and only assumptions 4 and 5
-    help. It decides the verdict when no C is recorded, and then it says strained at most: that
-    most triples were not seen does not mean that they could not have been.
+    next one is new (:func:`unseen_share`). Texts hardly ever repeat, so it is near 1 in every data
+    set of texts: a fact of texts and no fault of the data, which is why effects are estimated
+    through latents (assumptions 4 and 5). It never raises an alarm. When no C is recorded and
+    texts do not repeat, the verdict is "cannot be tested": nobody can see whether a
+    triple that was not shown could have been. When they do repeat, no violation is found.
 
     Parameters
     ----------
@@ -296,7 +344,8 @@ def check_positivity(
     bounds : (float, float)
         Where overlap is called poor.
     strained, violated : float
-        Shares of prompts outside ``bounds`` that the lower end of the interval has to exceed.
+        Margins: shares of prompts outside ``bounds`` that the lower end of the 95 % interval has
+        to exceed.
 
     Returns
     -------
@@ -346,7 +395,25 @@ def _compute(
             next_step="Collect at least 20 prompts under each context.",
             evidence=table([_new_triples(unseen)]),
         )
-    e, score, units = _propensities(data, replace(settings, features=x), balanced=True)
+    who = _annotators_with_one_context(data)
+    by_annotator = who is not None
+    if who is not None:
+        of = np.unique(
+            np.stack([who, np.searchsorted(values, data.require("objective"))], axis=1), axis=0
+        )
+        fewest = int(np.bincount(of[:, 1]).min())
+        if fewest < _ANNOTATORS:
+            return Words(
+                title=_GIVEN_C,
+                n=len(data),
+                sees="contexts that write different prompts",
+                sentence="Every annotator has one context, so overlap is a matter of annotators: "
+                f"the rarest context has {fewest} of them, and it takes {_ANNOTATORS}.",
+                next_step="Have more annotators judge under each context, or each annotator "
+                "under several.",
+                evidence=table([_new_triples(unseen)]),
+            )
+    e, score, units, cluster = _propensities(data, replace(settings, features=x), balanced=True)
     p = e[[f"e_{v}" for v in values]].to_numpy()
     weight = 1 / np.take_along_axis(p, units.code[:, None], axis=1)[:, 0]
     # two contexts in equal shares: e itself. K contexts: as if each stood against one other.
@@ -368,8 +435,11 @@ def _compute(
         len(e),
         unseen,
         units.kind,
+        "annotators" if by_annotator else "groups of prompts",
         bounds=bounds,
-        outside=cluster_proportion(outside.astype(float), prompt_groups(data)[units.prompt]),
+        outside=cluster_proportion(
+            outside.astype(float), cluster if by_annotator else prompt_groups(data)[units.prompt]
+        ),
         cut=cut,
         trimmed=float(((p < cut) | (p > 1 - cut)).any(axis=1).mean()),
         weighted=weighted,
@@ -382,17 +452,18 @@ def _compute(
 
 def _judge(r: Positivity | Triples) -> Verdict:
     if isinstance(r, Triples):
-        return Verdict.STRAINED if r.unseen.low > 0.5 else Verdict.NOT_FOUND
+        return Verdict.NOT_FOUND if r.repeat else Verdict.UNTESTABLE
     if r.outside.low > r.violated:
         return Verdict.VIOLATED
     return Verdict.STRAINED if r.outside.low > r.strained else Verdict.NOT_FOUND
 
 
 _GIVEN_C = "positivity given C"
+_ANNOTATORS = 10  # fewer in one context say nothing of overlap, where each annotator has one
 
 
 def _new_triples(unseen: Estimate) -> dict[str, Any]:
-    many = "over texts assumption 3 cannot be relied on; 4 and 5 take its place"
+    many = "texts do not repeat, so effects are estimated through latents (assumptions 4 and 5)"
     what = "the next triple (x, y, y') is a new one: probability"
     return row(what, unseen, note=many if unseen.value > 0.5 else "")
 
@@ -402,10 +473,16 @@ def _word(r: Positivity | Triples, verdict: Verdict) -> Words:
     if isinstance(r, Triples):
         return Words(
             sees="how much of what is shown was shown before",
-            sentence=f"The next triple would be a new one with probability {new:.2f}"
-            + (", so single texts cannot be averaged over." if verdict.alarm else ".")
-            + f" Positivity given C cannot be looked at: {r.missing}.",
-            next_step="Work with latents or embeddings (assumptions 4 and 5). Record who judged.",
+            sentence=(
+                f"Texts repeat: the next prompt with its two answers is a new one with probability "
+                f"{new:.2f}."
+                if r.repeat
+                else "No text repeats often enough to estimate effects text by text, as in "
+                "every data set of texts, so they are estimated through latents."
+            )
+            + f" Whether contexts overlap cannot be seen: {r.missing}.",
+            next_step="Look at latent positivity (assumption 5) instead. Record under which "
+            "objective each pair was judged.",
             statistic="P(the next triple is new)",
             short="P(new triple)",
             **r.unseen.cells(),
@@ -420,7 +497,7 @@ def _word(r: Positivity | Triples, verdict: Verdict) -> Words:
     what = f"with a propensity outside [{low:g}, {high:g}]"
     trims = f"trims {r.trimmed:.1%} of the prompts" if r.cut else "nothing to trim"
     rows += [
-        row(f"prompts {what}", r.outside),
+        row(f"{r.unit} {what}", r.outside, note=f"clustered by {r.level}"),
         row("cut of Crump et al. (2009)", value=r.cut, note=trims),
     ]
     rows += [
@@ -437,7 +514,7 @@ def _word(r: Positivity | Triples, verdict: Verdict) -> Words:
         title=_GIVEN_C,
         sentence=sentence,
         next_step=step,
-        statistic=f"share of prompts {what}",
+        statistic=f"share of {r.unit} {what}",
         short="poor overlap",
         **r.outside.cells(),
         n=r.n,
@@ -451,13 +528,19 @@ def _word(r: Positivity | Triples, verdict: Verdict) -> Words:
 def _sentences(r: Positivity, verdict: Verdict) -> tuple[str, str]:
     """The finding and what to do."""
     share = r.outside.value
+    worst = min(r.weighted, key=lambda name: r.weighted[name].worth)
     if not verdict.alarm:
+        within = (
+            f"at most {r.outside.high:.1%}, within the margin of {r.strained:.0%}"
+            if r.outside.high < r.strained
+            else f"it could be as many as {r.outside.high:.1%}"
+        )
         return (
-            f"{share:.1%} of the prompts (at most {r.outside.high:.1%}) have a propensity outside "
-            f"[{r.bounds[0]:g}, {r.bounds[1]:g}].",
+            f"The objectives overlap: {share:.1%} of the {r.unit} ({within}) have a propensity "
+            f"outside [{r.bounds[0]:g}, {r.bounds[1]:g}]. Weighted to stand for all, those of "
+            f"{worst} are worth {r.weighted[worst].worth:.0%} of their number.",
             "Look at the prompts listed, which are the furthest from the other objectives.",
         )
-    worst = min(r.weighted, key=lambda name: r.weighted[name].worth)
     least = min(r.weighted, key=lambda name: r.weighted[name].reach)
     reach = r.weighted[least].reach
     so = (
@@ -473,7 +556,7 @@ def _sentences(r: Positivity, verdict: Verdict) -> tuple[str, str]:
         else "; trimming does not help, since nothing overlaps."
     )
     return (
-        f"{share:.0%} of the prompts were hardly ever written under some other objective; {so}",
+        f"{share:.0%} of the {r.unit} were hardly ever seen under some other objective; {so}",
         "What the other objective says of these prompts is extrapolation. Have them judged "
         f"under every objective{or_trim}",
     )
