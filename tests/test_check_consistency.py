@@ -199,7 +199,8 @@ def in_two_sessions(rng, memory, n=100):
     who = np.arange(n) % 20
     data = shown(n, label=np.ones(n), annotator=who).select(np.repeat(np.arange(n), 4))
     session = 2 * data.annotator + np.tile([0, 0, 1, 1], n)
-    return data.replace(label=label.ravel().astype(int), session=session)
+    time = np.arange(4.0 * n)
+    return data.replace(label=label.ravel().astype(int), session=session, time=time)
 
 
 def test_repeats_that_are_remembered():
@@ -210,6 +211,17 @@ def test_repeats_that_are_remembered():
         for s in range(40)
     )
     assert alarms <= stats.binom.ppf(0.999, 40, 0.05)
+
+
+def test_a_judgement_that_is_listed_twice_is_one():
+    """Each judgement of two sessions twice in the file: with times, no news of anybody."""
+    data = in_two_sessions(np.random.default_rng(1), 0.0)
+    once = data.select(np.flatnonzero(np.tile([True, False, True, False], 100)))
+    twice = once.select(np.repeat(np.arange(200), 2))
+    assert check_consistency(twice).result.own == check_consistency(once).result.own
+    assert not [f for f in check_consistency(twice).result.findings if f.kind == "close"]
+    unknown = check_consistency(twice.replace(time=None))
+    assert unknown.verdict is Verdict.STRAINED and "lists judgements twice" in unknown.sentence
 
 
 # -- both orders --------------------------------------------------------------------------
