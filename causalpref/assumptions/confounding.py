@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import optimize, special, stats
 
 from causalpref.assumptions._check import Check, Settings, run_check
 from causalpref.assumptions._units import (
-    FEWEST,
+    MANY,
     Units,
-    common_contexts,
+    assigned_counts,
+    assignment,
     contexts,
-    indicators,
+    dependence,
     judged_units,
     modifiers,
     pair_features,
+    permuted_codes,
     products,
     several_contexts,
 )
@@ -25,14 +30,15 @@ from causalpref.assumptions.report import Report, Verdict, Words
 from causalpref.data import PreferenceData
 from causalpref.statistics import (
     TINY,
+    Z95,
     Estimate,
     ScoreTest,
     auc,
-    auc_interval,
-    cluster_permutations,
+    cluster_covariance,
     cluster_proportion,
     distinct,
     folds,
+    logistic_fit,
     permutation_p_value,
     projected,
     ridge_scores,
@@ -85,6 +91,32 @@ class HiddenContext:
 
 
 @dataclass(frozen=True, eq=False)
+class Tastes:
+    """Whether C changes what is preferred, and apart from that how surely.
+
+    Parameters
+    ----------
+    change : ScoreTest
+        Of weights of the features that are not proportional to one another: different tastes.
+    apart : Estimate
+        In how many pairs two contexts (those furthest apart) prefer different answers, noise
+        aside; in [0, 1].
+    surer : dict of Estimate
+        How surely the others judge, in multiples of the first context, if tastes are the same.
+    surer_p : float
+        Of equal multiples.
+    separable : bool
+        False where nothing of the prompt is known, so that a difference may be the prompts' doing.
+    """
+
+    change: ScoreTest
+    apart: Estimate
+    surer: dict[str, Estimate]
+    surer_p: float
+    separable: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Unconfoundedness:
     """Numbers of the check of unconfoundedness.
 
@@ -95,60 +127,86 @@ class Unconfoundedness:
     unit : str
     pairs : int
         Pairs that these units come from.
+    level : str
+        What C was assigned to: ``"annotators"``, ``"sessions"``, ``"prompt groups"``,
+        ``"prompts"`` or ``"pairs"``.
+    counts : dict of int
+        How many annotators, sessions, ... each context was assigned to.
+    moved : str
+        What the permutation test permutes, in words.
+    clustered : str
+        What standard errors are clustered by, in words.
     auc : dict of Estimate
         Cross-fitted AUC, by contrast.
+    mean_auc : Estimate
+        Of all contrasts.
     p_value : float
         Of the AUCs, by permutation.
-    change : ScoreTest
-        Whether C changes the worth of the features beyond what the prompt changes; no degrees of
-        freedom where nothing of the prompt is known.
-    p_either : float
-        That C or the prompt changes it.
+    tastes : Tastes or None
+        None where there are no latents or embeddings of the responses.
     left_out : list of str
-        Contexts with too few prompts.
+        Contexts that were assigned to too few.
     balance : pandas.DataFrame
         See :func:`balance`.
+    margin, taste_margin : float
+        Up to which an AUC, and a share of pairs, count as no difference that matters.
     alpha : float
     """
 
     n: int
     unit: str
     pairs: int
+    level: str
+    counts: dict[str, int]
+    moved: str
+    clustered: str
     auc: dict[str, Estimate]
+    mean_auc: Estimate
     p_value: float
-    change: ScoreTest
-    p_either: float
+    tastes: Tastes | None
     left_out: list[str]
     balance: pd.DataFrame
+    margin: float
+    taste_margin: float
     alpha: float
 
     @property
-    def mean_auc(self) -> Estimate:
-        """Means of the AUCs and of the ends of their intervals."""
-        ends = [(e.value, e.low, e.high) for e in self.auc.values()]
-        return Estimate(*np.mean(ends, axis=0).tolist())
+    def associated(self) -> bool:
+        """Whether the texts predict C, better than the margin allows."""
+        return self.p_value <= self.alpha and self.mean_auc.value > self.margin
 
     @property
-    def associated(self) -> bool:
-        """Whether the texts predict C."""
-        return self.p_value <= self.alpha
+    def different(self) -> bool:
+        """Whether tastes were seen to differ, by more than the margin allows."""
+        t = self.tastes
+        return (
+            t is not None and t.change.p_value <= self.alpha and t.apart.value > self.taste_margin
+        )
 
     @property
     def changes(self) -> bool:
-        """Whether C changes what is preferred, beyond what the prompt changes."""
-        return self.change.df > 0 and self.change.p_value <= self.alpha
+        """Whether C, and not the prompts, was seen to change tastes."""
+        return self.different and self.tastes is not None and self.tastes.separable
 
     @property
-    def either(self) -> bool:
-        """Whether C or the prompt does, where the two cannot be separated."""
-        return self.change.df == 0 and self.p_either <= self.alpha
+    def alike(self) -> bool:
+        """Whether tastes differ by no more than the margin, and contexts judge as surely."""
+        t = self.tastes
+        return (
+            t is not None
+            and t.change.df > 0
+            and t.apart.high <= self.taste_margin
+            and t.surer_p > self.alpha
+        )
 
 
 def check_unconfoundedness(
     data: PreferenceData,
     *,
     features: np.ndarray | None = None,
-    permutations: int = 199,
+    margin: float = 0.55,
+    taste_margin: float = 0.05,
+    permutations: int | None = None,
     n_folds: int = 5,
     most_pairs: int = 20_000,
     alpha: float = 0.05,
@@ -157,10 +215,20 @@ def check_unconfoundedness(
     """Can C be predicted from (X, Y, Y'), and does it change what is preferred?
 
     Confounding takes both arrows of figure 2a, from C to the texts and from C to the rewards.
-    The first is tested by a classifier two-sample test: a ridge score, cross-fitted by group,
-    guesses C from the texts; its AUC is compared with that of permuted C. The second by a
-    score test for interactions of C with the features in a logistic model of the label that lets
-    their worth depend on the prompt.
+
+    *The first arrow* is a classifier two-sample test. A ridge score predicts C from the texts of
+    annotators and prompts that it was not fitted to. Its AUC, within folds, is compared with that
+    of permuted C, and has a cluster-robust interval. C is permuted at the level at which it
+    varies, which the report names: over annotators if C is (nearly) constant within them, else
+    over sessions, prompt groups or prompts, else over pairs. Annotators may also differ in how
+    often they judge under each context: then whole annotators trade their contexts.
+
+    *The second arrow* is a score test for interactions of C with the features in a logistic model
+    of the label that lets their worth depend on the prompt, clustered by annotator and prompt.
+    Scale is not direction: the model under test has proportional weights, so that a context whose
+    annotators are surer, with the same taste, is no violation; by how much they are surer is a
+    number of its own.
+
     Without C nothing can be tested; the report then says how strong a hidden context must be
     to overturn what the data show of each latent (:func:`overturning_strength`).
 
@@ -171,8 +239,14 @@ def check_unconfoundedness(
     features : array, shape (n_pairs, q), optional
         What is known of the texts of each pair. Default: mean embedding of the two responses,
         or else latents of the prompt and of the pair.
-    permutations : int
-        Of C over prompts; the smallest p-value is 1 / (permutations + 1).
+    margin : float in [0.5, 1)
+        AUCs up to this count as no association that matters.
+    taste_margin : float in [0, 1)
+        Contexts that prefer different answers in up to this share of the pairs, noise aside,
+        count as of one taste.
+    permutations : int, optional
+        Of C; the smallest p-value is 1 / (permutations + 1). Default: 999 for up to 4,000 prompts
+        (or pairs), fewer for more of them, 199 for 20,000.
     n_folds : int
     most_pairs : int
         A larger data set is subsampled by group.
@@ -184,29 +258,72 @@ def check_unconfoundedness(
     -------
     Report
         ``value`` is the cross-fitted AUC (for more than two contexts the mean of each against
-        the rest, ``low`` and ``high`` those of their intervals). Violated when C is told and
-        changes what is preferred beyond what latents or types of the prompt change, strained
-        when it is told only.
+        the rest). Violated when texts predict C and C changes what is preferred beyond what
+        latents or types of the prompt change, both with 95 % intervals beyond their margins;
+        strained when an association beyond the margin is significant and less than this is seen
+        of the change. If the interval of the change lies within its margin, nothing was found.
 
     Raises
     ------
     ValueError
-        Features of the wrong shape or not finite.
+        Features of the wrong shape or not finite; a margin out of range.
 
     Notes
     -----
-    The permutation test is exact when C is independent of the texts and contexts are dealt
-    to prompts independently, or, where most prompts with several pairs were judged under several
-    contexts, to pairs; then a unit is a pair, and groups are not kept together. Groups that
-    have one context each are permuted whole. Contexts with fewer than 5 prompts are left out.
-    Power is above 80 % with 400 prompts for rho = 0.7 when types lie 2 standard deviations apart
-    in one latent of the prompt.
+    Contexts that were assigned to fewer than 10 annotators (sessions, prompts, pairs) are left
+    out, and with fewer than two contexts left the check cannot be made. With 10 against 10 every
+    fold of 5 holds about two of each, there are 184,756 ways to assign C, and the AUC of a guess
+    over annotators varies by 0.13 (standard deviation); with 5 against 5 it varies by 0.19.
+
+    The permutation test is exact when C is independent of the texts and the annotators (sessions,
+    prompts, pairs) can change places. Alarms on sound data, in 300 simulated sets of each kind (C
+    changes tastes in most of them, and is assigned at random): users with topics of their own
+    3 % (60 users x 30 prompts) and 3 % (24 x 10), three contexts 7 %, a quarter of 80 users under
+    one context 6 %, users of very unequal sizes 6 %, one label in ten or in two under another
+    context than the user's own 4 and 3 %, annotators twice as sure under one context 5 %, sessions
+    within users 6 %, prompts judged under several contexts 2 %, users crossed with prompts 1 %,
+    users with shares of their own 4 % (30 users and 8), groups of prompts 5 % (at a level of 5 %,
+    6.3 % is one standard error and 7.5 % two). The test of tastes by itself errs in 3 to 8 % of
+    such sets, most with 24 to 60 annotators.
+
+    *Not within 5 %*: without the column of annotators, users with topics look like confounding.
+
+    Power, 20 to 40 sets each, with tastes that prefer different answers in 35 % of the pairs: an
+    alarm in 98 % of sets (violated in 48 %) where 60 users' C and topic correlate at 0.7, of
+    which the AUC is 0.70; always (violated in 92 %) at 0.9 and an AUC of 0.79; with 100 users
+    always violated; with 24 users an alarm in 80 % of the sets that can be tested. Violated in
+    82 % where topics of 240 sessions decide and always with 80 groups of prompts or with pairs.
+    The same taste twice as sure was never called violated.
     """
-    settings = Settings(features, most_pairs, n_folds, permutations, alpha, seed)
-    return run_check(UNCONFOUNDEDNESS, data, settings)
+    for name, value, lowest in (("margin", margin, 0.5), ("taste_margin", taste_margin, 0.0)):
+        if not lowest <= value < 1:
+            raise ValueError(
+                f"{name} is {value!r}; expected a number from {lowest:g} to below 1. "
+                "Set it to the largest difference that does not matter to you."
+            )
+    settings = Settings(features, most_pairs, n_folds, alpha=alpha, seed=seed)
+    return run_check(
+        UNCONFOUNDEDNESS,
+        data,
+        settings,
+        margin=margin,
+        taste_margin=taste_margin,
+        permutations=permutations,
+    )
 
 
-def _compute(data: PreferenceData, settings: Settings) -> Unconfoundedness | HiddenContext | Words:
+_FEWEST_ASSIGNED = 10
+"""Annotators, sessions, ... that a context has to be assigned to, see Notes."""
+
+
+def _compute(
+    data: PreferenceData,
+    settings: Settings,
+    *,
+    margin: float = 0.55,
+    taste_margin: float = 0.05,
+    permutations: int | None = None,
+) -> Unconfoundedness | HiddenContext | Words:
     rng, whole = settings.rng, data
     x, values = pair_features(data, settings.features), contexts(data)
     if len(values) < 2:
@@ -214,108 +331,233 @@ def _compute(data: PreferenceData, settings: Settings) -> Unconfoundedness | Hid
     if x is None:
         return Words(
             n=len(data),
-            sentence="There are no embeddings, latents or features to tell the context from.",
+            sentence="There are no embeddings, latents or features to predict the context from.",
             next_step="Embed the texts (causalpref.text.embedding), or pass features.",
         )
-    few = "Collect at least 20 prompts under each context."
-    data, x, values, rare = common_contexts(data, x)
-    if len(values) < 2:
-        return Words(
-            n=len(data),
-            sentence=f"Fewer than two contexts have {FEWEST} prompts to be told by.",
-            next_step=few,
-        )
+    data, x, values, few = _well_assigned(data, x, values)
+    if isinstance(few, Words):
+        return few
     units = judged_units(data, x, values, rng)
-    if len(np.unique(units.group)) < 4:
-        return Words(
-            n=len(units),
-            unit=units.kind,
-            sentence=f"{len(units)} prompts, or pairs where prompts were judged under several "
-            "contexts, are too few to tell the contexts apart.",
-            next_step=few,
-        )
     k = len(values)
     indicator = np.eye(k)[:, slice(None) if k > 2 else slice(1, 2)]
-    scores, p = _permuted(units, indicator, settings, rng)
-    hot = indicator[units.code] == 1
     names = data.names_of("objective", values)
     contrasts = (
         [f"{name} against the rest" for name in names]
         if k > 2
         else [f"{names[1]} against {names[0]}"]
     )
-    change, p_either = _changes_reward(data, rng)
+    if permutations is None:
+        permutations = int(np.clip(4_000_000 // len(units), 199, 999))
+    scores, fold, drawn = _permuted(units, indicator, settings.n_folds, permutations, rng)
+    each, mean = _areas(
+        scores, indicator[units.code] == 1, _compared(units, fold), units.clusters, drawn[1:]
+    )
     return Unconfoundedness(
         len(units),
         units.kind,
         pairs=len(data),
-        auc={what: auc_interval(scores[:, j], hot[:, j]) for j, what in enumerate(contrasts)},
-        p_value=p,
-        change=change,
-        p_either=p_either,
-        left_out=data.names_of("objective", rare),
+        level=units.level,
+        counts=dict(zip(names, units.counts().tolist())),
+        moved=_moved(units),
+        clustered=dependence(data)[1],
+        auc=dict(zip(contrasts, each)),
+        mean_auc=mean,
+        p_value=permutation_p_value(drawn[0].mean(), drawn[1:].mean(axis=1)),
+        tastes=_tastes(data, values, rng),
+        left_out=whole.names_of("objective", few),
         balance=balance(whole),
+        margin=margin,
+        taste_margin=taste_margin,
         alpha=settings.alpha,
     )
 
 
+def _well_assigned(
+    data: PreferenceData, x: np.ndarray, values: np.ndarray
+) -> tuple[PreferenceData, np.ndarray, np.ndarray, np.ndarray | Words]:
+    """Pairs and features of contexts that were assigned to enough, and the contexts left out."""
+    given, said = values, ""
+    while True:
+        code = np.searchsorted(values, data.require("objective"))
+        level, assigned, _ = assignment(data, code)
+        count = assigned_counts(code, assigned)
+        enough = count >= _FEWEST_ASSIGNED
+        if not said or enough.sum() > 1:
+            named = [
+                f"{n:,} under {name}"
+                for n, name in sorted(zip(count.tolist(), data.names_of("objective", values)))
+            ]
+            said = f"{', '.join(named[:6])}{', ...' if len(named) > 6 else ''}"
+        if enough.all() and len(values) > 1:
+            return data, x, values, np.setdiff1d(given, values)
+        if enough.sum() < 2:
+            of = (
+                "The objective was assigned pair by pair"
+                if level == "pairs"
+                else f"Each of the {level} has one objective (with few exceptions)"
+            )
+            return (
+                data,
+                x,
+                values,
+                Words(
+                    n=len(data),
+                    sentence=f"{of}, and there are too few {level} to tell whether texts predict "
+                    f"it: {said}. It takes {_FEWEST_ASSIGNED} under each of two objectives.",
+                    next_step=f"Collect labels from at least {_FEWEST_ASSIGNED} {level}, better "
+                    f"{2 * _FEWEST_ASSIGNED}, under each objective.",
+                ),
+            )
+        kept = enough[code]
+        data, x, values = data.select(kept), x[kept], values[enough]
+
+
+def _moved(units: Units) -> str:
+    """What the permutation test permutes, in words."""
+    n = len(np.unique(units.assigned))
+    what = f"{n:,} {units.level}"
+    if units.within is None:
+        return what
+    outer = len(np.unique(units.within))
+    if outer == 1:
+        return what
+    how = "traded by" if outer >= MANY else "within each of"
+    return f"{what}, {how} {outer:,} annotators or sessions"
+
+
 def _permuted(
-    units: Units, indicator: np.ndarray, settings: Settings, rng: np.random.Generator
-) -> tuple[np.ndarray, float]:
-    """Cross-fitted scores of the contexts, and the permutation p-value of their AUCs."""
-    fold = folds(units.group, settings.n_folds, seed=rng)
-    contexts = cluster_permutations(units.code, units.group, settings.permutations, seed=rng)
-    scores, areas = None, []
-    parts = max(1, contexts.size * indicator.shape[1] // 20_000_000)
-    for some in np.array_split(contexts, parts, axis=1):
+    units: Units, indicator: np.ndarray, n_folds: int, permutations: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cross-fitted scores of the contexts, folds, and AUCs, (1 + permutations, contrasts)."""
+    fold = folds(units.group, n_folds, seed=rng)
+    among = _compared(units, fold)
+    codes = permuted_codes(units, permutations, rng)
+    scores, areas = np.zeros((0, 0)), []
+    parts = max(1, codes.size * indicator.shape[1] // 4_000_000)
+    for i, some in enumerate(np.array_split(codes, parts, axis=1)):
         outcome = indicator[some].reshape(len(units), -1)  # (units, permutations x classes)
         part = ridge_scores(units.x, outcome, fold)
-        scores = part[:, : indicator.shape[1]] if scores is None else scores
-        areas.append(auc(part, outcome == 1).reshape(some.shape[1], -1).mean(axis=1))
-    areas = np.concatenate(areas)
-    return scores, permutation_p_value(areas[0], areas[1:])
+        scores = part[:, : indicator.shape[1]] if i == 0 else scores
+        areas.append(_area(part, outcome == 1, among).reshape(some.shape[1], -1))
+    return scores, fold, np.concatenate(areas)
+
+
+def _compared(units: Units, fold: np.ndarray) -> np.ndarray:
+    """Rows whose scores are compared: of one fold, and of one annotator where they are few."""
+    if units.within is None:
+        return fold
+    member = np.unique(units.within, return_inverse=True)[1]
+    n = int(member.max()) + 1
+    return fold if n >= MANY else np.unique(fold * n + member, return_inverse=True)[1]
+
+
+def _area(score: np.ndarray, positive: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """AUC of every column over pairs of rows within one fold; one half where there are none.
+
+    Scores of different folds come from different fits. To compare them would punish a guess: a
+    fold with more of a context than the others gets lower scores for it.
+    """
+    right, of = np.zeros(score.shape[1]), np.zeros(score.shape[1])
+    for k in range(fold.max(initial=-1) + 1):
+        held = fold == k
+        ones = positive[held].sum(axis=0, dtype=float)
+        pairs = ones * (held.sum() - ones)
+        right += auc(score[held], positive[held]) * pairs
+        of += pairs
+    return np.where(of > 0, right / np.maximum(of, 1), 0.5)
+
+
+def _areas(
+    score: np.ndarray,
+    positive: np.ndarray,
+    fold: np.ndarray,
+    clusters: np.ndarray,
+    drawn: np.ndarray,
+) -> tuple[list[Estimate], Estimate]:
+    """The AUCs of :func:`_area` and their mean with cluster-robust 95 % intervals.
+
+    The interval is on the logit scale, with the t distribution of the fewer clusters. A row's
+    share in the variance is the number of rows of the other kind that it beats, less the number
+    expected (DeLong et al., 1988; for clusters Obuchowski, 1997). That takes the scores as given;
+    the standard error is therefore never below that of AUCs ``drawn`` with C permuted, to which
+    the fits contribute.
+    """
+    area = _area(score, positive, fold)
+    share = np.zeros(score.shape)
+    rows = np.zeros(score.shape[1])
+    for j in range(score.shape[1]):
+        of = 0.0
+        for k in range(fold.max(initial=-1) + 1):
+            held = np.flatnonzero(fold == k)
+            s, one = score[held, j], positive[held, j]
+            n1, n0 = int(one.sum()), int((~one).sum())
+            if n1 == 0 or n0 == 0:
+                continue
+            rank = stats.rankdata(s)
+            beaten = np.empty(len(held))
+            beaten[one] = rank[one] - stats.rankdata(s[one])
+            beaten[~one] = n1 - (rank[~one] - stats.rankdata(s[~one]))
+            share[held, j] = beaten - area[j] * np.where(one, n0, n1)
+            of += n1 * n0
+        share[:, j] /= max(of, 1)
+        rows[j] = min(positive[:, j].sum(), (~positive[:, j]).sum())
+    each = [
+        _area_interval(float(a), s, clusters, max(float(m), 1.0), float(chance))
+        for a, s, m, chance in zip(area, share.T, rows, drawn.std(axis=0))
+    ]
+    if len(each) == 1:
+        return each, each[0]
+    chance = float(drawn.mean(axis=1).std())
+    return each, _area_interval(
+        float(area.mean()), share.mean(axis=1), clusters, max(float(rows.min()), 1.0), chance
+    )
+
+
+def _area_interval(
+    area: float, share: np.ndarray, clusters: np.ndarray, fewer: float, chance: float
+) -> Estimate:
+    columns = [clusters] if clusters.ndim == 1 else [*clusters.T, clusters]
+    variance = max(float(cluster_covariance(share, c)) for c in columns)
+    n_clusters = min(len(np.unique(c)) for c in columns[:2] if c.ndim == 1)
+    p = np.clip(area, 0.5 / fewer, 1 - 0.5 / fewer)
+    least = 1 / (fewer * len(share))  # one pair in the wrong order
+    se = max(np.sqrt(variance), chance)
+    half = stats.t.ppf(0.975, max(n_clusters - 1, 1)) * max(se, least) / (p * (1 - p))
+    low, high = special.expit(special.logit(p) + np.array([-half, half]))
+    return Estimate(area, float(min(low, area)), float(max(high, area)), float(se), len(share))
 
 
 def _judge(r: Unconfoundedness | HiddenContext) -> Verdict:
     if isinstance(r, HiddenContext):
         return Verdict.UNTESTABLE
-    if not r.associated:
+    if not r.associated or r.alike:
         return Verdict.NOT_FOUND
-    return Verdict.VIOLATED if r.changes else Verdict.STRAINED
+    sure = r.mean_auc.low > r.margin
+    if sure and r.changes and r.tastes is not None and r.tastes.apart.low > r.taste_margin:
+        return Verdict.VIOLATED
+    return Verdict.STRAINED
 
 
 def _word(r: Unconfoundedness | HiddenContext, verdict: Verdict) -> Words:
     if isinstance(r, HiddenContext):
         return _word_hidden(r)
     rows = [
-        row(f"the text tells {what}: AUC", e, n=r.n, note="1/2 is a guess")
+        row(f"AUC of predicting {what} from the texts", e, n=r.n, note="0.5 is a guess")
         for what, e in r.auc.items()
     ]
     rows[0]["p_value"] = r.p_value
+    rows.append(
+        row(
+            f"the objective is permuted over {r.moved}",
+            note=f"{', '.join(f'{n:,} under {name}' for name, n in list(r.counts.items())[:6])}; "
+            f"standard errors are clustered by {r.clustered}",
+        )
+    )
     if r.left_out:
         more = ", ..." if len(r.left_out) > 6 else ""
-        note = f"fewer than {FEWEST} prompts: {', '.join(r.left_out[:6])}{more}"
+        note = f"fewer than {_FEWEST_ASSIGNED} {r.level}: {', '.join(r.left_out[:6])}{more}"
         rows.append(row("contexts left out", value=len(r.left_out), note=note))
-    if r.change.df:
-        rows.append(
-            row(
-                "the context changes what is preferred: chi squared",
-                value=r.change.statistic,
-                p_value=r.change.p_value,
-                n=r.pairs,
-                note=f"{r.change.df} degrees of freedom, beyond what the recorded latents of the "
-                "prompt change",
-            )
-        )
-    elif r.either:
-        rows.append(
-            row(
-                "the context, or the kind of prompt, changes what is preferred",
-                p_value=r.p_either,
-                n=r.pairs,
-                note="no latent or type of the prompt tells the two apart",
-            )
-        )
+    rows += _rows_of_tastes(r)
     worst = r.balance.reindex(r.balance.difference.abs().sort_values(ascending=False).index)
     rows += [
         row(
@@ -326,51 +568,133 @@ def _word(r: Unconfoundedness | HiddenContext, verdict: Verdict) -> Words:
         )
         for b in worst.head(6).itertuples()
     ]
-    found = r.mean_auc
-    sentence, step = _sentences(r, found)
-    statistic = "AUC of guessing the objective from the texts"
+    sentence, step = _sentences(r)
+    statistic = "AUC of predicting the objective from the texts"
     return Words(
         sentence=sentence,
         next_step=step,
         statistic=statistic,
         short="AUC",
-        **found.cells(),
+        **r.mean_auc.cells(),
         p_value=r.p_value,
         n=r.n,
         unit=r.unit,
         evidence=table(rows),
         picture=dots(
-            [row(what, e) for what, e in r.auc.items()], statistic, after=" One half is a guess."
+            [row(what, e) for what, e in r.auc.items()],
+            statistic,
+            after=f" One half is a guess, and up to {r.margin:g} counts as too little to matter.",
+            reference=(0.5, r.margin),
         ),
     )
 
 
-def _sentences(r: Unconfoundedness, found: Estimate) -> tuple[str, str]:
+def _rows_of_tastes(r: Unconfoundedness) -> list[dict[str, Any]]:
+    t = r.tastes
+    if t is None:
+        return []
+    rows = []
+    if t.change.df and t.separable:
+        note = f"{t.change.df} degrees of freedom, beyond what the recorded latents of the prompt "
+        rows.append(
+            row(
+                "the context changes what is preferred: chi squared",
+                value=t.change.statistic,
+                p_value=t.change.p_value,
+                n=r.pairs,
+                note=f"{note}change and beyond how surely each context judges",
+            )
+        )
+    elif t.change.df and r.different:
+        rows.append(
+            row(
+                "the context, or the kind of prompt, changes what is preferred",
+                p_value=t.change.p_value,
+                n=r.pairs,
+                note="no latent or type of the prompt separates the two",
+            )
+        )
+    if t.change.df:
+        rows.append(
+            row(
+                "share of pairs in which two objectives prefer different answers, noise aside",
+                t.apart,
+                n=r.pairs,
+                note=f"up to {r.taste_margin:g} counts as one taste",
+            )
+        )
+    first = next(iter(r.counts))
+    for i, (name, e) in enumerate([] if r.different else t.surer.items()):
+        rows.append(
+            row(
+                f"how surely {name} judges, in multiples of {first}, if tastes are the same",
+                e,
+                p_value=t.surer_p if i == 0 else None,
+                n=r.pairs,
+                note="a difference of scale, not of taste",
+            )
+        )
+    return rows
+
+
+def _sentences(r: Unconfoundedness) -> tuple[str, str]:
     """The finding and what to do."""
+    auc, margin = r.mean_auc, r.margin
+    same = "Condition on the objective all the same: it may change what is preferred."
+    told = f"(AUC {auc.value:.2f}, 95 % interval {auc.low:.2f} to {auc.high:.2f})"
     if not r.associated:
+        if auc.high <= margin:
+            return (
+                "The texts do not predict under which objective they were judged, to any extent "
+                f"that matters {told}: an AUC of up to {margin:g} counts as no association.",
+                same,
+            )
+        if r.p_value <= r.alpha:
+            return (
+                "The texts predict under which objective they were judged, but hardly better than "
+                f"a guess {told}: an AUC of up to {margin:g} counts as no association.",
+                same,
+            )
         return (
-            f"The texts tell the objective no better than a guess (AUC {found.value:.2f}, up to "
-            f"{found.high:.2f}).",
-            "Condition on the objective all the same: it may change what is preferred.",
+            "The texts were not seen to predict under which objective they were judged (AUC "
+            f"{auc.value:.2f}); an association with an AUC of up to {auc.high:.2f} would have "
+            "been missed.",
+            same,
         )
-    if r.changes:
-        so = (
-            "the objective changes what is preferred: comparisons that leave it out are confounded."
+    start = f"The texts predict under which objective they were judged {told}, "
+    t = r.tastes
+    if t is not None and r.alike:
+        return (
+            f"{start}but the objective changes the preferred answer in at most "
+            f"{t.apart.high:.1%} of the pairs: up to {r.taste_margin:.0%} counts as one taste.",
+            "Condition on the objective, which costs little.",
         )
-    elif r.either:
+    if t is not None and r.changes:
         so = (
-            "what is preferred differs between them, though from what is recorded of the "
+            "and the objective changes what is preferred: two objectives prefer different answers "
+            f"in about {t.apart.value:.0%} of the pairs ({t.apart.low:.0%} to {t.apart.high:.0%}). "
+            "Comparisons that leave the objective out are confounded."
+        )
+    elif r.different:
+        so = (
+            "and what is preferred differs between them, though from what is recorded of the "
             "prompts it cannot be told whether that is the objective's doing or the prompts'."
+        )
+    elif t is not None and t.surer_p <= r.alpha:
+        so = (
+            "and annotators are surer under one than under another; that they prefer different "
+            "answers was not seen. Comparisons that leave the objective out mix sure and unsure "
+            "labels."
         )
     else:
         so = (
-            "whether it changes what is preferred cannot be seen: where it does, comparisons "
-            "that leave it out are confounded."
+            "and whether the objective changes what is preferred cannot be seen: where it does, "
+            "comparisons that leave it out are confounded."
         )
     return (
-        f"The texts tell under which objective they were judged (AUC {found.value:.2f}), and {so}",
+        start + so,
         "Fit and compare within each objective, look at overlap (assumption 3 given C), and "
-        "have some prompts judged under an objective dealt by a coin.",
+        "have some prompts judged under an objective assigned at random.",
     )
 
 
@@ -415,38 +739,134 @@ UNCONFOUNDEDNESS = Check(
     _compute,
     _judge,
     _word,
-    sees="a recorded context that goes with the texts and with what is preferred",
+    sees="a recorded context that is associated with the texts and with what is preferred",
     blind="every context that was not recorded: figure 2a with C unseen gives the same data as "
     "a world without C",
     reads_texts=several_contexts,
 )
 
 
-def _changes_reward(data: PreferenceData, rng: np.random.Generator) -> tuple[ScoreTest, float]:
-    """Score test of (features x context) in a logistic model of the label.
-
-    With (features x latents of the prompt) in the model; and the p-value without them, which is
-    about either.
-    """
-    nothing = ScoreTest(0.0, 0, 1.0, np.zeros(0))
+def _tastes(data: PreferenceData, values: np.ndarray, rng: np.random.Generator) -> Tastes | None:
+    """Tastes and sureness by context, beyond what latents of the prompt change."""
     if data.response_latents is None and data.embeddings is None:
-        return nothing, 1.0
+        return None
     name = "embeddings" if data.response_latents is None else "response_latents"
-    d = distinct(data.difference(name))  # scaled, not centred: differences have no direction
-    under = indicators(data)
-    under -= under.mean(axis=0)
-    d = projected(d, int(np.clip(len(d) // (50 * under.shape[1]), 1, 20)), seed=rng)
-    extra = products(d, under)
+    clusters = dependence(data)[0]
+    fewest = min(len(np.unique(c)) for c in clusters.reshape(len(data), -1).T)
+    code, label, k = np.searchsorted(values, data.require("objective")), data.label, len(values)
+    under = np.eye(k)[code]
+    # scaled, not centred: differences have no direction
+    d = distinct(data.difference(name))
+    most = min(len(d) // 50, fewest // 6) // (k - 1)
+    d = distinct(projected(d, int(np.clip(most, 1, 20)), seed=rng))
     # what a latent is worth on some kind of prompt is not the doing of who asks about it
     crossed = products(d, modifiers(data))
     if crossed.shape[1] * 20 > len(np.unique(data.pair_prompt)):
         crossed = crossed[:, :0]
-    plain = np.column_stack([np.ones(len(d)), d])
-    base = np.column_stack([plain[:, :1], distinct(np.concatenate([d, crossed], axis=1))])
-    beyond = score_test(base, extra, data.label, data.pair_prompt)
-    if crossed.shape[1] == 0:  # nothing of the prompt is known: it may be its doing
-        return nothing, beyond.p_value
-    return beyond, score_test(plain, extra, data.label, data.pair_prompt).p_value
+    separable = crossed.shape[1] > 0
+    base = distinct(np.concatenate([d, crossed], axis=1))
+    extra = products(d, (under - under.mean(axis=0))[:, 1:])
+    pooled, scale = _proportional(base, code, label)
+    t = base @ pooled
+    common = np.column_stack([under, base * scale[code, None]])
+    # a step in scale of everything, and of what does not depend on the prompt
+    along, of_d = ((under * v[:, None])[:, scale > 0] for v in (t, d @ pooled[: d.shape[1]]))
+    scaled = np.column_stack([common, along, of_d])
+    change = score_test(distinct(scaled), extra, label, clusters)
+    equal = logistic_fit(np.column_stack([under, base]), label, ridge=1e-6).weights[k:]
+    surer = score_test(
+        np.column_stack([under, base]), (under * (base @ equal)[:, None])[:, 1:], label, clusters
+    )
+    multiples = {}
+    if scale[0] > 0 and surer.df == k - 1:
+        fit = logistic_fit(
+            np.column_stack([common, along[:, 1:]]), label, ridge=1e-6, clusters=clusters
+        )
+        se = iter(fit.se[common.shape[1] :])
+        for c, what in enumerate(data.names_of("objective", values)):
+            if c and scale[c] > 0:
+                ratio = scale[c] / scale[0]
+                half = min(Z95 * next(se) / scale[c], 50.0)
+                ends = ratio * np.exp([-half, half])
+                multiples[what] = Estimate(float(ratio), *ends.tolist(), n=len(d))
+    apart = _apart(d, under, base, extra, label, t, change)
+    return Tastes(change, apart, multiples, surer.p_value if multiples else 1.0, separable)
+
+
+def _proportional(
+    base: np.ndarray, code: np.ndarray, label: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights w and multiples s_c >= 0 of the logistic model s_c (base w) + a_c, in turns."""
+    k = int(code.max()) + 1
+    under, share = np.eye(k)[code], np.bincount(code) / len(code)
+    scale, w = np.ones(k), np.zeros(base.shape[1])
+    for _ in range(15):
+        design = np.column_stack([under, base * scale[code, None]])
+        w = logistic_fit(design, label, ridge=1e-6).weights[k:]
+        t = base @ w
+        new = np.empty(k)
+        for c in range(k):
+            own = code == c
+            alone = np.column_stack([np.ones(own.sum()), t[own]])
+            new[c] = np.clip(logistic_fit(alone, label[own], ridge=1e-6).weights[1], 0, 100)
+        size = share @ new
+        if size <= 0:
+            break
+        new /= size
+        if np.abs(new - scale).max() < 1e-4:
+            break
+        scale = np.where(new < 0.01, 0.0, new)
+    return w, scale
+
+
+def _apart(
+    d: np.ndarray,
+    under: np.ndarray,
+    base: np.ndarray,
+    extra: np.ndarray,
+    label: np.ndarray,
+    pooled: np.ndarray,
+    change: ScoreTest,
+) -> Estimate:
+    """In how many pairs the two contexts furthest apart prefer different answers, noise aside.
+
+    Fitted tastes differ by chance alone. So the difference is shrunk to what the score test says
+    of its size: with T chi squared on df degrees of freedom, by sqrt((T - df) / T), and for the
+    ends of the interval by the same with the non-centralities that T is consistent with.
+    """
+    if change.df == 0:
+        return Estimate(0.0, 0.0, 1.0, n=len(d))
+    k, m = under.shape[1], d.shape[1]
+    w = logistic_fit(np.column_stack([under, base, extra]), label, ridge=1e-3).weights
+    by_context = np.concatenate([np.zeros((m, 1)), w[-extra.shape[1] :].reshape(m, k - 1)], axis=1)
+    by_context -= (by_context @ under.mean(axis=0))[:, None]  # as extra is centred
+    own = d @ (by_context + w[k : k + m, None])  # base begins with d
+    square = float(pooled @ pooled)
+    along = np.maximum(pooled @ own / square, 0) if square > 0 else np.zeros(k)
+    shared = pooled[:, None] * along
+    statistic = float(stats.chi2.isf(max(change.p_value, 1e-300), change.df))
+
+    def share(noncentral: float, pair: tuple[int, int] | None) -> tuple[float, tuple[int, int]]:
+        taste = shared + np.sqrt(min(noncentral / max(statistic, 1e-12), 25.0)) * (own - shared)
+        of = {
+            (a, b): float((taste[:, a] * taste[:, b] < 0).mean())
+            for a, b in ([pair] if pair else combinations(range(k), 2))
+        }
+        most = max(of, key=lambda ab: of[ab])
+        return of[most], most
+
+    def noncentrality(level: float) -> float:
+        tail = lambda nc: float(stats.ncx2.cdf(statistic, change.df, nc)) - level
+        if stats.chi2.cdf(statistic, change.df) <= level:
+            return 0.0
+        at = optimize.root_scalar(tail, bracket=(1e-9, 10 * statistic + 100), method="brentq").root
+        return float(at)
+
+    pair = share(statistic, None)[1]
+    value = share(max(statistic - change.df, 0.0), pair)[0]
+    low = share(noncentrality(0.975), pair)[0]
+    high = share(noncentrality(0.025), pair)[0]
+    return Estimate(value, min(low, value), max(high, value), n=len(d))
 
 
 def balance(data: PreferenceData) -> pd.DataFrame:
@@ -591,7 +1011,7 @@ def _hidden(data: PreferenceData) -> dict[str, Overturning]:
         if use.sum() < 10:
             continue
         won = np.where(gap[use] > 0, data.label[use], 1 - data.label[use]).astype(float)
-        rate = cluster_proportion(won, data.pair_prompt[use])
+        rate = cluster_proportion(won, dependence(data)[0][use])
         # the end of the interval that is nearer to one half
         near = rate.low if rate.value > 0.5 else rate.high
         safe = (near - 0.5) * (rate.value - 0.5) > 0
