@@ -759,20 +759,26 @@ def _tastes(data: PreferenceData, values: np.ndarray, rng: np.random.Generator) 
     d = distinct(data.difference(name))
     most = min(len(d) // 50, fewest // 6) // (k - 1)
     d = distinct(projected(d, int(np.clip(most, 1, 20)), seed=rng))
+    extra = products(d, (under - under.mean(axis=0))[:, 1:])
+
+    def tested(crossed: np.ndarray) -> tuple[np.ndarray, ...]:
+        base = distinct(np.concatenate([d, crossed], axis=1))
+        pooled, scale = _proportional(base, code, label)
+        t = base @ pooled
+        common = np.column_stack([under, base * scale[code, None]])
+        # a step in scale of everything, and of what does not depend on the prompt
+        along, of_d = ((under * v[:, None])[:, scale > 0] for v in (t, d @ pooled[: d.shape[1]]))
+        return base, scale, t, common, along, distinct(np.column_stack([common, along, of_d]))
+
     # what a latent is worth on some kind of prompt is not the doing of who asks about it
     crossed = products(d, modifiers(data))
-    if crossed.shape[1] * 20 > len(np.unique(data.pair_prompt)):
-        crossed = crossed[:, :0]
-    separable = crossed.shape[1] > 0
-    base = distinct(np.concatenate([d, crossed], axis=1))
-    extra = products(d, (under - under.mean(axis=0))[:, 1:])
-    pooled, scale = _proportional(base, code, label)
-    t = base @ pooled
-    common = np.column_stack([under, base * scale[code, None]])
-    # a step in scale of everything, and of what does not depend on the prompt
-    along, of_d = ((under * v[:, None])[:, scale > 0] for v in (t, d @ pooled[: d.shape[1]]))
-    scaled = np.column_stack([common, along, of_d])
-    change = score_test(distinct(scaled), extra, label, clusters)
+    separable = 0 < crossed.shape[1] * 20 <= len(np.unique(data.pair_prompt))
+    base, scale, t, common, along, known = tested(crossed if separable else crossed[:, :0])
+    change = score_test(known, extra, label, clusters)
+    if separable and change.df == 0:  # the kind of prompt and C coincide
+        separable = False
+        base, scale, t, common, along, known = tested(crossed[:, :0])
+        change = score_test(known, extra, label, clusters)
     equal = logistic_fit(np.column_stack([under, base]), label, ridge=1e-6).weights[k:]
     surer = score_test(
         np.column_stack([under, base]), (under * (base @ equal)[:, None])[:, 1:], label, clusters
