@@ -30,6 +30,7 @@ from causalpref.assumptions import (
     check_additivity,
     check_all,
     check_consistency,
+    check_heterogeneity,
     check_latent_positivity,
     check_positivity,
     check_sufficiency,
@@ -1123,6 +1124,7 @@ CHECKS = {
     "sufficiency": lambda d: check_sufficiency(d, permutations=19),
     "latent positivity": check_latent_positivity,
     "additivity": check_additivity,
+    "heterogeneity": check_heterogeneity,
 }
 # infinite by definition
 INFINITE = ("variance inflation", "condition number", "standardised mean difference")
@@ -1232,6 +1234,7 @@ def test_many_pairs():
         "consistency",
         "latent_positivity",
         "additivity",
+        "heterogeneity",
     }
     assert {k for k, r in got.items() if r.n == 20_000} == {
         "unconfoundedness",
@@ -1296,12 +1299,12 @@ def test_a_check_of_ones_own():
 # -- reports ----------------------------------------------------------------
 
 
-def test_check_all_makes_six_in_order():
+def test_check_all_makes_them_in_order():
     reports = check_all(toy(60))
     assert [r.key for r in reports] == list(REGISTERED)
-    assert [r.number for r in reports] == [1, 2, 3, 4, 5, None]
+    assert [r.number for r in reports] == [1, 2, 3, 4, 5, None, None]
     together = pd.concat([r.to_frame() for r in reports], ignore_index=True)
-    assert len(together) == 6 and together.source.eq("toy").all()
+    assert len(together) == len(REGISTERED) and together.source.eq("toy").all()
     assert all(r.simulated for r in reports)
 
 

@@ -9,6 +9,7 @@ assumption                                   check
 4, latent sufficiency                        :func:`check_sufficiency`
 5, latent positivity, and given C            :func:`check_latent_positivity`
 Z^X is additive (why Z^X matters)            :func:`check_additivity`
+annotators agree in taste                    :func:`check_heterogeneity`
 ===========================================  ==============================================
 
 A :class:`Check` is three functions: compute a frozen result, judge it, word it. A new check is a
@@ -29,6 +30,7 @@ from causalpref.assumptions.confounding import (
 )
 from causalpref.assumptions.consistency import Consistency, check_consistency
 from causalpref.assumptions.evidence import Picture
+from causalpref.assumptions.heterogeneity import Heterogeneity, check_heterogeneity
 from causalpref.assumptions.latent_positivity import (
     LatentPositivity,
     Support,
@@ -53,6 +55,7 @@ __all__ = [
     "Check",
     "Checked",
     "Consistency",
+    "Heterogeneity",
     "LatentPositivity",
     "Picture",
     "Positivity",
@@ -67,6 +70,7 @@ __all__ = [
     "check_additivity",
     "check_all",
     "check_consistency",
+    "check_heterogeneity",
     "check_latent_positivity",
     "check_positivity",
     "check_sufficiency",

@@ -15,6 +15,7 @@ from causalpref.assumptions._units import numbered
 from causalpref.assumptions.additivity import ADDITIVITY
 from causalpref.assumptions.confounding import UNCONFOUNDEDNESS
 from causalpref.assumptions.consistency import CONSISTENCY
+from causalpref.assumptions.heterogeneity import HETEROGENEITY
 from causalpref.assumptions.latent_positivity import LATENT_POSITIVITY
 from causalpref.assumptions.positivity import POSITIVITY
 from causalpref.assumptions.report import Report
@@ -34,6 +35,7 @@ CHECKS: dict[str, Check] = {
         SUFFICIENCY,
         LATENT_POSITIVITY,
         ADDITIVITY,
+        HETEROGENEITY,
     )
 }
 """Every check by its key, in the order in which they are reported."""

@@ -159,7 +159,9 @@ class Report(Words):
     @property
     def assumption(self) -> str:
         """The name as recorded tables have it."""
-        return self.name if self.number is not None else f"that {self.title} (3.2)"
+        if self.number is not None:
+            return self.name
+        return f"that {self.title}{' (3.2)' if self.key == 'additivity' else ''}"
 
     @property
     def heading(self) -> str:

@@ -225,7 +225,8 @@ def _compute(
     # how sure annotators are may change with what the texts are about
     about = _topics(data, rng, int(min(10, informative // 10 - terms.shape[1])))
     factors = index[:, None] * about
-    surer = score_test(terms, factors, y, clusters[-1]).p_value
+    both = np.stack(clusters, axis=1) if len(clusters) == 2 else clusters[0]
+    surer = score_test(terms, factors, y, both).p_value
     terms = np.column_stack([terms, distinct(factors)])
     # One base for all rows: bases of folds share training data, their errors agree, and the
     # direction would learn them. e is cleared in the metric of the information matrix, so that
@@ -252,7 +253,6 @@ def _compute(
     hit_base, hit_full = (
         np.where(m == 0, 0.5, (m > 0) == (y == 1)) for m in (base, base + step * product)
     )
-    both = np.stack(clusters, axis=1) if len(clusters) == 2 else clusters[0]
     gain = cluster_mean(hit_full - hit_base, both)
     # a direction of no use at all is not followed: no gain, and no interval to be had
     low, high = (gain.low, gain.high) if step > 0 else (None, None)
