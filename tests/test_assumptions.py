@@ -1105,6 +1105,7 @@ WORLDS = {
     "annotators": lambda: (
         few(50).select(np.tile(np.arange(50), 2)).replace(annotator=np.arange(100) % 3)
     ),
+    "ten annotators": lambda: few(200, annotator=np.arange(200) % 10),
     "wider than long": lambda: few(
         60, embeddings=np.random.default_rng(0).standard_normal((120, 300))
     ),

@@ -454,7 +454,9 @@ def test_example_4_is_found_out(tmp_path, capsys):
 def test_example_4_with_objectives_dealt_by_a_coin(tmp_path, capsys):
     path = lines(tmp_path / "x.jsonl", example_4(rho=0.5))
     status, found = run_json(capsys, path, *OWN)
-    assert status == 0 and set(verdicts(found).values()) == {"no violation found"}
+    said = verdicts(found)
+    assert said.pop("that annotators agree in taste") == "cannot be tested"
+    assert status == 0 and set(said.values()) == {"no violation found"}
 
 
 def test_example_4_when_nobody_recorded_the_objective(tmp_path, capsys):

@@ -292,11 +292,13 @@ class _Moments:
     pairs : array, shape (n_annotators, q, q)
         The factor of the variance of the weight of feature k in the mean of ``sums`` of j.
     scores : list of sparse matrix, shape (n_annotators, n_groups)
+    n_groups : int
     """
 
     sums: np.ndarray
     pairs: np.ndarray
     scores: list[sparse.csr_matrix]
+    n_groups: int
 
 
 def _moments(
@@ -321,7 +323,7 @@ def _moments(
         scores.append(sparse.csr_matrix((of_cell, at), shape=shape))
         for k in range(j + 1):
             pairs[:, j, k] = pairs[:, k, j] = different(p * (1 - p) * d[:, j] * d[:, k])[0]
-    return _Moments(sums, pairs, scores)
+    return _Moments(sums, pairs, scores, shape[1])
 
 
 def _flipped(moments: _Moments, rng: np.random.Generator) -> np.ndarray:
@@ -330,7 +332,7 @@ def _flipped(moments: _Moments, rng: np.random.Generator) -> np.ndarray:
     own = np.array([(s.data**2).sum() for s in moments.scores])
     for start in range(0, _DRAWS, 50):
         size = min(50, _DRAWS - start)
-        signs = rng.choice([-1.0, 1.0], size=(moments.scores[0].shape[1], size))
+        signs = rng.choice([-1.0, 1.0], size=(moments.n_groups, size))
         for j, s in enumerate(moments.scores):
             out[start : start + size, j] = ((s @ signs) ** 2).sum(axis=0) - own[j]
     return out
