@@ -381,7 +381,21 @@ def check_latent_positivity(
 
     Notes
     -----
-    No alarm in any of 300 simulated sets of 300 and of 2,000 pairs in each of these sound worlds.
+    Size, in 300 simulated sets each of 300 and of 2,000 pairs: no alarm in ratings 1 to 5 from
+    normal, t and Clayton copulas at correlations of 0.6 to 0.9 (also skewed, four ratings at once,
+    one rating mostly within a step of the other, four answers a prompt with 30 annotators, one
+    context with 5 % of the pairs); lognormal, t and normal latents at 0.8 to 0.98; latents of mixed
+    kinds; two binary latents with shares of 5 %, or at odds with a correlation of -0.75 or -0.95
+    below the surface. Alarms in 0.7 % of sets of 300 pairs with a latent of share 1 %. Also none in
+    40 sets each of 20,000 pairs for ratings at 0.75. Not within the idea of the check: normal
+    latents at 0.999, of which 300 pairs show no opposed pair at all in 2.7 % of the sets, and two
+    binary latents whose combination is real and rarer than ``thin`` of independence, which are
+    called strained on purpose.
+
+    Power, in 100 sets: with 1,000 pairs an excluded combination of binary latents of shares 0.3 or
+    0.5, and an excluded corner (at least 4, at most 2) of ratings, were found in every set; one
+    cell in the middle of a five by five table takes about 5,000 pairs (found in 0 % with 1,000, in
+    100 % with 5,000), and so do regions that the thirds of continuous latents cut through.
     """
     for name, value in (("margin", margin), ("thin", thin)):
         if not 0 < value < 1:

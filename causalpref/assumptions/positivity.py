@@ -355,7 +355,10 @@ def check_positivity(
     Notes
     -----
     False alarms at most 5 %: propensities of contexts that the texts do not tell gather at the
-    middle. Power is above 80 % with 400 prompts at rho = 1 and types 3 standard
+    middle. No alarm in 100 simulated sets each with users who have topics of their own and were
+    assigned one context at random (60 users with 30 prompts, 200 with 5), nor with four prompts
+    in five of a user's own kind. Where every annotator has one context, it takes ten annotators in
+    each. Power is above 80 % with 400 prompts at rho = 1 and types 3 standard
     deviations apart.
     """
     return run_check(
