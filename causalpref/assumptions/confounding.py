@@ -282,7 +282,7 @@ def check_unconfoundedness(
     one context 6 %, users of very unequal sizes 6 %, one label in ten or in two under another
     context than the user's own 4 and 3 %, annotators twice as sure under one context 5 %, sessions
     within users 6 %, prompts judged under several contexts 2 %, users crossed with prompts 1 %,
-    users with shares of their own 4 % (30 users and 8), groups of prompts 5 % (at a level of 5 %,
+    users with shares of their own 4 % (30 users) and 3 % (8), groups of prompts 5 % (at 5 %,
     6.3 % is one standard error and 7.5 % two). The test of tastes by itself errs in 3 to 8 % of
     such sets, most with 24 to 60 annotators.
 
