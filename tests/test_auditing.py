@@ -921,7 +921,7 @@ def test_groups_keep_prompts_together():
     x = np.eye(40)[np.arange(160) // 4]
     known = audit(data, features=x)["unconfoundedness"]
     leaky = audit(data.replace(prompt_group=np.arange(160)), features=x)["unconfoundedness"]
-    assert leaky.value > 0.95 and known.value < 0.7
+    assert leaky.value > 0.95 and known.value < 0.8 and known.p_value > 0.05
 
 
 def test_surface_latents_are_named_and_constant_ones_left_out():

@@ -293,7 +293,9 @@ def _propensities(
     counted = cluster if one_each else np.arange(len(units))
     out = np.empty_like(hot)
     for j in range(len(values)):
-        step = IsotonicRegression().fit_transform(score[:, j], hot[:, j])
+        # scores that differ by rounding only are one score, or interpolation divides by their gap
+        rank = np.round((score[:, j] - score[:, j].min()) / (np.ptp(score[:, j]) or 1.0), 9)
+        step = IsotonicRegression().fit_transform(rank, hot[:, j])
         level, block = np.unique(step, return_inverse=True)
         size, share = _effective_clusters(block, counted), hot[:, j].mean()
         out[:, j] = ((level * size + 2 * share) / (size + 2))[block]
