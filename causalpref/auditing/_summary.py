@@ -121,8 +121,8 @@ def taken(read: Mapping[str, Any]) -> list[str]:
         return []
     meaning = f"; {read['meaning']}" if read["meaning"] else ""
     said = [
-        f"{_count(read['rows'], 'row')} read, layout {read['layout']}{meaning}; "
-        f"{_count(read['ties'], 'tie')}"
+        f"{_count(read['rows'], 'row')} read, {_count(read['ties'], 'tie')}, layout "
+        f"{read['layout']}{meaning}"
     ]
     if unread := read["unread"]:
         names = ", ".join(_cut(_clean(name), 30) for name in unread[:12])
