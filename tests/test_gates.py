@@ -11,7 +11,7 @@ from pathlib import Path
 from conftest import ROOT
 
 PACKAGE = ROOT / "causalpref"
-KNOWN = 93
+KNOWN = 87
 """Errors that the type checker's baseline held when this was last lowered."""
 CLEAN = ("data", "graph", "rewards", "statistics")
 
