@@ -276,8 +276,11 @@ def check_unconfoundedness(
     over annotators varies by 0.13 (standard deviation); with 5 against 5 it varies by 0.19.
 
     The permutation test is exact when C is independent of the texts and the annotators (sessions,
-    prompts, pairs) can change places. Alarms on sound data, in 300 simulated sets of each kind (C
-    changes tastes in most of them, and is assigned at random): users with topics of their own
+    prompts, pairs) can change places; where annotators trade sequences of contexts of unequal
+    lengths it is approximate. Alarms on sound data, in 300 simulated sets of each kind with 99
+    permutations (39 for the 8 users), before the last change to the interval of tastes, which does
+    not enter the p-value. C is assigned at random and changes tastes in most: users with topics of
+    their own
     3 % (60 users x 30 prompts) and 3 % (24 x 10), three contexts 7 %, a quarter of 80 users under
     one context 6 %, users of very unequal sizes 6 %, one label in ten or in two under another
     context than the user's own 4 and 3 %, annotators twice as sure under one context 5 %, sessions
@@ -288,8 +291,9 @@ def check_unconfoundedness(
 
     *Not within 5 %*: without the column of annotators, users with topics look like confounding.
 
-    Power, 20 sets each, with tastes that prefer different answers in 35 % of the pairs: an alarm
-    in 90 % of sets (violated in 50 %) where 60 users' C and topic correlate at 0.7, of which the
+    Power, 20 sets each with 39 permutations, with tastes that prefer different answers in 35 % of
+    the pairs: an alarm in 90 % of sets (violated in 50 %) where 60 users' C and topic correlate at
+    0.7, of which the
     AUC is 0.70; always (violated in 90 %) at 0.9 and an AUC of 0.79; with 100 users always
     violated; with 24 users an alarm in 83 % of the sets that can be tested. Violated in 90 % where
     topics of 240 sessions decide, in 95 % with 80 groups of prompts, always with 800 pairs. The
