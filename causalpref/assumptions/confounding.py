@@ -1,4 +1,4 @@
-"""Assumption 2, unconfoundedness: does who judges go with what is judged?"""
+"""Assumption 2, unconfoundedness: is the context of a judgement associated with what is judged?"""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "input": ("input", "input_text"),
     "tools": ("tools", "functions", "available_tools"),
 }
-"""What goes with the prompt, and what each part is called."""
+"""The further parts of a prompt, and what each is called."""
 
 VERDICTS = (
     "label", "labels", "winner", "preference", "overall_preference", "preference_strength",

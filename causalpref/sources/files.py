@@ -33,8 +33,8 @@ It is taken from the columns where they settle it: ``winner: model_a``, ``label:
 ``output_1`` and ``output_2``, a published format. Where they do not, nothing is assumed:
 ``label_values={0: "first", 1: "second", 2: "tie"}`` says it. The summary repeats what was read.
 
-What goes with the prompt
--------------------------
+What becomes part of the prompt
+-------------------------------
 ``system``, ``history``, ``context``, ``input`` and ``tools`` become part of the prompt. Chat
 messages stay messages (:class:`~causalpref.data.Conversation`); where the answers are whole
 conversations, the prompt is what both share up to the assistants' answers. Plain
